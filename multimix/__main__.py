@@ -1,0 +1,166 @@
+"""The command line: python -m multimix [predict | train | evaluate]. Without arguments it predicts the sample films."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from multimix.config import RECIPES, SYSTEMS, Config
+from multimix.data import load_films
+from multimix.evaluate import evaluate
+from multimix.film import read_film
+from multimix.predict import BATCH, bundled, load_model, pictures_in, predict_batch
+from multimix.train import train
+
+# Fields of Config that have an option of their own.
+CHANGES = {"steps": int, "batch": int, "side": int, "seed": int, "validate_every": int, "learning_rate": float}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when all is well, 2 with one sentence on standard error when not."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(arguments or ["predict", str(bundled("sample_data"))])
+    try:
+        return options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"multimix: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser("python -m multimix", description=__doc__)
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("predict", help="predict films: class, lungs, saliency")
+    command.set_defaults(run=run_predict)
+    command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="films, or folders of films")
+    command.add_argument("--out", type=Path, default=Path("predictions"), help="folder for the overlays and masks")
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_weights(command)
+
+    command = commands.add_parser("evaluate", help="measure a network on films with known answers")
+    command.set_defaults(run=run_evaluate)
+    add_films(command)
+    command.add_argument("--split", default="test", choices=("train", "val", "test", "all"))
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_weights(command)
+
+    command = commands.add_parser("train", help="train a network on folders of films")
+    command.set_defaults(run=run_train)
+    add_films(command)
+    command.add_argument("--out", type=Path, required=True, help="folder for weights and log")
+    command.add_argument("--system", default="multimix", choices=SYSTEMS)
+    command.add_argument("--recipe", default="improved", choices=RECIPES)
+    command.add_argument("--class-labels", type=budget, default="all", metavar="N", help="films that keep their class")
+    command.add_argument("--masks", type=budget, default="all", metavar="N", help="films that keep their mask")
+    for name, kind in CHANGES.items():
+        command.add_argument(f"--{name.replace('_', '-')}", type=kind, help="instead of the recipe's")
+    command.add_argument("--resume", action="store_true", help="continue what is in the folder")
+    command.add_argument("--init", type=Path, metavar="FILE", help="weights to start from")
+    command.add_argument("--device", default="auto")
+    return root
+
+
+def add_films(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--classification", nargs="+", default=[], metavar="FOLDER",
+                         help="{train,val,test}/{NORMAL,PNEUMONIA}, or phantom://400")
+    command.add_argument("--segmentation", nargs="+", default=[], metavar="FOLDER",
+                         help="images/ and masks/, or phantom://400")
+
+
+def add_weights(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--weights", type=Path, help="a .pth file (default: the bundled one)")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+
+
+def budget(text: str) -> int | None:
+    return None if text == "all" else int(text)
+
+
+def run_predict(options: argparse.Namespace) -> int:
+    """Predict film by film, so that a folder of any size fits into memory; bad films are named at the end."""
+    model = load_model(options.weights, options.device)
+    paths = [film for path in options.paths for film in pictures_in(path)]
+    rows, faults, names = [], [], unique_names(paths)
+    for first in tqdm(range(0, len(paths), BATCH), desc="predicting", unit="batch", disable=len(paths) <= BATCH):
+        films = {}
+        start = time.perf_counter()
+        for path in paths[first:first + BATCH]:
+            try:
+                films[path] = read_film(path)
+            except ValueError as error:
+                faults.append(str(error))
+        predictions = predict_batch(model, list(films.values()), [names[path] for path in films]) if films else []
+        seconds = (time.perf_counter() - start) / max(len(films), 1)
+        for path, prediction in zip(films, predictions):
+            rows.append({"file": str(path), "label": prediction.label, "probability": prediction.probability,
+                         "probabilities": prediction.probabilities, "lung_share": prediction.lung_share,
+                         "seconds": seconds, "warnings": prediction.warnings,
+                         "overlay": str(prediction.save(options.out))})
+    report(rows, options)
+    for fault in faults:
+        print(f"multimix: {fault}", file=sys.stderr)
+    return 2 if faults else 0
+
+
+def unique_names(paths: list[Path]) -> dict[Path, str]:
+    """A name for each film's output: its stem, numbered where another film has the same."""
+    taken: set[str] = set()
+    names = {}
+    for path in dict.fromkeys(paths):
+        name, number = path.stem, 2
+        while name in taken:
+            name, number = f"{path.stem}-{number}", number + 1
+        taken.add(name)
+        names[path] = name
+    return names
+
+
+def report(rows: list[dict], options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        return
+    width = max(len(Path(row["file"]).name) for row in rows)
+    print(f"{'film':<{width}}  label      probability  lung area  seconds")
+    for row in rows:
+        print(f"{Path(row['file']).name:<{width}}  {row['label']:<9}  {row['probability']:>11.3f}  "
+              f"{row['lung_share']:>9.1%}  {row['seconds']:>7.2f}")
+        for warning in row["warnings"]:
+            print(f"{'':<{width}}  ! {warning}")
+    print(f"\nOverlays (film, lungs, saliency) and masks are in {options.out}. For research, not for diagnosis.")
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    model = load_model(options.weights, options.device)
+    films = load_films(options.classification, options.segmentation, model.side)
+    results = evaluate(model, films, options.split, progress=True)
+    print(json.dumps(results, indent=2) if options.json else
+          "\n".join(f"{name:<18} {value:.4f}" for name, value in results.items()))
+    return 0
+
+
+def run_train(options: argparse.Namespace) -> int:
+    changes = {name: getattr(options, name) for name in CHANGES if getattr(options, name) is not None}
+    config = Config.preset(options.system, options.recipe, class_labels=options.class_labels, masks=options.masks,
+                           **changes)
+    films = load_films(options.classification if config.classify else (),
+                       options.segmentation if config.segment else (), config.side, config.seed)
+    for task in ("classification", "segmentation"):
+        if getattr(films, task):
+            print(f"{task}: {getattr(films, task).counts()}")
+    train(config, films, options.out, resume=options.resume, start=options.init and load_model(options.init, "cpu"),
+          device=options.device)
+    print(f"The best network is in {options.out / 'best.pth'}; see it with: python -m multimix predict FILM "
+          f"--weights {options.out / 'best.pth'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

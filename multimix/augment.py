@@ -1,0 +1,150 @@
+"""Weak and strong views of whole batches of films, on the device where they are.
+
+Films are float tensors (N, 1, H, W) in [0, 1]. All chance is drawn on the CPU from one generator and then moved, so
+that one seed gives the same views on every device. Paper, section 3.1; strengths as in FixMatch (Sohn et al., 2020).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+
+FILL = 0.5  # what comes in from outside a rotated or shifted film
+
+
+def uniform(films: Tensor, low: float, high: float, generator: Generator) -> Tensor:
+    """One number a film, (N, 1, 1, 1), on the films' device."""
+    drawn = torch.rand(len(films), 1, 1, 1, generator=generator) * (high - low) + low
+    return drawn.to(films.device)
+
+
+def coin(films: Tensor, probability: float, generator: Generator) -> Tensor:
+    """One truth value a film, (N, 1, 1, 1)."""
+    return uniform(films, 0, 1, generator) < probability
+
+
+def flip(films: Tensor, generator: Generator) -> Tensor:
+    """Mirror each film left to right with probability 1/2."""
+    return torch.where(coin(films, 0.5, generator), films.flip(3), films)
+
+
+def crop(films: Tensor, generator: Generator) -> Tensor:
+    """Reflect-pad by an eighth of the side (32 at 256 px) and cut a film of the old size at a random place."""
+    count, _, height, width = films.shape
+    rows, columns = height // 8, width // 8
+    padded = F.pad(films, (columns, columns, rows, rows), mode="reflect")
+    top = torch.randint(2 * rows + 1, (count,), generator=generator).tolist()
+    left = torch.randint(2 * columns + 1, (count,), generator=generator).tolist()
+    return torch.stack([film[:, t:t + height, s:s + width] for film, t, s in zip(padded, top, left)])
+
+
+def weak(films: Tensor, generator: Generator) -> Tensor:
+    """Flip, then pad and crop."""
+    return crop(flip(films, generator), generator)
+
+
+def strong(films: Tensor, generator: Generator) -> Tensor:
+    """The weak view's flip and crop, then two operations drawn from `OPERATIONS`, each applied with probability 1/2."""
+    films = weak(films, generator)
+    for _ in range(2):
+        chosen = torch.randint(len(OPERATIONS), (len(films),), generator=generator)
+        chosen[torch.rand(len(films), generator=generator) < 0.5] = -1
+        strengths = torch.rand(2, len(films), 1, 1, 1, generator=generator)
+        for number, operation in enumerate(OPERATIONS.values()):
+            which = (chosen == number).nonzero().flatten()
+            if len(which):
+                here = which.to(films.device)
+                films = films.index_copy(0, here, operation(films[here], *strengths[:, which].to(films.device)))
+    return films
+
+
+def transform(films: Tensor, *, angle: Tensor | float = 0.0, shear: Tensor | float = 0.0, scale: Tensor | float = 1.0,
+              right: Tensor | float = 0.0, down: Tensor | float = 0.0) -> Tensor:
+    """Rotate (radians), shear, scale and shift (shares of the side) about the centre, one bilinear reading.
+
+    Each number is one for all films or (N, 1, 1, 1). What comes in from outside is `FILL`.
+    """
+    angle, shear, scale, right, down = (torch.as_tensor(v, device=films.device, dtype=films.dtype).expand(
+        len(films), 1, 1, 1).flatten() for v in (angle, shear, scale, right, down))
+    cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
+    rows = [torch.stack([cosine, shear - sine, -2 * right], 1), torch.stack([sine, cosine, -2 * down], 1)]
+    grid = F.affine_grid(torch.stack(rows, 1), list(films.shape), align_corners=False)
+    return F.grid_sample(films - FILL, grid, align_corners=False) + FILL
+
+
+def blend(films: Tensor, other: Tensor, factor: Tensor) -> Tensor:
+    """`factor` of the films, the rest of `other`."""
+    return (other + factor * (films - other)).clamp(0, 1)
+
+
+def fading(strength: Tensor) -> Tensor:
+    """Strength in [0, 1] to a blending factor in [0.05, 0.95]."""
+    return 0.05 + 0.9 * strength
+
+
+def signed(strength: Tensor, limit: float) -> Tensor:
+    """Strength in [0, 1] to [-limit, limit]."""
+    return (2 * strength - 1) * limit
+
+
+def torchvision_functional():
+    """torchvision's operations on batches; they take a second to import and only training wants them."""
+    from multimix._torchvision import functional
+
+    return functional
+
+
+def posterize(films: Tensor, strength: Tensor) -> Tensor:
+    """Keep the 4 to 7 highest of 8 bits."""
+    step = 2.0 ** (4 - (strength * 4).floor().clamp(max=3))  # 16, 8, 4 or 2 grey values
+    return (films * 255 / step).floor() * step / 255
+
+
+def equalize(films: Tensor) -> Tensor:
+    """Flatten each film's histogram of 256 grey values."""
+    return torchvision_functional().equalize((films * 255).round().to(torch.uint8)).to(films.dtype) / 255
+
+
+# The pool of the strong view: name -> operation(films, a, b), where a and b are two strengths in [0, 1] a film,
+# each (N, 1, 1, 1). Only `translate` needs the second.
+OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "autocontrast": lambda films, a, b: torchvision_functional().autocontrast(films),
+    "equalize": lambda films, a, b: equalize(films),
+    "identity": lambda films, a, b: films,
+    "brightness": lambda films, a, b: blend(films, torch.zeros_like(films), fading(a)),
+    "contrast": lambda films, a, b: blend(films, films.mean((1, 2, 3), keepdim=True), fading(a)),
+    "sharpness": lambda films, a, b: blend(films, torchvision_functional().adjust_sharpness(films, 0.0), fading(a)),
+    "posterize": lambda films, a, b: posterize(films, a),
+    "solarize": lambda films, a, b: torch.where(films >= a, 1 - films, films),
+    "rotate": lambda films, a, b: transform(films, angle=signed(a, math.radians(27))),
+    "shear": lambda films, a, b: transform(films, shear=signed(a, 0.27)),
+    "translate": lambda films, a, b: transform(films, right=signed(a, 0.27), down=signed(b, 0.27)),
+}
+
+
+def segmentation(films: Tensor, masks: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """One random view of films and their masks, both (N, 1, H, W): flip, turn, scale, shift; gamma, fade, noise.
+
+    The `improved` recipe's. InstanceNorm undoes brightness and contrast, so the intensity changes are non-linear.
+    """
+    mirrored = coin(films, 0.5, generator)
+    films, masks = (torch.where(mirrored, both.flip(3), both) for both in (films, masks))
+    place = dict(angle=uniform(films, -0.3, 0.3, generator), shear=uniform(films, -0.1, 0.1, generator),
+                 scale=uniform(films, 0.75, 1.25, generator), right=uniform(films, -0.1, 0.1, generator),
+                 down=uniform(films, -0.1, 0.1, generator))
+    inside = transform(torch.ones_like(films), **place) > 0.75  # FILL is half-way: outside is 0.5, inside is 1
+    edge = torch.where(coin(films, 0.5, generator), uniform(films, 0, 1, generator), 0.0)
+    films = torch.where(inside, transform(films, **place), edge)
+    masks = ((transform(masks.to(films.dtype), **place) > 0.5) & inside).to(films.dtype)
+    films = films.clamp(1e-3, 1) ** (2 ** uniform(films, -1, 1, generator))
+    curve = films * films * (3 - 2 * films)  # the film's S-shaped characteristic curve
+    films = blend(curve, films, uniform(films, -0.5, 1, generator))
+    blurred = torch.where(coin(films, 0.3, generator), F.avg_pool2d(films, 3, 1, 1, count_include_pad=False), films)
+    noise = torch.randn(films.shape, generator=generator).to(films.device)
+    films = (blurred + noise * uniform(films, 0, 0.05, generator)).clamp(0, 1)
+    return torch.where(coin(films, 0.1, generator), 1 - films, films), masks

@@ -1,0 +1,54 @@
+"""Weights files: tensors and plain metadata, written whole or not at all, read without running anything in them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from multimix.model import MultiMix, load_tensors
+
+
+def save_checkpoint(path: Path, content: dict) -> None:
+    """Write beside `path`, flush to the disk, then rename: a reader meets the old file or the new one, never half."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict:
+    """What `save_checkpoint` wrote, or the authors' bare state dict as {'weights': …}. Tensors come to the CPU."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"There is no weights file {path}; give the path of a .pth file.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001  (torch raises many kinds, from pickle's to its own)
+        if "weights_only" in str(error).lower() or "weights only" in str(error).lower():
+            raise ValueError(f"{path} holds program code besides tensors and was not opened; save the network's "
+                             "state_dict() alone.") from None
+        raise ValueError(f"{path} is not a weights file, or it is damaged; copy or train it again.") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__} where a state dict is needed; save the network's "
+                         "state_dict().")
+    content = content if isinstance(content.get("weights"), dict) else {"weights": content}
+    if not all(isinstance(n, str) and isinstance(t, torch.Tensor) for n, t in content["weights"].items()):
+        raise ValueError(f"{path} holds more than named tensors; save the network's state_dict() alone.")
+    return content
+
+
+def network_of(content: dict, path: str | os.PathLike) -> MultiMix:
+    """The network in a checkpoint, in eval mode."""
+    try:
+        model = load_tensors(content["weights"])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    model.side = content.get("config", {}).get("side", model.side)
+    return model

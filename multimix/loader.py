@@ -1,0 +1,114 @@
+"""Films to batches: label budgets, and the five streams of a training step."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from multimix import augment
+from multimix.config import Config
+from multimix.data import Films, FilmSet
+from multimix.film import network_input
+
+
+def draw_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
+    """Places of the `budget` training films that may keep their labels, (budget,); None is all of them.
+
+    Drawn patient by patient, each class in its own share of the set.
+    """
+    usable = films.labelled.nonzero().flatten()
+    if budget is None or budget == len(usable):
+        return usable
+    if budget > len(usable):
+        raise ValueError(f"{budget} labelled films are asked for, but there are {len(usable)} for training; ask for "
+                         "fewer, or for all.")
+    strata = films.targets[usable] if films.targets.ndim == 1 else torch.zeros(len(usable), dtype=torch.int64)
+    generator = np.random.default_rng(seed)
+    chosen: list[int] = []
+    shares = [(strata == stratum).sum().item() for stratum in strata.unique()]
+    # Cumulative rounding: the parts add up to the budget exactly.
+    ends = np.rint(np.cumsum(shares) * budget / len(usable)).astype(int)
+    for stratum, wanted in zip(strata.unique(), np.diff(ends, prepend=0)):
+        places = usable[strata == stratum].tolist()
+        rank = {p: i for i, p in enumerate(generator.permutation(sorted({films.patients[i] for i in places})))}
+        chosen += sorted(places, key=lambda i: rank[films.patients[i]])[:wanted]
+    return torch.tensor(sorted(chosen))
+
+
+class Batch(NamedTuple):
+    """The films of one step, (N, 1, side, side) in [-1, 1]; None where the system has no use for them."""
+
+    mask_films: Tensor | None = None
+    masks: Tensor | None = None  # (N, 1, side, side), 0 or 1
+    unlabelled_mask_films: Tensor | None = None
+    class_films: Tensor | None = None  # weak views
+    labels: Tensor | None = None  # (N,)
+    weak: Tensor | None = None  # two views of the same unlabelled films
+    strong: Tensor | None = None
+
+
+class Loader:
+    """Batches as a pure function of seed and step: nothing to store when a training stops, nothing to restore."""
+
+    def __init__(self, films: Films, config: Config, device: torch.device | str = "cpu"):
+        self.config, self.device = config, device
+        self.class_films = self._training_films(films.classification, "classification") if config.classify else None
+        self.mask_films = self._training_films(films.segmentation, "segmentation") if config.segment else None
+        self.class_budget = config.classify and draw_budget(self.class_films, config.class_labels, config.seed)
+        self.mask_budget = config.segment and draw_budget(self.mask_films, config.masks, config.seed)
+
+    def _training_films(self, films: FilmSet | None, task: str) -> FilmSet:
+        train = films.split("train") if films else None
+        if not train or not train.labelled.any():
+            raise ValueError(f"There are no labelled training films for {task}; give a folder that has them, or train "
+                             "a system without this task.")
+        if train.pixels.shape[-1] != self.config.side:
+            raise ValueError(f"The films were loaded at {train.pixels.shape[-1]} px and the training wants "
+                             f"{self.config.side} px: load them with side={self.config.side}.")
+        return train
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of step 0, 1, …, on the device."""
+        config, batch = self.config, {}
+        if config.segment:
+            which = self.mask_budget[self._pick(len(self.mask_budget), step, stream=1)]
+            batch["mask_films"], batch["masks"] = self._mask_views(which, step, 1)
+            if config.mask_consistency:
+                which = self._pick(len(self.mask_films), step, stream=2)
+                batch["unlabelled_mask_films"], _ = self._mask_views(which, step, 2)
+        if config.classify:
+            which = self.class_budget[self._pick(len(self.class_budget), step, stream=3)]
+            films = self._films(self.class_films, which)
+            batch["class_films"] = network_input(augment.weak(films, self._chance(3, step)))
+            batch["labels"] = self.class_films.targets[which].to(self.device)
+            if config.pseudo_labels:
+                films = self._films(self.class_films, self._pick(len(self.class_films), step, stream=4))
+                chance = self._chance(4, step)
+                batch["weak"] = network_input(augment.weak(films, chance))
+                batch["strong"] = network_input(augment.strong(films, chance))
+        return Batch(**batch)
+
+    def _chance(self, stream: int, number: int) -> torch.Generator:
+        entropy = np.random.SeedSequence([self.config.seed, stream, number]).generate_state(1, np.uint64)[0]
+        return torch.Generator().manual_seed(int(entropy >> 1))
+
+    def _pick(self, count: int, step: int, stream: int) -> Tensor:
+        """The step's places in an endless row of fresh permutations of `count` films."""
+        first = step * self.config.batch
+        places = torch.arange(first, first + self.config.batch)
+        passes = (places // count).unique().tolist()
+        order = torch.cat([torch.randperm(count, generator=self._chance(10 + stream, number)) for number in passes])
+        return order[places - passes[0] * count]
+
+    def _films(self, films: FilmSet, which: Tensor) -> Tensor:
+        return films.pixels[which, None].to(self.device).float() / 255
+
+    def _mask_views(self, which: Tensor, step: int, stream: int) -> tuple[Tensor, Tensor]:
+        films = self._films(self.mask_films, which)
+        masks = self.mask_films.targets[which, None].to(self.device).float()
+        if self.config.mask_augmentation:
+            films, masks = augment.segmentation(films, masks, self._chance(stream, step))
+        return network_input(films), masks

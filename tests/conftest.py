@@ -1,0 +1,68 @@
+"""Tiny networks and tiny films, so that every test is quick."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from multimix import phantom
+from multimix.data import Films, load_films
+from multimix.model import MultiMix
+
+SIDE = 32
+TINY = (2, 3, 4, 5, 6)
+
+
+@pytest.fixture
+def model() -> MultiMix:
+    torch.manual_seed(0)
+    return MultiMix(TINY).eval()
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.rand(3, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@pytest.fixture(scope="session")
+def films() -> Films:
+    """Forty phantoms for each task: 32 train, 4 val, 4 test."""
+    return load_films("phantom://40", "phantom://40", SIDE, progress=False)
+
+
+@pytest.fixture
+def kaggle(tmp_path) -> Path:
+    """A folder in Kaggle's layout: 24 + 24 training films of 24 patients, 4 + 4 test films, no validation."""
+    root = tmp_path / "chest_xray"
+    for split, count in (("train", 24), ("test", 4)):
+        for i in range(count):
+            save(root / split / "NORMAL" / f"IM-{i // 2:04d}-{i:04d}.jpeg", phantom.draw(i, 0, SIDE)[0])
+            save(root / split / "PNEUMONIA" / f"person{i // 2}_virus_{i}.jpeg", phantom.draw(100 + i, 1, SIDE)[0])
+    return root
+
+
+@pytest.fixture
+def masked(tmp_path) -> Path:
+    """A folder of 20 films in images/ with masks/."""
+    root = tmp_path / "lungs"
+    for i in range(20):
+        film, mask = phantom.draw(i, 0, SIDE)
+        save(root / "images" / f"film{i:02d}.png", film)
+        save(root / "masks" / f"film{i:02d}.png", mask.astype(np.uint8) * 255)
+    return root
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real films, if this machine has one."""
+    if not os.environ.get("MULTIMIX_DATA"):
+        pytest.skip("MULTIMIX_DATA names no folder of real films")
+    return Path(os.environ["MULTIMIX_DATA"])
+
+
+def save(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)

@@ -1,0 +1,65 @@
+import os
+import pickle
+
+import pytest
+import torch
+from conftest import TINY
+
+from multimix.checkpoint import network_of, read_checkpoint, save_checkpoint
+from multimix.model import MultiMix
+
+
+def test_a_checkpoint_comes_back(tmp_path, model, x):
+    path = tmp_path / "a.pth"
+    save_checkpoint(path, {"weights": model.state_dict(), "config": {"side": 64, "widths": TINY}})
+    content = read_checkpoint(path)
+    again = network_of(content, path)
+    assert again.side == 64 and torch.equal(model(x).mask_logits, again(x).mask_logits)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_the_authors_bare_state_dict_is_taken(tmp_path, x):
+    tensors = MultiMix().state_dict()
+    tensors["decoder.conv_last_saliency.weight"] = torch.zeros(1, 17, 1, 1)
+    tensors["decoder.conv_last_saliency.bias"] = torch.zeros(1)
+    torch.save(tensors, tmp_path / "theirs.pth")
+    model = network_of(read_checkpoint(tmp_path / "theirs.pth"), "theirs.pth")
+    assert model.side == 256 and torch.equal(model.encoder.fc.weight, tensors["encoder.fc.weight"])
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, model, monkeypatch):
+    path = tmp_path / "a.pth"
+    save_checkpoint(path, {"weights": model.state_dict()})
+    before = path.read_bytes()
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        save_checkpoint(path, {"weights": lambda: None})
+    monkeypatch.setattr(os, "fsync", lambda number: (_ for _ in ()).throw(OSError("No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(path, {"weights": {}})
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.pth"]
+
+
+class Harmful:
+    def __reduce__(self):
+        return os.mkdir, ("this-must-not-appear",)
+
+
+def test_faults_are_one_sentence(tmp_path, model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(model.state_dict(), "whole.pth")
+    whole = (tmp_path / "whole.pth").read_bytes()
+    (tmp_path / "short.pth").write_bytes(whole[:len(whole) // 2])
+    (tmp_path / "empty.pth").touch()
+    (tmp_path / "text.pth").write_text("hello")
+    torch.save({"weights": Harmful()}, "harmful.pth")
+    torch.save(torch.zeros(3), "tensor.pth")
+    torch.save({"weights": {"a": "text"}}, "words.pth")
+    torch.save(torch.nn.Linear(2, 2).state_dict(), "other.pth")
+    for name, words in (("none.pth", "There is no weights file"), (".", "There is no weights file"),
+                        ("short.pth", "damaged"), ("empty.pth", "damaged"), ("text.pth", "not a weights file"),
+                        ("harmful.pth", "holds program code"), ("tensor.pth", "holds a Tensor"),
+                        ("words.pth", "more than named tensors"), ("other.pth", "other.pth: These are not weights")):
+        with pytest.raises(ValueError, match=words) as caught:
+            network_of(read_checkpoint(name), name)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "this-must-not-appear").exists()

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+import torch
+from conftest import SIDE, save
+
+from multimix import phantom
+from multimix.data import load_films, patient_of
+
+
+def test_kaggle_layout(kaggle):
+    films = load_films(kaggle, side=SIDE, progress=False).classification
+    assert len(films) == 56 and films.pixels.shape == (56, SIDE, SIDE) and films.pixels.dtype == torch.uint8
+    assert films.split("test").targets.tolist() == [0] * 4 + [1] * 4
+    assert films.splits.count("val") == 4  # one patient of two films in each class
+    assert sorted(films.split("val").targets.tolist()) == [0, 0, 1, 1]
+    assert films.names[0] == "chest_xray/train/NORMAL/IM-0000-0000.jpeg"
+    assert films.labelled.all() and films.counts() == "44 train, 4 val, 8 test"
+
+
+def test_validation_shares_no_patient_with_training(kaggle):
+    films = load_films(kaggle, side=SIDE, progress=False).classification
+    assert not set(films.split("train").patients) & set(films.split("val").patients)
+    other = load_films(kaggle, side=SIDE, seed=1, progress=False).classification
+    assert set(films.split("val").patients) != set(other.split("val").patients)
+
+
+def test_a_small_validation_folder_is_filled_up_and_keeps_its_patients_together(kaggle):
+    save(kaggle / "val" / "NORMAL" / "NORMAL2-IM-0003-0001.jpeg", phantom.draw(5, 0, SIDE)[0])
+    films = load_films(kaggle, side=SIDE, progress=False).classification
+    by_patient = {}
+    for patient, split in zip(films.patients, films.splits):
+        by_patient.setdefault(patient, set()).add(split)
+    assert by_patient["chest_xray/IM-0003"] == {"val"}  # the two training films of this child moved along
+    assert films.splits.count("val") >= 5
+
+
+@pytest.mark.parametrize("stem, patient", (
+    ("person12_bacteria_46", "person12"), ("person12_virus_9", "person12"), ("IM-0115-0001-0002", "IM-0115"),
+    ("NORMAL2-IM-1427-0001", "IM-1427"), ("film7", "film7"),
+))
+def test_patients_from_file_names(stem, patient):
+    assert patient_of(stem) == patient
+
+
+def test_images_and_masks(masked):
+    films = load_films(segmentation=masked, side=SIDE, progress=False).segmentation
+    assert films.targets.shape == (20, SIDE, SIDE) and films.targets.dtype == torch.bool
+    film, mask = phantom.draw(7, 0, SIDE)
+    assert np.array_equal(films.pixels[7], film) and np.array_equal(films.targets[7], mask)
+    assert films.counts() == "16 train, 2 val, 2 test"
+
+
+def test_a_film_without_mask_is_unlabelled(masked):
+    (masked / "masks" / "film03.png").unlink()
+    films = load_films(segmentation=masked, side=SIDE, progress=False).segmentation
+    assert films.labelled.tolist() == [i != 3 for i in range(20)]
+
+
+def test_jsrt_films_are_split_by_their_number(masked):
+    for kind in ("images", "masks"):
+        for i, path in enumerate(sorted((masked / kind).iterdir())):
+            path.rename(path.with_name(f"JPC{'LN'[i % 2]}N{i // 2 + 1:03d}.png"))
+    films = load_films(segmentation=masked, side=SIDE, progress=False).segmentation
+    for name, split in zip(films.names, films.splits):
+        assert (split == "test") == (int(name[-7:-4]) % 2 == 0)
+
+
+def test_several_folders_join(kaggle, masked):
+    films = load_films([kaggle, "phantom://20"], [masked, "phantom://20"], SIDE, progress=False)
+    assert len(films.classification) == 76 and len(films.segmentation) == 40
+    assert films.classification.names[-1] == "phantom-19"
+    assert load_films(side=SIDE).classification is None
+
+
+def test_phantoms(films):
+    assert films.classification.counts() == films.segmentation.counts() == "32 train, 4 val, 4 test"
+    assert films.classification.targets.tolist() == [0, 1] * 20
+    assert np.array_equal(films.classification.pixels[1], phantom.draw(1, 1, SIDE)[0])
+    assert not set(films.classification.names) & set(films.segmentation.names)
+    assert 0.1 < films.segmentation.targets.float().mean() < 0.5
+
+
+def test_faults_are_named(kaggle, masked, tmp_path):
+    def fault(**folders) -> str:
+        with pytest.raises(ValueError) as caught:
+            load_films(**folders, side=SIDE, progress=False)
+        return str(caught.value)
+
+    assert "There is no folder" in fault(classification=tmp_path / "nowhere")
+    assert "has no NORMAL and no PNEUMONIA films" in fault(classification=masked)
+    for path in kaggle.glob("*/PNEUMONIA/*"):
+        path.unlink()
+    assert "has no PNEUMONIA films" in fault(classification=kaggle)
+    assert "has no films in images/" in fault(segmentation=kaggle)
+    assert "names no number of phantom films" in fault(segmentation="phantom://many")
+    (masked / "images" / "film04.png").write_text("broken")
+    assert "film04.png is not a picture" in fault(segmentation=masked)
+    (masked / "images" / "film04.png").unlink()
+    assert "film04.png has no film" in fault(segmentation=masked)
+    for path in (masked / "masks").iterdir():
+        path.unlink()
+    assert "has no films in masks/" in fault(segmentation=masked)
+
+
+def test_the_real_sets_have_their_published_sizes(real):
+    films = load_films(segmentation=real / "jsrt", side=SIDE, progress=False).segmentation
+    assert films.splits.count("test") == 123 and films.splits.count("train") + films.splits.count("val") == 124
+    assert 0.15 < films.targets.float().mean() < 0.45
+    films = load_films(classification=real / "chest_xray", side=SIDE, progress=False).classification
+    assert len(films) == 5856 and films.targets.bincount().tolist() == [1583, 4273]
+    assert films.split("test").targets.bincount().tolist() == [234, 390]
+    assert not set(films.split("train").patients) & set(films.split("val").patients)

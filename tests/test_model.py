@@ -1,0 +1,157 @@
+import pytest
+import torch
+from conftest import SIDE, TINY
+
+from multimix.model import MultiMix, bridge_maps, choose_device, load_tensors
+
+
+def test_the_full_network_has_the_published_size():
+    model = MultiMix()
+    assert sum(p.numel() for p in model.parameters()) == 1_965_173 - 18  # the authors' two dead tensors hold 18
+    assert len(model.state_dict()) == 42 - 2
+    assert model.decoder.dconv_up4[0].weight.shape == (128, 386, 3, 3)
+
+
+@pytest.mark.parametrize("training", (False, True))
+@pytest.mark.parametrize("shape", ((32, 32), (48, 80)))
+def test_shapes_for_any_multiple_of_16(model, training, shape):
+    out = model.train(training)(torch.zeros(2, 1, *shape))
+    assert out.class_logits.shape == (2, 2)
+    assert out.mask_logits.shape == out.saliency.shape == (2, 1, *shape)
+
+
+@pytest.mark.parametrize("shape", ((1, 32, 32), (2, 3, 32, 32), (2, 1, 40, 32), (2, 1, 16, 16), (0, 1, 32, 32)))
+def test_other_shapes_are_refused(model, shape):
+    for call in (model, model.classify):
+        with pytest.raises(ValueError, match="The network was given"):
+            call(torch.zeros(shape))
+
+
+def test_eval_is_repeatable_and_grad_modes_make_no_difference(model, x):
+    plain, again = model(x), model(x)
+    with torch.no_grad():
+        no_grad = model(x)
+    with torch.inference_mode():
+        inference = model(x * 1)  # an inference tensor goes in
+    for values in zip(plain, again, no_grad, inference):
+        assert all(torch.equal(values[0].detach(), other.detach()) for other in values[1:])
+    assert not no_grad.class_logits.requires_grad and not no_grad.mask_logits.requires_grad
+
+
+def test_saliency_is_the_gradient_of_the_winning_logit(model, x):
+    films = x.clone().requires_grad_()
+    logits = model.classify(films)
+    expected, = torch.autograd.grad(logits.gather(1, logits.argmax(1, keepdim=True)).sum(), films)
+    assert torch.allclose(model(x).saliency, expected.abs())
+    assert expected.abs().max() > 0
+
+
+def test_saliency_by_finite_differences(model, x):
+    double, film = model.double(), x[:1].double()
+    saliency = double(film).saliency[0, 0]
+    row, column = divmod(saliency.argmax().item(), SIDE)
+    step = torch.zeros_like(film)
+    step[0, 0, row, column] = 1e-6
+    slope = (double.classify(film + step).max() - double.classify(film - step).max()) / 2e-6
+    assert slope.abs().item() == pytest.approx(saliency.max().item(), rel=1e-4)
+
+
+def test_gradients_and_modes_stay_as_they_were(model, x):
+    for training in (False, True):
+        model.train(training)
+        model.encoder.dconv_down3.train(not training)  # one module in another mode than the rest
+        modes = [module.training for module in model.modules()]
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, 3.0)
+        with torch.no_grad():
+            model(x)
+        model(x)
+        assert [module.training for module in model.modules()] == modes
+        assert all((parameter.grad == 3.0).all() for parameter in model.parameters())
+        assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_outputs_can_be_trained_in_both_modes(model, x):
+    for training in (False, True):
+        model.train(training).zero_grad()
+        out = model(x)
+        (out.mask_logits.mean() + out.class_logits.mean()).backward()
+        assert all(parameter.grad is not None for parameter in model.parameters())
+        assert not out.saliency.requires_grad
+
+
+def test_gradients_reach_films_that_ask_for_them(model, x):
+    films = x.clone().requires_grad_()
+    model(films).mask_logits.sum().backward()
+    assert films.grad.abs().sum() > 0
+
+
+def test_training_drops_out_but_its_saliency_does_not(model, x):
+    calm = model(x).saliency
+    model.train()
+    first, second = model(x), model(x)
+    assert not torch.equal(first.class_logits, second.class_logits)
+    assert not torch.equal(first.mask_logits, second.mask_logits)
+    assert torch.equal(first.saliency, calm) and torch.equal(second.saliency, calm)
+
+
+def test_the_bridge_carries_film_and_saliency_to_the_decoder(model, x):
+    out = model(x)
+    joined = bridge_maps(x, out.saliency)
+    assert joined.shape == (3, 2, SIDE // 8, SIDE // 8)
+    assert torch.equal(joined[:, :, 0, 0], torch.cat([x, out.saliency], 1)[:, :, 0, 0])  # corners are aligned
+    _, maps = model.encoder(x)
+    assert torch.allclose(model.decoder(maps, joined), out.mask_logits)
+    assert not torch.allclose(model.decoder(maps, torch.zeros_like(joined)), out.mask_logits)
+
+
+def test_without_the_bridge_training_takes_no_saliency(x):
+    model = MultiMix(TINY, bridge=False)
+    assert model.train()(x).saliency is None
+    assert model.eval()(x).saliency.shape == x.shape
+    assert model.decoder.dconv_up4[0].weight.shape[1] == TINY[4] + TINY[3]
+
+
+@pytest.mark.parametrize("bridge", (True, False))
+def test_weights_find_their_network(x, bridge):
+    model = MultiMix(TINY, bridge).eval()
+    again = load_tensors(model.state_dict())
+    assert again.widths == TINY and again.bridge == bridge and not again.training
+    assert torch.equal(model(x).mask_logits, again(x).mask_logits)
+
+
+def test_the_authors_dead_tensors_are_dropped():
+    tensors = MultiMix().state_dict()
+    tensors["decoder.conv_last_saliency.weight"] = torch.zeros(1, 17, 1, 1)
+    tensors["decoder.conv_last_saliency.bias"] = torch.zeros(1)
+    assert len(tensors) == 42
+    assert load_tensors(tensors).bridge
+
+
+@pytest.mark.parametrize("name, tensor, words", (
+    ("encoder.fc.bias", None, "encoder.fc.bias is missing"),
+    ("encoder.dconv_down3.0.weight", None, "encoder.dconv_down3.0.weight"),
+    ("encoder.extra", torch.zeros(1), "encoder.extra is not part"),
+    ("encoder.fc.weight", torch.zeros(3, 6), r"encoder.fc.weight has shape \(3, 6\) instead of \(2, 6\)"),
+    ("decoder.dconv_up4.0.weight", torch.zeros(5, 99, 3, 3), "decoder.dconv_up4.0.weight has shape"),
+))
+def test_other_tensors_are_refused_by_name(name, tensor, words):
+    tensors = MultiMix(TINY).state_dict()
+    if tensor is None:
+        del tensors[name]
+    else:
+        tensors[name] = tensor
+    with pytest.raises(ValueError, match=words):
+        load_tensors(tensors)
+
+
+def test_five_widths_are_needed():
+    with pytest.raises(ValueError, match="five positive"):
+        MultiMix((1, 2, 3))
+
+
+def test_devices():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    with pytest.raises(ValueError, match="There is no device 'tpu' here; choose auto"):
+        choose_device("tpu")

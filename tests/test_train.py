@@ -1,0 +1,181 @@
+import csv
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import SIDE, TINY
+
+from multimix import train as engine
+from multimix.checkpoint import read_checkpoint
+from multimix.config import SYSTEMS, Config
+from multimix.evaluate import evaluate, score
+from multimix.loader import Loader
+from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
+from multimix.model import MultiMix
+from multimix.train import train, train_step
+
+CONFIG = Config(side=SIDE, widths=TINY, batch=4, steps=6, validate_every=2, learning_rate=1e-3)
+TERMS = {"classification", "pseudo_label", "kept", "dice", "mask_consistency", "total"}
+
+
+def quietly(config, films, out, **options) -> MultiMix:
+    return train(config, films, out, device="cpu", progress=False, **options)
+
+
+def same(first: MultiMix, second: MultiMix) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values()))
+
+
+def test_the_total_is_the_papers_sum(films, model):
+    batch = Loader(films, CONFIG)(0)
+    config = replace(CONFIG, threshold=0.5)  # so that every pseudo-label counts
+    terms = train_step(model, batch, config)  # in eval mode: no dropout
+    assert set(terms) == TERMS and terms["kept"] == 1
+    assert all(terms[name] > 0 for name in TERMS)
+    logits, unlabelled = model(batch.mask_films).mask_logits, model(batch.unlabelled_mask_films).mask_logits
+    expected = (torch.nn.functional.cross_entropy(model.classify(batch.class_films), batch.labels)
+                + 0.25 * pseudo_label_loss(model.classify(batch.weak), model.classify(batch.strong), 0.5)[0]
+                + 5 * dice_loss(logits, batch.masks) + 0.01 * mask_consistency_loss(logits, unlabelled))
+    assert terms["total"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_each_system_has_its_terms_and_trains_its_parts(films, system):
+    config = Config.preset(system, side=SIDE, widths=TINY, batch=4, threshold=0.5)
+    model = MultiMix(TINY, config.bridge).train()
+    terms = train_step(model, Loader(films, config)(0), config)
+    expected = {"total"} | ({"classification"} if config.classify else set())
+    expected |= {"pseudo_label", "kept"} if config.classify and config.pseudo_labels else set()
+    expected |= {"dice"} if config.segment else set()
+    expected |= {"mask_consistency"} if config.segment and config.mask_consistency else set()
+    assert set(terms) == expected
+    terms["total"].backward()
+    assert (model.encoder.fc.weight.grad is not None) == config.classify
+    assert (model.decoder.conv_last.weight.grad is not None) == config.segment
+    assert model.encoder.dconv_down1[0].weight.grad.abs().sum() > 0
+
+
+def test_the_weak_views_leave_no_gradient_and_the_teacher_draws_the_labels(films, model):
+    batch = Loader(films, CONFIG)(0)
+    batch.weak.requires_grad_()
+    sure = MultiMix(TINY).eval()
+    with torch.no_grad():
+        sure.encoder.fc.weight.zero_()
+        sure.encoder.fc.bias.copy_(torch.tensor([9.0, 0.0]))  # calls everything NORMAL
+    terms = train_step(model, batch, CONFIG, teacher=sure)
+    terms["total"].backward()
+    assert batch.weak.grad is None and sure.encoder.fc.weight.grad is None
+    strong = model.classify(batch.strong)
+    assert terms["kept"] == 1
+    assert terms["pseudo_label"].item() == pytest.approx(
+        torch.nn.functional.cross_entropy(strong, torch.zeros(4, dtype=torch.long)).item(), rel=1e-5)
+
+
+def test_two_films_can_be_learnt_by_heart(films, tmp_path):
+    config = replace(CONFIG, widths=(8, 8, 8, 8, 8), steps=120, learning_rate=1e-2, class_labels=2, masks=2, batch=2,
+                     validate_every=120)
+    quietly(config, films, tmp_path)
+    log = list(csv.DictReader(open(tmp_path / "log.csv", encoding="utf-8")))
+    assert float(log[0]["dice"]) < 0.35  # the mean over all steps, from about .65
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = MultiMix(config.widths)
+    before = train_step(model.eval(), Loader(films, config)(0), config)
+    after_model = MultiMix(config.widths).eval()
+    after_model.load_state_dict(read_checkpoint(tmp_path / "last.pth")["training"]["model"])
+    after = train_step(after_model, Loader(films, config)(0), config)
+    assert after["dice"] < 0.2 * before["dice"] and after["classification"] < 0.5 * before["classification"]
+
+
+def test_the_best_checkpoint_is_the_best_scoring_one(films, tmp_path, monkeypatch):
+    aucs = iter([0.6, 0.9, 0.7])
+    seen = []
+
+    def fake(model, films, split):
+        assert split == "val"
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return {"auc": next(aucs), "dice": 0.5}
+
+    monkeypatch.setattr(engine, "evaluate", fake)
+    best = quietly(CONFIG, films, tmp_path)
+    content = read_checkpoint(tmp_path / "best.pth")
+    assert content["step"] == 4 and content["validation"] == {"auc": 0.9, "dice": 0.5}
+    assert all(torch.equal(value, seen[1][name]) for name, value in best.state_dict().items())
+    assert read_checkpoint(tmp_path / "last.pth")["step"] == 6
+
+
+def test_validation_is_real(films, tmp_path):
+    model = quietly(CONFIG, films, tmp_path)
+    content = read_checkpoint(tmp_path / "best.pth")
+    assert content["validation"] == pytest.approx(evaluate(model, films, "val"))
+    log = list(csv.DictReader(open(tmp_path / "log.csv", encoding="utf-8")))
+    assert [int(row["step"]) for row in log] == [2, 4, 6]
+    best = max(log, key=lambda row: (float(row["val_auc"]) + float(row["val_dice"])) / 2)
+    assert score(content["validation"]) == pytest.approx((float(best["val_auc"]) + float(best["val_dice"])) / 2)
+    assert all(float(row[name]) >= 0 for row in log for name in TERMS)
+
+
+@pytest.mark.parametrize("recipe", ("paper", "improved"))
+def test_a_resumed_run_equals_an_unbroken_one(films, tmp_path, monkeypatch, recipe):
+    config = Config.preset("multimix", recipe, **{name: getattr(CONFIG, name) for name in
+                                                  ("side", "widths", "batch", "steps", "validate_every")})
+    quietly(config, films, tmp_path / "whole")
+    monkeypatch.setattr(engine.Run, "optimise", stop_at(4, engine.Run.optimise))
+    with pytest.raises(KeyboardInterrupt):
+        quietly(config, films, tmp_path / "cut")
+    monkeypatch.undo()
+    quietly(config, films, tmp_path / "cut", resume=True)
+    whole, cut = (read_checkpoint(tmp_path / name / "last.pth") for name in ("whole", "cut"))
+    for part in ("model", "average"):
+        if whole["training"][part]:
+            assert all(torch.equal(value, cut["training"][part][name])
+                       for name, value in whole["training"][part].items())
+    assert whole["validation"] == cut["validation"] and whole["training"]["best"] == cut["training"]["best"]
+
+
+def stop_at(step: int, optimise):
+    def stopping(run, batch):
+        if run.step == step + 1:  # one step beyond the last checkpoint
+            raise KeyboardInterrupt
+        return optimise(run, batch)
+    return stopping
+
+
+def test_one_seed_one_result(films, tmp_path):
+    assert same(quietly(CONFIG, films, tmp_path / "a"), quietly(CONFIG, films, tmp_path / "b"))
+    assert not same(quietly(CONFIG, films, tmp_path / "a", resume=True),
+                    quietly(replace(CONFIG, seed=1), films, tmp_path / "c"))
+
+
+def test_the_average_is_what_is_kept(films, tmp_path):
+    quietly(replace(CONFIG, ema_decay=0.5), films, tmp_path)
+    last = read_checkpoint(tmp_path / "last.pth")
+    model, average = last["training"]["model"], last["training"]["average"]
+    assert all(torch.equal(last["weights"][name], average[f"module.{name}"]) for name in model)
+    assert not torch.equal(model["encoder.fc.weight"], average["module.encoder.fc.weight"])
+
+
+def test_a_training_can_start_from_given_weights(films, tmp_path, model):
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    for decay in (0.0, 0.9):
+        config = replace(CONFIG, steps=1, learning_rate=1e-12, ema_decay=decay)
+        trained = quietly(config, films, tmp_path / str(decay), start=model)
+        assert all(torch.allclose(value, start[name], atol=1e-9) for name, value in trained.state_dict().items())
+    with pytest.raises(ValueError, match="widths"):
+        quietly(replace(CONFIG, widths=(3, 3, 3, 3, 3)), films, tmp_path / "other", start=model)
+
+
+def test_faults_are_named(films, tmp_path, model):
+    quietly(CONFIG, films, tmp_path)
+    with pytest.raises(ValueError, match="already holds a training"):
+        quietly(CONFIG, films, tmp_path)
+    with pytest.raises(ValueError, match=r"trained otherwise: batch \(4 then, 3 now\)"):
+        quietly(replace(CONFIG, batch=3), films, tmp_path, resume=True)
+    (tmp_path / "last.pth").write_bytes((tmp_path / "best.pth").read_bytes())
+    with pytest.raises(ValueError, match="no training state"):
+        quietly(CONFIG, films, tmp_path, resume=True)
+    with pytest.raises(ValueError, match="no labelled films in the split 'val'"):
+        train_only = replace(films, classification=films.classification.split("train"),
+                             segmentation=films.segmentation.split("train"))
+        quietly(CONFIG, train_only, tmp_path / "new")
+    assert not (tmp_path / "new" / "last.pth").exists()
