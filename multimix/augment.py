@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-
 FILL = 0.5  # what comes in from outside a rotated or shifted film
 
 

@@ -47,7 +47,7 @@ def test_images_and_masks(masked):
     assert films.targets.shape == (20, SIDE, SIDE) and films.targets.dtype == torch.bool
     film, mask = phantom.draw(7, 0, SIDE)
     assert np.array_equal(films.pixels[7], film) and np.array_equal(films.targets[7], mask)
-    assert films.counts() == "16 train, 2 val, 2 test"
+    assert films.counts() == "17 train, 1 val, 2 test"
 
 
 def test_a_film_without_mask_is_unlabelled(masked):

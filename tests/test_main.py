@@ -74,7 +74,7 @@ def test_bad_films_are_named_and_the_others_predicted(tmp_path, weights, capsys)
     (["predict", "{tmp}/film.png", "--device", "tpu"], "There is no device 'tpu'"),
     (["evaluate", "--classification", "{tmp}/nowhere"], "There is no folder"),
     (["evaluate"], "no labelled films in the split 'test'"),
-    (["train", "--out", "{tmp}/run", "--classification", "phantom://20"], "no labelled training films for segmentation"),
+    (["train", "--out", "{tmp}/run", "--classification", "phantom://20"], "no labelled training films for segm"),
     (["train", "--out", "{tmp}/run", "--classification", "{tmp}/empty"], "has no NORMAL and no PNEUMONIA"),
     (["train", "--out", "{tmp}/run", "--side", "100"], "side is 100"),
 ))

@@ -47,7 +47,7 @@ def test_answers_have_the_films_own_size(model):
     p = predict(model, film)
     assert p.film.shape == p.mask.shape == p.mask_probability.shape == p.saliency.shape == (300, 200)
     assert p.mask.dtype == bool and p.mask_probability.dtype == p.saliency.dtype == np.float32
-    assert 0 <= p.mask_probability.min() and p.mask_probability.max() <= 1 and p.saliency.min() >= 0
+    assert p.mask_probability.min() >= 0 and p.mask_probability.max() <= 1 and p.saliency.min() >= 0
     assert np.array_equal(p.mask, p.mask_probability > 0.5) and p.lung_share == p.mask.mean()
     assert list(p.probabilities) == ["NORMAL", "PNEUMONIA"] and sum(p.probabilities.values()) == pytest.approx(1)
     assert p.label in p.probabilities and p.probability == max(p.probabilities.values())

@@ -1,11 +1,12 @@
 import csv
+import importlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import SIDE, TINY
 
-from multimix import train as engine
 from multimix.checkpoint import read_checkpoint
 from multimix.config import SYSTEMS, Config
 from multimix.evaluate import evaluate, score
@@ -14,12 +15,18 @@ from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix
 from multimix.train import train, train_step
 
+engine = importlib.import_module("multimix.train")  # `multimix.train` itself is the function
 CONFIG = Config(side=SIDE, widths=TINY, batch=4, steps=6, validate_every=2, learning_rate=1e-3)
 TERMS = {"classification", "pseudo_label", "kept", "dice", "mask_consistency", "total"}
 
 
 def quietly(config, films, out, **options) -> MultiMix:
     return train(config, films, out, device="cpu", progress=False, **options)
+
+
+def read_log(out: Path) -> list[dict[str, str]]:
+    with open(out / "log.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def same(first: MultiMix, second: MultiMix) -> bool:
@@ -75,7 +82,7 @@ def test_two_films_can_be_learnt_by_heart(films, tmp_path):
     config = replace(CONFIG, widths=(8, 8, 8, 8, 8), steps=120, learning_rate=1e-2, class_labels=2, masks=2, batch=2,
                      validate_every=120)
     quietly(config, films, tmp_path)
-    log = list(csv.DictReader(open(tmp_path / "log.csv", encoding="utf-8")))
+    log = read_log(tmp_path)
     assert float(log[0]["dice"]) < 0.35  # the mean over all steps, from about .65
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -108,7 +115,7 @@ def test_validation_is_real(films, tmp_path):
     model = quietly(CONFIG, films, tmp_path)
     content = read_checkpoint(tmp_path / "best.pth")
     assert content["validation"] == pytest.approx(evaluate(model, films, "val"))
-    log = list(csv.DictReader(open(tmp_path / "log.csv", encoding="utf-8")))
+    log = read_log(tmp_path)
     assert [int(row["step"]) for row in log] == [2, 4, 6]
     best = max(log, key=lambda row: (float(row["val_auc"]) + float(row["val_dice"])) / 2)
     assert score(content["validation"]) == pytest.approx((float(best["val_auc"]) + float(best["val_dice"])) / 2)
