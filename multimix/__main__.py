@@ -18,11 +18,12 @@ from multimix.predict import BATCH, bundled, load_model, pictures_in, predict_ba
 from multimix.train import train
 
 # Fields of Config that have an option of their own.
-CHANGES = {"steps": int, "batch": int, "side": int, "seed": int, "validate_every": int, "learning_rate": float}
+CHANGES = {"steps": int, "batch": int, "side": int, "seed": int, "validate_every": int, "learning_rate": float,
+           "precision": str}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 when all is well, 2 with one sentence on standard error when not."""
+    """Run one command; 0 when all is well, 2 with one sentence on standard error when not, 130 when stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(arguments or ["predict", str(bundled("sample_data"))])
     try:
@@ -30,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"multimix: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("multimix: stopped. A training goes on from its last validation with --resume.", file=sys.stderr)
+        return 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     add_films(command)
     command.add_argument("--out", type=Path, required=True, help="folder for weights and log")
     command.add_argument("--system", default="multimix", choices=SYSTEMS)
-    command.add_argument("--recipe", default="improved", choices=RECIPES)
+    command.add_argument("--recipe", default="paper", choices=RECIPES)
     command.add_argument("--class-labels", type=budget, default="all", metavar="N", help="films that keep their class")
     command.add_argument("--masks", type=budget, default="all", metavar="N", help="films that keep their mask")
     for name, kind in CHANGES.items():

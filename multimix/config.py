@@ -55,6 +55,7 @@ class Config:
     # The rest.
     side: int = 256  # px
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
+    precision: str = "float32"  # or bfloat16: convolutions in half the memory and time; weights and losses stay float32
     seed: int = 0
     validate_every: int = 500  # steps
 
@@ -63,6 +64,7 @@ class Config:
         faults = [f"{name} is {getattr(self, name)}; {need} is needed" for name, valid, need in (
             ("segment", self.classify or self.segment, "at least one task (classify, segment)"),
             ("schedule", self.schedule in ("staircase", "cosine"), "staircase or cosine"),
+            ("precision", self.precision in ("float32", "bfloat16"), "float32 or bfloat16"),
             ("steps", self.steps >= 1, "1 or more"),
             ("batch", self.batch >= 1, "1 or more"),
             ("validate_every", self.validate_every >= 1, "1 or more"),

@@ -33,18 +33,18 @@ def train_step(model: MultiMix, batch: Batch, config: Config, teacher: MultiMix 
     total = 0.0
     if batch.class_films is not None:
         films = batch.class_films if batch.strong is None else torch.cat([batch.class_films, batch.strong])
-        logits, strong_logits = model.classify(films).tensor_split([len(batch.class_films)])
+        logits, strong_logits = model.classify(films).float().tensor_split([len(batch.class_films)])
         terms["classification"] = F.cross_entropy(logits, batch.labels)
         total = terms["classification"]
         if batch.strong is not None:
             with torch.no_grad():
-                weak_logits = (teacher or model).classify(batch.weak)
+                weak_logits = (teacher or model).classify(batch.weak).float()
             terms["pseudo_label"], terms["kept"] = pseudo_label_loss(weak_logits, strong_logits, config.threshold)
             total = total + config.pseudo_label_weight * terms["pseudo_label"]
     if batch.mask_films is not None:
         unlabelled = batch.unlabelled_mask_films
         films = batch.mask_films if unlabelled is None else torch.cat([batch.mask_films, unlabelled])
-        logits, unlabelled_logits = model(films).mask_logits.tensor_split([len(batch.mask_films)])
+        logits, unlabelled_logits = model(films).mask_logits.float().tensor_split([len(batch.mask_films)])
         terms["dice"] = dice_loss(logits, batch.masks)
         total = total + config.dice_weight * terms["dice"]
         if unlabelled is not None:
@@ -58,7 +58,8 @@ class Run:
 
     def __init__(self, config: Config, out: Path, device: torch.device, start: MultiMix | None = None):
         torch.manual_seed(config.seed)
-        self.config, self.out, self.step, self.best = config, out, 0, float("-inf")
+        self.config, self.out, self.device = config, out, device
+        self.step, self.best = 0, float("-inf")
         self.model = MultiMix(config.widths, config.bridge)
         if start is not None:
             if (start.widths, start.bridge) != (self.model.widths, self.model.bridge):
@@ -85,7 +86,9 @@ class Run:
         """One step; the terms of its loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate_at(self.step)
-        terms = train_step(self.model, batch, self.config, self.average.module if self.average else None)
+        teacher = self.average.module if self.average else None
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            terms = train_step(self.model, batch, self.config, teacher)
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
         self.optimizer.step()

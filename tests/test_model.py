@@ -2,7 +2,7 @@ import pytest
 import torch
 from conftest import SIDE, TINY
 
-from multimix.model import MultiMix, bridge_maps, choose_device, load_tensors
+from multimix.model import MultiMix, bridge_maps, drop, choose_device, load_tensors
 
 
 def test_the_full_network_has_the_published_size():
@@ -93,6 +93,17 @@ def test_training_drops_out_but_its_saliency_does_not(model, x):
     assert not torch.equal(first.class_logits, second.class_logits)
     assert not torch.equal(first.mask_logits, second.mask_logits)
     assert torch.equal(first.saliency, calm) and torch.equal(second.saliency, calm)
+
+
+def test_dropout_takes_a_quarter_and_keeps_the_mean():
+    torch.manual_seed(0)
+    ones = torch.ones(3, 5, 101, 101, requires_grad=True)  # a number of elements that is no multiple of 8
+    dropped = drop(ones, True)
+    assert set(dropped.unique().tolist()) == {0, dropped.max().item()} and dropped.max() == pytest.approx(4 / 3)
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.005)  # 5 standard deviations
+    dropped.sum().backward()
+    assert torch.equal(ones.grad, dropped) and drop(ones, False) is ones
+    assert not torch.equal(drop(ones, True), dropped) and drop(ones.bfloat16(), True).dtype == torch.bfloat16
 
 
 def test_the_bridge_carries_film_and_saliency_to_the_decoder(model, x):
