@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 import time
@@ -11,9 +12,11 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from multimix.config import RECIPES, SYSTEMS, Config
-from multimix.data import load_films
+from multimix.data import Films, load_films
 from multimix.evaluate import evaluate
 from multimix.film import read_film
+from multimix.layouts import LAYOUTS
+from multimix.manifest import apply_manifest
 from multimix.predict import BATCH, bundled, load_model, pictures_in, predict_batch
 from multimix.train import train
 
@@ -25,6 +28,9 @@ CHANGES = {"steps": int, "batch": int, "side": int, "seed": int, "validate_every
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when all is well, 2 with one sentence on standard error when not, 130 when stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):  # file names may be bytes that no text encoding knows
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments or ["predict", str(bundled("sample_data"))])
     try:
         return options.run(options)
@@ -54,6 +60,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     add_weights(command)
 
+    command = commands.add_parser("doctor", help="tell what folders hold, and whether they are fit to train on")
+    command.set_defaults(run=run_doctor)
+    command.add_argument("folders", nargs="+", metavar="FOLDER")
+    command.add_argument("--layout", default="auto", choices=("auto", *LAYOUTS))
+
     command = commands.add_parser("train", help="train a network on folders of films")
     command.set_defaults(run=run_train)
     add_films(command)
@@ -71,10 +82,24 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_films(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--classification", nargs="+", default=[], metavar="FOLDER",
-                         help="{train,val,test}/{NORMAL,PNEUMONIA}, or phantom://400")
-    command.add_argument("--segmentation", nargs="+", default=[], metavar="FOLDER",
-                         help="images/ and masks/, or phantom://400")
+    for task, example in (("classification", "{train,val,test}/{NORMAL,PNEUMONIA}"),
+                          ("segmentation", "images/ and masks/")):
+        command.add_argument(f"--{task}", nargs="+", default=[], metavar="FOLDER",
+                             help=f"{example}, any other layout, or phantom://400")
+        command.add_argument(f"--{task}-layout", default="auto", choices=("auto", *LAYOUTS))
+    command.add_argument("--cache", type=Path, metavar="DIR", help="keep the reduced films there for the next time")
+    command.add_argument("--skip-damaged", action="store_true", help="leave out films that cannot be read")
+    command.add_argument("--manifest", type=Path, metavar="FILE", help="splits and labels of an earlier run")
+
+
+def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
+    """The films that the options name; what was left out is said on standard error."""
+    films = load_films(options.classification, options.segmentation, side, seed, cache=options.cache,
+                       classification_layout=options.classification_layout,
+                       segmentation_layout=options.segmentation_layout, skip_damaged=options.skip_damaged)
+    for fault in films.skipped:
+        print(f"multimix: left out: {fault}", file=sys.stderr)
+    return apply_manifest(films, options.manifest) if options.manifest else films
 
 
 def add_weights(command: argparse.ArgumentParser) -> None:
@@ -143,19 +168,34 @@ def report(rows: list[dict], options: argparse.Namespace) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> int:
     model = load_model(options.weights, options.device)
-    films = load_films(options.classification, options.segmentation, model.side)
+    films = films_of(options, model.side)
     results = evaluate(model, films, options.split, progress=True)
     print(json.dumps(results, indent=2) if options.json else
           "\n".join(f"{name:<18} {value:.4f}" for name, value in results.items()))
     return 0
 
 
+def run_doctor(options: argparse.Namespace) -> int:
+    """0 when every folder is fit to train on, 2 when one is not."""
+    from multimix.doctor import examine
+
+    fit = True
+    for folder in options.folders:
+        report = examine(folder, options.layout, progress=True)
+        print(f"{folder}\n{report}\n")
+        fit &= report.fit
+    return 0 if fit else 2
+
+
 def run_train(options: argparse.Namespace) -> int:
     changes = {name: getattr(options, name) for name in CHANGES if getattr(options, name) is not None}
     config = Config.preset(options.system, options.recipe, class_labels=options.class_labels, masks=options.masks,
                            **changes)
-    films = load_films(options.classification if config.classify else (),
-                       options.segmentation if config.segment else (), config.side, config.seed)
+    if not config.classify:
+        options.classification = []
+    if not config.segment:
+        options.segmentation = []
+    films = films_of(options, config.side, config.seed)
     for task in ("classification", "segmentation"):
         if getattr(films, task):
             print(f"{task}: {getattr(films, task).counts()}")

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
 from multimix.model import MultiMix, load_tensors
 
 
-def save_checkpoint(path: Path, content: dict) -> None:
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Write beside `path`, flush to the disk, then rename: a reader meets the old file or the new one, never half."""
     part = path.with_name(path.name + ".part")
     try:
         with open(part, "wb") as file:
-            torch.save(content, file)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def save_checkpoint(path: Path, content: dict) -> None:
+    """Tensors and plain values, in the format of `torch.save`."""
+    with whole_file(path) as file:
+        torch.save(content, file)
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:

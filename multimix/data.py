@@ -1,12 +1,13 @@
-"""Films from disk: layouts, splits by patient, sets of films in memory."""
+"""Sets of films in memory: read once, split by patient."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from multimix import phantom
-from multimix.film import film_paths, read_film, read_mask, resize
+from multimix.checkpoint import whole_file
+from multimix.film import picture_for_network, read_mask
+from multimix.layouts import SPLITS, Film, read_layout
 from multimix.model import CLASSES
 
-SPLITS = ("train", "val", "test")
 MIN_VALIDATION = 20  # films; a smaller validation folder (Kaggle's has 16) is filled up from the training films
 PHANTOM = "phantom://"  # phantom://400 stands for a folder of 400 synthetic films
 
@@ -57,23 +59,33 @@ class Films:
 
     classification: FilmSet | None = None
     segmentation: FilmSet | None = None
+    skipped: tuple[str, ...] = ()  # why a film that could not be read is not among them
 
 
 def load_films(classification: str | os.PathLike | Sequence = (), segmentation: str | os.PathLike | Sequence = (),
-               side: int = 256, seed: int = 0, progress: bool = True) -> Films:
+               side: int = 256, seed: int = 0, progress: bool = True, *,
+               classification_layout: str = "auto", segmentation_layout: str = "auto",
+               cache: str | os.PathLike | None = None, skip_damaged: bool = False) -> Films:
     """Read folders, one or several for each task, into memory.
 
-    classification: Kaggle's `chest_xray` layout, {train,val,test}/{NORMAL,PNEUMONIA}/*.
-    segmentation: a folder with `images/` and `masks/`, files matched by stem; a film without a mask is unlabelled.
-    Either may be 'phantom://400': that many synthetic films. JSRT films are split as in the SCR study (odd numbers
-    for training, even for testing); where a set has no validation films, a tenth of its training patients, drawn
-    with `seed`, becomes that. ValueError names the folder or file that does not fit.
+    A folder may lie as any of `multimix.layouts.LAYOUTS` says, recognised unless a layout is named, or be
+    'phantom://400': that many synthetic films.
+    Films without a class (or mask) are unlabelled, so that any folder may serve either task. Splits are the set's own;
+    a set without gives a tenth of its patients, drawn with `seed`, to testing, and one with fewer than 20 validation
+    films a tenth of its training patients to validation. `cache` is a folder that keeps the reduced films from one
+    run to the next. ValueError names the folder or file that does not fit; with `skip_damaged` unreadable films are
+    left out instead and listed in `skipped`.
     """
-    def join(folders, load) -> FilmSet | None:
-        folders = [folders] if isinstance(folders, (str, os.PathLike)) else folders
-        return concatenate([load(str(folder), side, seed, progress) for folder in folders])
+    skipped: list[str] = []
 
-    return Films(join(classification, load_classification), join(segmentation, load_segmentation))
+    def join(folders, layout: str, masks: bool) -> FilmSet | None:
+        folders = [folders] if isinstance(folders, (str, os.PathLike)) else folders
+        read = partial(load_set, masks=masks, side=side, seed=seed, progress=progress, layout=layout,
+                       cache=Path(cache) if cache else None, skipped=skipped if skip_damaged else None)
+        return concatenate([read(str(folder)) for folder in folders])
+
+    return Films(join(classification, classification_layout, False), join(segmentation, segmentation_layout, True),
+                 tuple(skipped))
 
 
 def concatenate(sets: list[FilmSet]) -> FilmSet | None:
@@ -85,55 +97,36 @@ def concatenate(sets: list[FilmSet]) -> FilmSet | None:
     return FilmSet(*tensors, *texts)
 
 
-def load_classification(folder: str, side: int, seed: int, progress: bool) -> FilmSet:
-    """{train,val,test}/{NORMAL,PNEUMONIA}/*; splits or classes that are not there stay empty."""
+def load_set(folder: str, masks: bool, side: int, seed: int, progress: bool, layout: str, cache: Path | None,
+             skipped: list[str] | None) -> FilmSet:
+    """One folder, for one task."""
     if folder.startswith(PHANTOM):
-        return load_phantoms(folder, side, progress, first_seed=0, masks=False)
-    root = existing(folder)
-    found = [(path, label, split) for split in SPLITS for label, name in enumerate(CLASSES)
-             for path in film_paths(root / split / name)]
-    missing = [name for label, name in enumerate(CLASSES) if not any(row[1] == label for row in found)]
-    if missing:
-        raise ValueError(f"{root} has no {' and no '.join(missing)} films; it needs train/NORMAL and train/PNEUMONIA "
-                         "with films in them (and, if there are any, val/ and test/ alike).")
-    paths, labels, splits = zip(*found)
-    patients = [f"{root.name}/{patient_of(path.stem)}" for path in paths]
-    return FilmSet(read_all(paths, side, progress, root.name), torch.tensor(labels),
-                   torch.ones(len(paths), dtype=torch.bool), names_below(root, paths), tuple(patients),
-                   carve_validation(patients, splits, labels, seed))
+        return load_phantoms(folder, masks, side, progress)
+    _, films = read_layout(folder, layout)
+    root = Path(folder).resolve().stem
+    pixels, films = read_all(films, lambda film: picture_for_network(film.source, side), root, progress, cache,
+                             f"film-{side}", skipped)
+    labelled = torch.tensor([bool(film.masks) if masks else film.label is not None for film in films])
+    if masks:
+        shapes, _ = read_all([film for film in films if film.masks], lambda film: read_mask(film.masks, side),
+                             f"{root} masks", progress, cache, f"mask-{side}", None)
+        targets = torch.zeros(len(films), side, side, dtype=torch.bool)
+        targets[labelled] = torch.from_numpy(np.asarray(shapes, dtype=bool).reshape(-1, side, side))
+    else:
+        targets = torch.tensor([film.label or 0 for film in films])
+    patients = tuple(f"{root}/{film.patient}" for film in films)
+    strata = [0 if masks or film.label is None else film.label + 1 for film in films]
+    names = tuple(f"{root}/{film.name}" for film in films)
+    return FilmSet(torch.from_numpy(pixels), targets, labelled, names, patients,
+                   split_by_patient(patients, [film.split for film in films], strata, seed))
 
 
-def load_segmentation(folder: str, side: int, seed: int, progress: bool) -> FilmSet:
-    """images/ and masks/, matched by stem."""
-    if folder.startswith(PHANTOM):
-        return load_phantoms(folder, side, progress, first_seed=1_000_000, masks=True)
-    root = existing(folder)
-    films, masks = ({p.stem: p for p in film_paths(root / kind)} for kind in ("images", "masks"))
-    for kind, there in (("images", films), ("masks", masks)):
-        if not there:
-            raise ValueError(f"{root} has no films in {kind}/; it needs images/ and masks/ with the same file names.")
-    strays = sorted(masks.keys() - films.keys())
-    if strays:
-        raise ValueError(f"{masks[strays[0]]} has no film in {root / 'images'} (and {len(strays) - 1} more have none); "
-                         "each mask needs a film with the same file name.")
-    stems = sorted(films)
-    labelled = torch.tensor([stem in masks for stem in stems])
-    targets = torch.zeros(len(stems), side, side, dtype=torch.bool)
-    for i in labelled.nonzero().flatten().tolist():
-        targets[i] = torch.from_numpy(read_mask(masks[stems[i]], side))
-    patients = [f"{root.name}/{stem}" for stem in stems]
-    paths = [films[stem] for stem in stems]
-    splits = carve_validation(patients, segmentation_splits(stems, seed), [0] * len(stems), seed)
-    return FilmSet(read_all(paths, side, progress, root.name), targets, labelled, names_below(root, paths),
-                   tuple(patients), splits)
-
-
-def load_phantoms(address: str, side: int, progress: bool, first_seed: int, masks: bool) -> FilmSet:
+def load_phantoms(address: str, masks: bool, side: int, progress: bool) -> FilmSet:
     """Synthetic films, NORMAL and PNEUMONIA in turn; of ten, eight are train, one val, one test."""
     count = address.removeprefix(PHANTOM)
     if not count.isdecimal() or int(count) < 20:
         raise ValueError(f"'{address}' names no number of phantom films; write for example {PHANTOM}400 (20 or more).")
-    order = range(int(count))
+    order, first_seed = range(int(count)), 1_000_000 if masks else 0
     with ThreadPoolExecutor() as pool:
         drawn = list(tqdm(pool.map(lambda i: phantom.draw(first_seed + i, i % 2, side), order), total=len(order),
                           desc="drawing phantoms", unit="film", disable=not progress, leave=False))
@@ -144,54 +137,82 @@ def load_phantoms(address: str, side: int, progress: bool, first_seed: int, mask
                    names, names, splits)
 
 
-def existing(folder: str) -> Path:
-    if not Path(folder).is_dir():
-        raise ValueError(f"There is no folder {folder}; give one with films in it, or {PHANTOM}400 for synthetic ones.")
-    return Path(folder).resolve()
+def read_all(films: list[Film], read: Callable[[Film], np.ndarray], what: str, progress: bool, cache: Path | None,
+             kind: str, skipped: list[str] | None) -> tuple[np.ndarray, list[Film]]:
+    """What `read` makes of each film, stacked, and the films that could be read.
 
-
-def names_below(root: Path, paths: Sequence[Path]) -> tuple[str, ...]:
-    return tuple(f"{root.name}/{path.relative_to(root).as_posix()}" for path in paths)
-
-
-def read_all(paths: Sequence[Path], side: int, progress: bool, what: str) -> Tensor:
-    """(N, side, side) uint8, decoded by a pool of threads (Pillow leaves the interpreter free while it decodes)."""
-    with ThreadPoolExecutor() as pool:
-        films = pool.map(lambda path: resize(read_film(path), side), paths)
-        return torch.from_numpy(np.stack(list(tqdm(films, total=len(paths), desc=f"reading {what}", unit="film",
-                                                   disable=not progress, leave=False))))
-
-
-def patient_of(stem: str) -> str:
-    """Kermany's file names tell the patient: person12_virus_7 -> person12, NORMAL2-IM-0115-0001 -> IM-0115."""
-    known = re.search(r"person\d+|IM-\d+", stem)
-    return known.group() if known else stem
-
-
-def segmentation_splits(stems: Sequence[str], seed: int) -> list[str]:
-    """JSRT: odd numbers train, even numbers test, as SCR's two folds. Others: a tenth is test."""
-    numbers = [re.fullmatch(r"JPC[LN]N(\d{3})", stem) for stem in stems]
-    if all(numbers):
-        return ["train" if int(number[1]) % 2 else "test" for number in numbers]
-    splits = np.full(len(stems), "train", dtype=object)
-    splits[np.random.default_rng(seed).permutation(len(stems))[:len(stems) // 10]] = "test"
-    return splits.tolist()
-
-
-def carve_validation(patients: Sequence[str], splits: Sequence[str], strata: Sequence[int],
-                     seed: int) -> tuple[str, ...]:
-    """Turn a tenth of the training patients of each stratum into validation, if there are too few validation films.
-
-    Every film of a chosen patient goes with it, and so do the training films of patients who already are in
-    validation.
+    Decoded by a pool of threads (Pillow leaves the interpreter free while it decodes), or taken from the cache.
     """
-    splits = np.array(splits, dtype=object)
-    patients, strata = np.array(patients), np.array(strata)
+    kept_file = cache and cache_file(cache, films, f"{what}-{kind}")
+    if kept_file and (stack := read_cache(kept_file, len(films))) is not None:
+        return stack, films
+
+    def attempt(film: Film) -> np.ndarray | str:
+        try:
+            return read(film)
+        except ValueError as error:
+            if skipped is None:
+                raise
+            return str(error)
+
+    with ThreadPoolExecutor() as pool:
+        results = list(tqdm(pool.map(attempt, films), total=len(films), desc=f"reading {what}", unit="film",
+                            disable=not progress, leave=False))
+    faults = [result for result in results if isinstance(result, str)]
+    if len(faults) == len(films) > 0:
+        raise ValueError(f"None of the {len(films)} films of {what} can be read; the first one: {faults[0]}")
+    good = [(film, result) for film, result in zip(films, results) if not isinstance(result, str)]
+    stack = np.stack([result for _, result in good]) if good else np.zeros(0, dtype=bool)
+    if faults:
+        skipped.extend(faults)
+    elif kept_file:
+        cache.mkdir(parents=True, exist_ok=True)
+        with whole_file(kept_file) as file:
+            np.save(file, stack)
+    return stack, [film for film, _ in good]
+
+
+def cache_file(cache: Path, films: list[Film], kind: str) -> Path | None:
+    """Named by every file's path, size and time of change: a changed film gives another name, so nothing goes stale."""
+    paths = [path for film in films for path in (film.source, *film.masks) if isinstance(path, Path)]
+    if not paths or any(not path.exists() for path in paths):
+        return None
+    stats = [(os.fsencode(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    return cache / f"{kind.replace(' ', '-')}-{hashlib.sha256(repr(stats).encode()).hexdigest()[:16]}.npy"
+
+
+def read_cache(path: Path, count: int) -> np.ndarray | None:
+    """The stack of films, mapped into memory; None where there is none or it is damaged."""
+    try:
+        stack = np.load(path, mmap_mode="c")
+    except (OSError, ValueError, EOFError):
+        return None
+    return stack if len(stack) == count else None
+
+
+def split_by_patient(patients: Sequence[str], splits: Sequence[str], strata: Sequence[int],
+                     seed: int) -> tuple[str, ...]:
+    """Fill in what a set does not say: test films where it names no split, validation films where it has too few."""
+    patients, strata, generator = np.array(patients), np.array(strata), np.random.default_rng(seed)
+    given = np.array(splits, dtype=object)
+    splits = np.where(given == "", "train", given)
+    if not any(given):
+        carve(splits, "test", patients, strata, generator)
     if (splits == "val").sum() < MIN_VALIDATION:
-        generator = np.random.default_rng(seed)
-        for stratum in np.unique(strata):
-            there = np.unique(patients[(splits == "train") & (strata == stratum)])
-            chosen = generator.permutation(there)[:max(1, len(there) // 10)] if len(there) > 1 else []
-            splits[(splits == "train") & np.isin(patients, chosen)] = "val"
+        carve(splits, "val", patients, strata, generator)
     splits[(splits == "train") & np.isin(patients, patients[splits == "val"])] = "val"
     return tuple(splits.tolist())
+
+
+def carve(splits: np.ndarray, target: str, patients: np.ndarray, strata: np.ndarray,
+          generator: np.random.Generator) -> None:
+    """Move a tenth of the training patients of each stratum, with every training film of theirs, to another split."""
+    for stratum in np.unique(strata):
+        there = np.unique(patients[(splits == "train") & (strata == stratum)])
+        chosen = generator.permutation(there)[:max(1, len(there) // 10)] if len(there) > 1 else []
+        splits[(splits == "train") & np.isin(patients, chosen)] = target
+
+
+def class_counts(films: FilmSet) -> str:
+    """'1341 NORMAL, 3875 PNEUMONIA' among the labelled ones"""
+    return ", ".join(f"{(films.targets[films.labelled] == i).sum()} {name}" for i, name in enumerate(CLASSES))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,11 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif"])
+from multimix import phantom
+
+DICOM, RAW = frozenset([".dcm", ".dicom"]), ".img"
+SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", RAW]) | DICOM
+JSRT_SIDE, JSRT_WHITE = 2048, 4095  # the raw files of JSRT: pixels a side, largest value of 12 bits
 Source = str | os.PathLike | Image.Image | np.ndarray
 
 
@@ -24,34 +30,91 @@ def film_paths(folder: Path) -> list[Path]:
                   if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir())
 
 
-def read_film(source: Source) -> np.ndarray:
+def read_film(source: Source, side: int | None = None) -> np.ndarray:
     """One film, grey, at its own size: (H, W) uint8.
 
-    source: a picture file, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+    source: a picture file, a DICOM file, a raw JSRT file (.IMG), a PIL image, or an array (H, W), (H, W, 1),
+    (H, W, 3) or (H, W, 4).
     Grey values: 8 bits stay as they are; floats within [0, 1] are multiplied by 255; all others (9 to 16 bits, other
     floats) are stretched from the film's own smallest value to its largest, so that 12 bits in a 16-bit file are not
-    black. Colour is turned into luminance, transparency into black. ValueError says in one sentence what is wrong.
+    black. A DICOM's window, where it has one, takes the place of that stretch; MONOCHROME1 and raw JSRT are inverted,
+    so that air is dark. Colour is turned into luminance, transparency into black. ValueError says in one sentence what
+    is wrong. `side` says that the film will be reduced to so many pixels anyway: a JPEG is then decoded at 1/2, 1/4 or
+    1/8 of its size, as far as that leaves `side` or more.
     """
     if isinstance(source, (str, os.PathLike)):
-        source = open_picture(Path(source))
+        source = open_film(Path(source), side)
     grey = grey_picture(source) if isinstance(source, Image.Image) else grey_array(np.asarray(source))
     if min(grey.shape) < 2:
         raise ValueError(f"The film has {grey.shape[0]} x {grey.shape[1]} pixels; at least 2 x 2 are needed.")
     return to_8_bits(grey)
 
 
-def open_picture(path: Path) -> Image.Image:
-    """A picture file, fully decoded and upright."""
+def open_film(path: Path, side: int | None) -> Image.Image | np.ndarray:
+    """A file of any kind that `read_film` takes, decoded."""
     if not path.is_file():
         raise ValueError(f"There is no film {path}; give the path of a picture file.")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty (0 bytes); export or download the film again.")
+    if path.suffix.lower() == RAW:
+        return open_raw(path)
+    return open_dicom(path) if is_dicom(path) else open_picture(path, side)
+
+
+def open_raw(path: Path) -> np.ndarray:
+    """JSRT as it is distributed: 2048 x 2048 big-endian 16-bit values, 12 bits used, lung bright, no header."""
+    size, expected = path.stat().st_size, 2 * JSRT_SIDE**2
+    if size != expected:
+        raise ValueError(f"{path} has {size} bytes and a raw JSRT film has {expected}; copy or download it again.")
+    return JSRT_WHITE - np.fromfile(path, dtype=">u2").astype(np.int32).reshape(JSRT_SIDE, JSRT_SIDE)
+
+
+def is_dicom(path: Path) -> bool:
+    """By its ending, or, as files from a hospital's archive often have none, by the mark after the preamble."""
+    with open(path, "rb") as file:
+        return path.suffix.lower() in DICOM or file.read(132)[128:] == b"DICM"
+
+
+def open_dicom(path: Path) -> np.ndarray:
+    """The picture of a DICOM file with air dark: floats in [0, 1] through its window, else its own values."""
+    import pydicom  # slow to import, and most films are pictures
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
+
+    try:
+        dataset = pydicom.dcmread(path)
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        pixels = dataset.pixel_array if frames == 1 and "PixelData" in dataset else None
+        if pixels is not None and pixels.ndim == 2:
+            pixels = apply_modality_lut(pixels, dataset)
+            if dataset.get("WindowCenter") is not None and "VOILUTSequence" not in dataset:
+                low, high = apply_windowing(np.array([-1e9, 1e9]), dataset)
+                pixels, white = (apply_windowing(pixels, dataset) - low) / (high - low), 1
+            else:
+                pixels = apply_voi_lut(pixels, dataset)
+                white = pixels.max()
+            if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+                pixels = white - pixels
+    except Exception as error:  # noqa: BLE001  (pydicom and its decoders raise many kinds)
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is a damaged DICOM file, or of a kind that cannot be decoded ({reason}); export it "
+                         "again, uncompressed or as PNG.") from None
+    if pixels is None:
+        what = f"{frames} pictures" if frames > 1 else "no picture"
+        raise ValueError(f"{path} is a DICOM file with {what}; one film with one picture is needed.")
+    return pixels
+
+
+def open_picture(path: Path, side: int | None) -> Image.Image:
+    """A picture file, fully decoded and upright."""
     try:
         with Image.open(path) as picture:
+            if side:
+                picture.draft(None, (side, side))
             picture.load()
             return ImageOps.exif_transpose(picture)
     except Image.UnidentifiedImageError:
-        raise ValueError(f"{path} is not a picture that can be read; PNG, JPEG, BMP, TIFF or GIF is needed.") from None
+        raise ValueError(f"{path} is not a picture that can be read; PNG, JPEG, BMP, TIFF, GIF or DICOM is "
+                         "needed.") from None
     except Image.DecompressionBombError:
         raise ValueError(f"{path} claims more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels; reduce the "
                          "film first.") from None
@@ -93,15 +156,36 @@ def to_8_bits(values: np.ndarray) -> np.ndarray:
     return np.rint(scaled).astype(np.uint8)
 
 
-def read_mask(source: Source, side: int) -> np.ndarray:
-    """A lung mask reduced to (side, side) bool; whatever is above half of its largest value is lung."""
-    grey = read_film(source)
-    return resize(np.where(grey > grey.max() / 2, 255, 0).astype(np.uint8), side) > 127
+def read_mask(sources: Sequence[Source], side: int) -> np.ndarray:
+    """The union of masks, reduced to (side, side) bool; whatever is above half of a mask's largest value is lung."""
+    lungs = np.zeros((side, side), dtype=bool)
+    for grey in map(read_film, sources):
+        lungs |= resize(np.where(grey > grey.max() / 2, 255, 0).astype(np.uint8), side) > 127
+    return lungs
+
+
+def picture_for_network(source: Source, side: int) -> np.ndarray:
+    """(side, side) uint8: what a training holds of a film."""
+    return resize(read_film(source, side), side)
 
 
 def resize(grey: np.ndarray, side: int) -> np.ndarray:
     """(H, W) uint8 -> (side, side) uint8: the whole film, stretched, smoothed where it shrinks."""
-    return np.asarray(Image.fromarray(grey).resize((side, side), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(grey).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3))
+
+
+@functools.cache
+def typical_film() -> np.ndarray:
+    """(32, 32) float: the mean of a few phantoms, centred, of length 1."""
+    mean = np.mean([resize(phantom.draw(seed)[0], 32) for seed in range(12)], axis=0)
+    return (mean - mean.mean()) / np.linalg.norm(mean - mean.mean())
+
+
+def looks_inverted(film: np.ndarray) -> bool:
+    """Whether a film (H, W) uint8 is more like the negative of a typical frontal film than like the film itself."""
+    small = resize(film, 32).astype(np.float32)
+    small -= small.mean()
+    return bool((small * typical_film()).sum() < -0.2 * np.linalg.norm(small))  # a correlation
 
 
 def network_input(films: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from multimix import augment
 from multimix.config import Config
 from multimix.data import Films, FilmSet
 from multimix.film import network_input
+from multimix.model import CLASSES
 
 
 def draw_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
@@ -65,10 +66,24 @@ class Loader:
         if not train or not train.labelled.any():
             raise ValueError(f"There are no labelled training films for {task}; give a folder that has them, or train "
                              "a system without this task.")
+        if task == "classification":
+            absent = [name for i, name in enumerate(CLASSES) if not (train.targets[train.labelled] == i).any()]
+            if absent:
+                raise ValueError(f"Among the training films there is no {absent[0]} one; films of both classes are "
+                                 f"needed, as in train/{CLASSES[0]} and train/{CLASSES[1]}.")
         if train.pixels.shape[-1] != self.config.side:
             raise ValueError(f"The films were loaded at {train.pixels.shape[-1]} px and the training wants "
                              f"{self.config.side} px: load them with side={self.config.side}.")
         return train
+
+    def kept(self) -> dict[str, FilmSet]:
+        """The training films of each task that keep their labels."""
+        kept = {}
+        if self.config.classify:
+            kept["classification"] = self.class_films[self.class_budget]
+        if self.config.segment:
+            kept["segmentation"] = self.mask_films[self.mask_budget]
+        return kept
 
     def __call__(self, step: int) -> Batch:
         """The batch of step 0, 1, …, on the device."""

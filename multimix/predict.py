@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from multimix.checkpoint import network_of, read_checkpoint
-from multimix.film import Source, film_paths, network_input, read_film, resize
+from multimix.film import Source, film_paths, looks_inverted, network_input, read_film, resize
 from multimix.model import CLASSES, MultiMix, choose_device
 
 BATCH = 8
@@ -136,6 +136,8 @@ def doubts(film: np.ndarray, lung: Tensor) -> tuple[str, ...]:
     found = []
     if min(film.shape) < 128:
         found.append(f"The film is tiny ({film.shape[1]} x {film.shape[0]} pixels): details are lost.")
+    if looks_inverted(film):
+        found.append("The film looks inverted, with air bright: turn its grey values round.")
     darkest, brightest = np.percentile(film, (1, 99))
     if brightest - darkest < 40:
         found.append("The film has little contrast: it may be empty or badly exposed.")

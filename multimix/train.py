@@ -19,6 +19,7 @@ from multimix.data import Films
 from multimix.evaluate import evaluate, score
 from multimix.loader import Batch, Loader
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
+from multimix.manifest import write_manifest
 from multimix.model import MultiMix, choose_device
 
 
@@ -133,8 +134,9 @@ def train(config: Config, films: Films, out: str | os.PathLike, *, resume: bool 
     """Train, validating on the films' 'val' split, and return the best network, in eval mode.
 
     Writes into the folder `out`: `best.pth` (the highest validation score: the mean of AUC and Dice), `last.pth`
-    (to resume from) and `log.csv`, one row for each validation. `resume` continues from `last.pth`, if there is
-    one, as if it had never stopped; `start` gives the weights to begin from. ValueError names what does not fit.
+    (to resume from), `log.csv`, one row for each validation, and `manifest.csv`, one row for each film. `resume`
+    continues from `last.pth`, if there is one, as if it had never stopped; `start` gives the weights to begin from.
+    ValueError names what does not fit.
     """
     out, device = Path(out), choose_device(device)
     loader = Loader(films, config, device)
@@ -144,6 +146,7 @@ def train(config: Config, films: Films, out: str | os.PathLike, *, resume: bool 
             raise ValueError(f"{out} already holds a training; resume it (--resume) or choose another folder.")
         run.restore()
     out.mkdir(parents=True, exist_ok=True)
+    write_manifest(out / "manifest.csv", films, loader.kept())
     with tqdm(initial=run.step, total=config.steps, desc="training", unit="step", disable=not progress) as bar:
         while run.step < config.steps:
             terms = train_until_validation(run, loader, bar)

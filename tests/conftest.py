@@ -12,6 +12,7 @@ from multimix import phantom
 from multimix.data import Films, load_films
 from multimix.model import MultiMix
 
+ROOT = Path(__file__).parent.parent
 SIDE = 32
 TINY = (2, 3, 4, 5, 6)
 

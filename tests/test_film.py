@@ -2,6 +2,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import (
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+)
 
 from multimix.film import film_paths, network_input, read_film, read_mask, resize
 
@@ -68,6 +76,64 @@ def test_upright_as_the_camera_says(tmp_path):
     assert np.array_equal(read_film(tmp_path / "turned.png"), np.rot90(GREY, -1))
 
 
+def dicom(path, pixels, photometric="MONOCHROME2", **more):
+    """A DICOM file of 16-bit grey values."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = more.pop("syntax", ExplicitVRLittleEndian)
+    dataset = Dataset()
+    dataset.file_meta = meta
+    dataset.SOPClassUID, dataset.SOPInstanceUID = DigitalXRayImageStorageForPresentation, "1.2.3"
+    if pixels is not None:
+        dataset.Rows, dataset.Columns = pixels.shape[-2:]
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, photometric
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+        dataset.PixelData = pixels.astype("<u2").tobytes()
+    for name, value in more.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+DEEP = np.linspace(0, 4095, 240).astype(np.uint16).reshape(12, 20)
+
+
+def test_dicom(tmp_path):
+    expected = DEEP / 4095 * 255
+    for photometric, wanted in (("MONOCHROME2", expected), ("MONOCHROME1", 255 - expected)):
+        for name in ("film.dcm", "without_ending"):
+            assert np.abs(read_film(dicom(tmp_path / name, DEEP, photometric)) - wanted).max() <= 1
+    window = dict(WindowCenter=1000, WindowWidth=1001)
+    film = read_film(dicom(tmp_path / "window.dcm", DEEP, **window))
+    assert np.abs(film - np.clip((DEEP - 499.5) / 1000, 0, 1) * 255).max() <= 1
+    inverted = read_film(dicom(tmp_path / "inverted.dcm", DEEP, "MONOCHROME1", **window))
+    assert np.abs(inverted.astype(int) - (255 - film)).max() <= 1
+    rescaled = read_film(dicom(tmp_path / "rescaled.dcm", DEEP, RescaleSlope=2, RescaleIntercept=-500,
+                               WindowCenter=1500, WindowWidth=2001))
+    assert np.abs(rescaled.astype(int) - film).max() <= 1
+
+
+@pytest.mark.parametrize("syntax", (RLELossless, JPEG2000Lossless))
+def test_compressed_dicom(tmp_path, syntax):
+    path = dicom(tmp_path / "film.dcm", np.kron(DEEP, np.ones((4, 4), dtype=np.uint16)))
+    plain, dataset = read_film(path), dcmread(path)
+    dataset.compress(syntax)
+    dataset.save_as(path)
+    assert dcmread(path).file_meta.TransferSyntaxUID == syntax and np.array_equal(read_film(path), plain)
+
+
+def test_faulty_dicom_is_one_sentence(tmp_path):
+    whole = dicom(tmp_path / "whole.dcm", DEEP).read_bytes()
+    (tmp_path / "short.dcm").write_bytes(whole[:-100])
+    (tmp_path / "text.dcm").write_text("not a DICOM file")
+    dicom(tmp_path / "frames.dcm", np.stack([DEEP] * 3), NumberOfFrames=3)
+    dicom(tmp_path / "report.dcm", None)
+    for name, words in (("short", "damaged DICOM file"), ("text", "damaged DICOM file"), ("frames", "with 3 pictures"),
+                        ("report", "with no picture")):
+        with pytest.raises(ValueError, match=words) as caught:
+            read_film(tmp_path / f"{name}.dcm")
+        assert "\n" not in str(caught.value)
+
+
 def test_faults_are_one_sentence(tmp_path):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("not a picture")
@@ -97,9 +163,10 @@ def test_masks_of_any_scale(tmp_path, value):
     mask = np.zeros((40, 40), dtype=np.uint8)
     mask[8:24, 8:24] = value
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    assert np.array_equal(read_mask(tmp_path / "mask.png", 40), mask > 0)
-    assert read_mask(tmp_path / "mask.png", 20).sum() == 64
-    assert not read_mask(np.zeros((40, 40), dtype=np.uint8), 20).any()
+    assert np.array_equal(read_mask([tmp_path / "mask.png"], 40), mask > 0)
+    assert read_mask([tmp_path / "mask.png"], 20).sum() == 64
+    assert not read_mask([np.zeros((40, 40), dtype=np.uint8)], 20).any()
+    assert np.array_equal(read_mask([tmp_path / "mask.png", mask.T[::-1]], 40), (mask | mask.T[::-1]) > 0)
 
 
 def test_resize_stretches_the_whole_film():

@@ -2,7 +2,7 @@ import pytest
 import torch
 from conftest import SIDE, TINY
 
-from multimix.model import MultiMix, bridge_maps, drop, choose_device, load_tensors
+from multimix.model import MultiMix, bridge_maps, choose_device, drop, load_tensors
 
 
 def test_the_full_network_has_the_published_size():
