@@ -29,14 +29,17 @@ def coin(films: Tensor, probability: float, generator: Generator) -> Tensor:
 
 def flip(films: Tensor, generator: Generator) -> Tensor:
     """Mirror each film left to right with probability 1/2."""
-    return torch.where(coin(films, 0.5, generator), films.flip(3), films)
+    mirrored = coin(films, 0.5, generator).flatten()
+    films = films.clone()
+    films[mirrored] = films[mirrored].flip(3)
+    return films
 
 
 def crop(films: Tensor, generator: Generator) -> Tensor:
     """Reflect-pad by an eighth of the side (32 at 256 px) and cut a film of the old size at a random place."""
     count, _, height, width = films.shape
     rows, columns = height // 8, width // 8
-    padded = F.pad(films, (columns, columns, rows, rows), mode="reflect")
+    padded = F.pad(films, (columns, columns, rows, rows), mode="reflect")  # a copy: what comes back may be written to
     top = torch.randint(2 * rows + 1, (count,), generator=generator).tolist()
     left = torch.randint(2 * columns + 1, (count,), generator=generator).tolist()
     return torch.stack([film[:, t:t + height, s:s + width] for film, t, s in zip(padded, top, left)])
@@ -58,7 +61,7 @@ def strong(films: Tensor, generator: Generator) -> Tensor:
             which = (chosen == number).nonzero().flatten()
             if len(which):
                 here = which.to(films.device)
-                films = films.index_copy(0, here, operation(films[here], *strengths[:, which].to(films.device)))
+                films[here] = operation(films[here], *strengths[:, which].to(films.device))
     return films
 
 
@@ -109,6 +112,14 @@ def equalize(films: Tensor) -> Tensor:
     return torchvision_functional().equalize((films * 255).round().to(torch.uint8)).to(films.dtype) / 255
 
 
+def smooth(films: Tensor) -> Tensor:
+    """Each pixel and its eight neighbours, weighted 5 to 1; the outermost pixels stay (Pillow's SMOOTH)."""
+    inner = films[:, :, 1:-1, 1:-1]
+    films = films.clone()
+    films[:, :, 1:-1, 1:-1] = (9 * F.avg_pool2d(films, 3, 1) + 4 * inner) / 13
+    return films
+
+
 # The pool of the strong view: name -> operation(films, a, b), where a and b are two strengths in [0, 1] a film,
 # each (N, 1, 1, 1). Only `translate` needs the second.
 OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
@@ -117,7 +128,7 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "identity": lambda films, a, b: films,
     "brightness": lambda films, a, b: blend(films, torch.zeros_like(films), fading(a)),
     "contrast": lambda films, a, b: blend(films, films.mean((1, 2, 3), keepdim=True), fading(a)),
-    "sharpness": lambda films, a, b: blend(films, torchvision_functional().adjust_sharpness(films, 0.0), fading(a)),
+    "sharpness": lambda films, a, b: blend(films, smooth(films), fading(a)),
     "posterize": lambda films, a, b: posterize(films, a),
     "solarize": lambda films, a, b: torch.where(films >= a, 1 - films, films),
     "rotate": lambda films, a, b: transform(films, angle=signed(a, math.radians(27))),
