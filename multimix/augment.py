@@ -69,14 +69,16 @@ def transform(films: Tensor, *, angle: Tensor | float = 0.0, shear: Tensor | flo
               right: Tensor | float = 0.0, down: Tensor | float = 0.0) -> Tensor:
     """Rotate (radians), shear, scale and shift (shares of the side) about the centre, one bilinear reading.
 
-    Each number is one for all films or (N, 1, 1, 1). What comes in from outside is `FILL`.
+    Each number is one for all films or (N, 1, 1, 1); channels move together. What comes in from outside is `FILL`.
     """
     angle, shear, scale, right, down = (torch.as_tensor(v, device=films.device, dtype=films.dtype).expand(
-        len(films), 1, 1, 1).flatten() for v in (angle, shear, scale, right, down))
+        len(films), 1, 1, 1)[..., 0] for v in (angle, shear, scale, right, down))
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
-    rows = [torch.stack([cosine, shear - sine, -2 * right], 1), torch.stack([sine, cosine, -2 * down], 1)]
-    grid = F.affine_grid(torch.stack(rows, 1), list(films.shape), align_corners=False)
-    return F.grid_sample(films - FILL, grid, align_corners=False) + FILL
+    # Where each pixel is read from; torch's affine_grid says the same five times slower.
+    y, x = ((torch.arange(n, device=films.device, dtype=films.dtype) * 2 + 1) / n - 1 for n in films.shape[2:])
+    across = cosine * x + ((shear - sine) * y[:, None] - 2 * right)
+    along = sine * x + (cosine * y[:, None] - 2 * down)
+    return F.grid_sample(films - FILL, torch.stack([across, along], 3), align_corners=False) + FILL
 
 
 def blend(films: Tensor, other: Tensor, factor: Tensor) -> Tensor:
@@ -114,10 +116,11 @@ def equalize(films: Tensor) -> Tensor:
 
 def smooth(films: Tensor) -> Tensor:
     """Each pixel and its eight neighbours, weighted 5 to 1; the outermost pixels stay (Pillow's SMOOTH)."""
-    inner = films[:, :, 1:-1, 1:-1]
-    films = films.clone()
-    films[:, :, 1:-1, 1:-1] = (9 * F.avg_pool2d(films, 3, 1) + 4 * inner) / 13
-    return films
+    rows = films[:, :, :-2] + films[:, :, 1:-1] + films[:, :, 2:]
+    nine = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
+    smoothed = films.clone()
+    smoothed[:, :, 1:-1, 1:-1] = (nine + 4 * films[:, :, 1:-1, 1:-1]) / 13
+    return smoothed
 
 
 # The pool of the strong view: name -> operation(films, a, b), where a and b are two strengths in [0, 1] a film,
@@ -147,10 +150,11 @@ def segmentation(films: Tensor, masks: Tensor, generator: Generator) -> tuple[Te
     place = dict(angle=uniform(films, -0.3, 0.3, generator), shear=uniform(films, -0.1, 0.1, generator),
                  scale=uniform(films, 0.75, 1.25, generator), right=uniform(films, -0.1, 0.1, generator),
                  down=uniform(films, -0.1, 0.1, generator))
-    inside = transform(torch.ones_like(films), **place) > 0.75  # FILL is half-way: outside is 0.5, inside is 1
     edge = torch.where(coin(films, 0.5, generator), uniform(films, 0, 1, generator), 0.0)
-    films = torch.where(inside, transform(films, **place), edge)
-    masks = ((transform(masks.to(films.dtype), **place) > 0.5) & inside).to(films.dtype)
+    moved = transform(torch.cat([films, masks.to(films.dtype), torch.ones_like(films)], 1), **place)
+    inside = moved[:, 2:] > 0.75  # FILL is half-way: outside is 0.5, inside is 1
+    films = torch.where(inside, moved[:, :1], edge)
+    masks = ((moved[:, 1:2] > 0.5) & inside).to(films.dtype)
     films = films.clamp(1e-3, 1) ** (2 ** uniform(films, -1, 1, generator))
     curve = films * films * (3 - 2 * films)  # the film's S-shaped characteristic curve
     films = blend(curve, films, uniform(films, -0.5, 1, generator))
