@@ -19,7 +19,6 @@ from multimix import phantom
 from multimix.checkpoint import whole_file
 from multimix.film import picture_for_network, read_mask
 from multimix.layouts import SPLITS, Film, read_layout
-from multimix.model import CLASSES
 
 MIN_VALIDATION = 20  # films; a smaller validation folder (Kaggle's has 16) is filled up from the training films
 PHANTOM = "phantom://"  # phantom://400 stands for a folder of 400 synthetic films
@@ -211,8 +210,3 @@ def carve(splits: np.ndarray, target: str, patients: np.ndarray, strata: np.ndar
         there = np.unique(patients[(splits == "train") & (strata == stratum)])
         chosen = generator.permutation(there)[:max(1, len(there) // 10)] if len(there) > 1 else []
         splits[(splits == "train") & np.isin(patients, chosen)] = target
-
-
-def class_counts(films: FilmSet) -> str:
-    """'1341 NORMAL, 3875 PNEUMONIA' among the labelled ones"""
-    return ", ".join(f"{(films.targets[films.labelled] == i).sum()} {name}" for i, name in enumerate(CLASSES))

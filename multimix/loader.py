@@ -76,6 +76,17 @@ class Loader:
                              f"{self.config.side} px: load them with side={self.config.side}.")
         return train
 
+    def describe(self) -> str:
+        """'training on 100 of 5216 classes (26 NORMAL, 74 PNEUMONIA), 10 of 111 masks; the other films …'"""
+        parts = []
+        if self.config.classify:
+            counts = self.class_films.targets[self.class_budget].bincount(minlength=len(CLASSES)).tolist()
+            parts.append(f"{len(self.class_budget)} of {len(self.class_films)} classes "
+                         f"({', '.join(f'{count} {name}' for count, name in zip(counts, CLASSES))})")
+        if self.config.segment:
+            parts.append(f"{len(self.mask_budget)} of {len(self.mask_films)} masks")
+        return f"training on {', '.join(parts)}; the other films are unlabelled"
+
     def kept(self) -> dict[str, FilmSet]:
         """The training films of each task that keep their labels."""
         kept = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,40 +21,78 @@ SHOWN = 640  # px: longer films are reduced for the screen
 
 def plot_prediction(prediction: Prediction) -> Figure:
     """Film, lungs and saliency side by side."""
-    step = max(1, max(prediction.film.shape) // SHOWN)
-    film = np.asarray(Image.fromarray(prediction.film).reduce(step))
-    lung, saliency = prediction.mask_probability[::step, ::step], prediction.saliency[::step, ::step]
+    film, lung, saliency = reduced(prediction)
     height, width = film.shape
-    figure, axes = plt.subplots(1, 3, figsize=(12, 0.9 + 3.9 * np.clip(height / width, 0.5, 2)), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(12, 0.6 + 3.65 * np.clip(height / width, 0.5, 2)), layout="constrained")
     for axis in axes:
         axis.imshow(film, cmap="gray", vmin=0, vmax=255)
         axis.set_axis_off()
-    axes[0].set_title(prediction.name)
+    axes[0].set_title(prediction.name, parse_math=False)
     draw_lungs(axes[1], lung)
     axes[1].set_title(f"Lungs: {prediction.lung_share:.0%} of the film")
-    # A few sharp pixels would leave the rest dark: the scale ends where all but 0.5 % of the film lie below.
-    top = max(float(np.percentile(saliency, 99.5)), 1e-12)
-    heat = axes[2].imshow(saliency / top, cmap="magma", vmin=0, vmax=1, alpha=np.clip(saliency / top, 0.25, 0.9))
+    draw_saliency(axes[2], saliency)
     axes[2].set_title(f"{prediction.label}, probability {prediction.probability:.2f}")
-    bar = figure.colorbar(heat, ax=axes[2], fraction=0.04, pad=0.02, ticks=[0, 1])
-    bar.ax.set_yticklabels(["none", "most"])
-    bar.set_label("what moved the class score", labelpad=-18)
     if prediction.warnings:
         figure.supxlabel("\n".join(prediction.warnings), fontsize=9, color="#D55E00")
     return figure
 
 
-def draw_lungs(axis, lung_probability: np.ndarray) -> None:
-    """Fill and outline where lung is more probable than not."""
+def reduced(prediction: Prediction) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Film, lung probability and saliency at a size for the screen."""
+    step = max(1, max(prediction.film.shape) // SHOWN)
+    film = np.asarray(Image.fromarray(prediction.film).reduce(step))
+    return film, prediction.mask_probability[::step, ::step], prediction.saliency[::step, ::step]
+
+
+def draw_lungs(axis, lung_probability: np.ndarray, opacity: float = 0.25, threshold: float = 0.5) -> None:
+    """Fill and outline where lung is more probable than the threshold."""
     fill = np.zeros((*lung_probability.shape, 4), dtype=np.float32)
-    fill[lung_probability > 0.5] = to_rgba(LUNG, 0.25)
+    fill[lung_probability > threshold] = to_rgba(LUNG, opacity)
     axis.imshow(fill)
-    if lung_probability.min() < 0.5 < lung_probability.max():  # else there is no outline to draw
-        axis.contour(lung_probability, levels=[0.5], colors=[LUNG], linewidths=1.8)
+    if lung_probability.min() < threshold < lung_probability.max():  # else there is no outline to draw
+        axis.contour(lung_probability, levels=[threshold], colors=[LUNG], linewidths=1.8)
 
 
-def save_figure(figure: Figure, path: Path) -> Path:
+def draw_saliency(axis, saliency: np.ndarray, opacity: float = 0.9) -> None:
+    """Heat over the film, with its scale: a few sharp pixels apart, from none to most of what moved the score."""
+    top = max(float(np.percentile(saliency, 99.5)), 1e-12)  # those few would leave the rest dark
+    heat = axis.imshow(saliency / top, cmap="magma", vmin=0, vmax=1,
+                       alpha=np.clip(saliency / top, min(0.25, opacity), opacity))
+    bar = axis.figure.colorbar(heat, ax=axis, fraction=0.04, pad=0.02, ticks=[0, 1])
+    bar.ax.set_yticklabels(["none", "most"])
+    bar.set_label("what moved the class score", labelpad=-18)
+
+
+def save_figure(figure: Figure, path: Path | io.BytesIO) -> Path | io.BytesIO:
     """Write a PNG and let the figure go."""
-    figure.savefig(path, dpi=90)
+    figure.savefig(path, dpi=90, format="png")
     plt.close(figure)
     return path
+
+
+VIEWS = ("overlay", "film", "mask", "saliency")
+
+
+def plot_view(prediction: Prediction, view: str = "overlay", opacity: float = 0.35, threshold: float = 0.5) -> Figure:
+    """One of `VIEWS` of a prediction; `opacity` of what lies on the film, lung where more probable than `threshold`."""
+    film, lung, saliency = reduced(prediction)
+    height, width = film.shape
+    figure, axis = plt.subplots(figsize=(5.5, 0.4 + 5.1 * np.clip(height / width, 0.5, 2)), layout="constrained")
+    axis.set_axis_off()
+    axis.set_title(prediction.name, parse_math=False)
+    if view == "mask":
+        axis.imshow(lung > threshold, cmap="gray", vmin=0, vmax=1)
+    else:
+        axis.imshow(film, cmap="gray", vmin=0, vmax=255)
+    if view == "overlay":
+        draw_lungs(axis, lung, opacity, threshold)
+    if view == "saliency":
+        draw_saliency(axis, saliency, np.clip(opacity * 2, 0, 1))
+    return figure
+
+
+def as_png(figure: Figure) -> bytes:
+    """The figure as a PNG; it is let go."""
+    buffer = io.BytesIO()
+    save_figure(figure, buffer)
+    return buffer.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -130,12 +131,13 @@ class Run:
 
 
 def train(config: Config, films: Films, out: str | os.PathLike, *, resume: bool = False, start: MultiMix | None = None,
-          device: str = "auto", progress: bool = True) -> MultiMix:
+          device: str = "auto", progress: bool = True, report: Callable[[dict], None] | None = None) -> MultiMix:
     """Train, validating on the films' 'val' split, and return the best network, in eval mode.
 
     Writes into the folder `out`: `best.pth` (the highest validation score: the mean of AUC and Dice), `last.pth`
     (to resume from), `log.csv`, one row for each validation, and `manifest.csv`, one row for each film. `resume`
-    continues from `last.pth`, if there is one, as if it had never stopped; `start` gives the weights to begin from.
+    continues from `last.pth`, if there is one, as if it had never stopped; `start` gives the weights to begin from;
+    `report` is called with each row of the log, to draw it or to stop by raising.
     ValueError names what does not fit.
     """
     out, device = Path(out), choose_device(device)
@@ -147,15 +149,20 @@ def train(config: Config, films: Films, out: str | os.PathLike, *, resume: bool 
         run.restore()
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(out / "manifest.csv", films, loader.kept())
+    if progress:
+        print(loader.describe())
     with tqdm(initial=run.step, total=config.steps, desc="training", unit="step", disable=not progress) as bar:
         while run.step < config.steps:
             terms = train_until_validation(run, loader, bar)
             results = evaluate(run.network, films, "val")
             run.save(results)
-            log(out / "log.csv", {"step": run.step, "rate": config.learning_rate_at(run.step - 1), **terms,
-                                  **{f"val_{name}": value for name, value in results.items()},
-                                  "time": round(time.time(), 1)})
-            bar.write(f"step {run.step}: " + ", ".join(f"{n} {v:.4f}" for n, v in results.items()))
+            row = {"step": run.step, "rate": config.learning_rate_at(run.step - 1), **terms,
+                   **{f"val_{name}": value for name, value in results.items()}, "time": round(time.time(), 1)}
+            log(out / "log.csv", row)
+            if report:
+                report(row)
+            if progress:
+                bar.write(f"step {run.step}: " + ", ".join(f"{n} {v:.4f}" for n, v in results.items()))
     return network_of(read_checkpoint(out / "best.pth"), out / "best.pth")
 
 

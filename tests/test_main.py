@@ -92,6 +92,7 @@ def test_train_resume_evaluate_predict(tmp_path, capsys):
     command = ["train", "--classification", "phantom://20", "--segmentation", "phantom://20", "--out", out, "--side",
                str(SIDE), "--batch", "2", "--validate-every", "1", "--class-labels", "4", "--masks", "2"]
     assert main([*command, "--steps", "1"]) == 0
+    assert "training on 4 of 16 classes (2 NORMAL, 2 PNEUMONIA), 2 of 16 masks" in capsys.readouterr().out
     assert main([*command, "--steps", "1"]) == 2  # does not overwrite
     assert main([*command, "--steps", "2", "--resume"]) == 2  # another schedule
     assert "steps (1 then, 2 now)" in capsys.readouterr().err

@@ -110,11 +110,13 @@ def test_the_best_checkpoint_is_the_best_scoring_one(films, tmp_path, monkeypatc
 
 
 def test_validation_is_real(films, tmp_path):
-    model = quietly(CONFIG, films, tmp_path)
+    rows = []
+    model = quietly(CONFIG, films, tmp_path, report=rows.append)
     content = read_checkpoint(tmp_path / "best.pth")
     assert content["validation"] == pytest.approx(evaluate(model, films, "val"))
     log = read_log(tmp_path)
     assert [int(row["step"]) for row in log] == [2, 4, 6]
+    assert [{name: str(value) for name, value in row.items()} for row in rows] == log
     best = max(log, key=lambda row: (float(row["val_auc"]) + float(row["val_dice"])) / 2)
     assert score(content["validation"]) == pytest.approx((float(best["val_auc"]) + float(best["val_dice"])) / 2)
     assert all(float(row[name]) >= 0 for row in log for name in TERMS)

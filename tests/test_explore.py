@@ -1,0 +1,97 @@
+"""The panel's kernel side, with uploads as ipywidgets 7 and 8 hand them over; the browser's side is in test_browser."""
+
+import base64
+import io
+import re
+from datetime import datetime, timezone
+
+import numpy as np
+import pytest
+from conftest import SIDE, TINY, save
+from PIL import Image
+
+from multimix import phantom
+from multimix.checkpoint import save_checkpoint
+from multimix.explore import Panel, uploaded
+from multimix.film import read_film
+
+FILM = phantom.draw(3, 1, 150)[0]
+
+
+def png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def panel(tmp_path, model) -> Panel:
+    save_checkpoint(tmp_path / "tiny.pth", {"weights": model.state_dict(), "config": {"side": SIDE, "widths": TINY}})
+    for name in ("a", "b"):
+        save(tmp_path / "films" / f"{name}.png", phantom.draw(ord(name), 0, 140)[0])
+    return Panel(tmp_path / "films", tmp_path / "tiny.pth")
+
+
+def upload(panel: Panel, name: str, content: bytes) -> None:
+    """As the browser would, past the widget's own check of types."""
+    panel.upload.set_trait("value", ({"name": name, "type": "", "size": len(content), "content": memoryview(content),
+                                      "last_modified": datetime.now(timezone.utc)},))
+
+
+def mask_of(panel: Panel) -> np.ndarray:
+    content = re.search(r"base64,([^']*)'", panel.download.value).group(1)
+    return read_film(Image.open(io.BytesIO(base64.b64decode(content)))) > 0
+
+
+def test_it_opens_with_the_first_sample(panel):
+    assert panel.sample.label == "a" and panel.prediction.name == "a"
+    assert re.search(r"<b>(NORMAL|PNEUMONIA)</b>, probability 0\.\d\d<br>lungs: ", panel.answer.value)
+    assert bytes(panel.picture.value).startswith(b"\x89PNG") and mask_of(panel).shape == (140, 140)
+
+
+def test_samples_views_and_sliders(panel):
+    first = panel.picture.value
+    panel.sample.value = panel.sample.options[1][1]
+    assert panel.prediction.name == "b"
+    seen = {first, panel.picture.value}
+    for widget, value in ((panel.view, "film"), (panel.view, "mask"), (panel.view, "saliency"), (panel.view, "overlay"),
+                          (panel.opacity, 0.9), (panel.threshold, 0.35)):
+        widget.value = value
+        seen.add(panel.picture.value)
+    assert len(seen) == 7  # every one draws something else; the overlay is met twice
+    assert np.array_equal(mask_of(panel), panel.prediction.mask_probability > 0.35)
+    assert f"lungs: {mask_of(panel).mean():.1%}" in panel.answer.value
+
+
+def test_uploads(panel):
+    upload(panel, "mine.png", png(FILM))
+    assert panel.prediction.name == "mine" and panel.sample.value is None
+    assert np.array_equal(panel.prediction.film, FILM) and "download='mine_mask.png'" in panel.download.value
+    panel.device.value = "cpu"  # loads anew, and looks at the same film
+    assert panel.prediction.name == "mine"
+    panel.sample.value = panel.sample.options[0][1]  # the sample of before can be chosen again
+    assert panel.prediction.name == "a"
+
+
+def test_nonsense_is_one_sentence_and_the_panel_lives_on(panel):
+    upload(panel, "<b>text</b>.png", b"not a picture")
+    assert "&lt;b&gt;text&lt;/b&gt;.png is not a picture that can be read" in panel.answer.value
+    assert panel.picture.value == b"" and panel.download.value == "" and "/tmp" not in panel.answer.value
+    panel.threshold.value = 0.3
+    assert "is not a picture" in panel.answer.value
+    upload(panel, "mine.png", png(FILM))
+    assert panel.prediction.name == "mine"
+
+
+def test_wrong_weights_are_one_sentence(panel, tmp_path):
+    weights = panel.weights.value
+    panel.weights.value = str(tmp_path / "none.pth")
+    assert "There is no weights file" in panel.answer.value and panel.prediction is None
+    panel.weights.value = weights
+    assert panel.prediction.name == "a"
+
+
+def test_uploads_of_both_generations():
+    assert uploaded({"film.png": {"metadata": {}, "content": b"x"}}) == ("film.png", b"x")
+    assert uploaded(({"name": "film.png", "content": memoryview(b"x")},)) == ("film.png", b"x")
+    assert uploaded({}) is None and uploaded(()) is None
