@@ -94,8 +94,8 @@ def add_films(command: argparse.ArgumentParser) -> None:
 
 def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
     """The films that the options name; what was left out is said on standard error."""
-    films = load_films(options.classification, options.segmentation, side, seed, cache=options.cache,
-                       classification_layout=options.classification_layout,
+    films = load_films(options.classification, options.segmentation, side, seed, sys.stderr.isatty(),
+                       cache=options.cache, classification_layout=options.classification_layout,
                        segmentation_layout=options.segmentation_layout, skip_damaged=options.skip_damaged)
     for fault in films.skipped:
         print(f"multimix: left out: {fault}", file=sys.stderr)
@@ -169,7 +169,7 @@ def report(rows: list[dict], options: argparse.Namespace) -> None:
 def run_evaluate(options: argparse.Namespace) -> int:
     model = load_model(options.weights, options.device)
     films = films_of(options, model.side)
-    results = evaluate(model, films, options.split, progress=True)
+    results = evaluate(model, films, options.split, progress=sys.stderr.isatty())
     print(json.dumps(results, indent=2) if options.json else
           "\n".join(f"{name:<18} {value:.4f}" for name, value in results.items()))
     return 0
@@ -181,7 +181,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
     fit = True
     for folder in options.folders:
-        report = examine(folder, options.layout, progress=True)
+        report = examine(folder, options.layout, progress=sys.stderr.isatty())
         print(f"{folder}\n{report}\n")
         fit &= report.fit
     return 0 if fit else 2

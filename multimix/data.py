@@ -176,7 +176,7 @@ def cache_file(cache: Path, films: list[Film], kind: str) -> Path | None:
     paths = [path for film in films for path in (film.source, *film.masks) if isinstance(path, Path)]
     if not paths or any(not path.exists() for path in paths):
         return None
-    stats = [(os.fsencode(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    stats = [(os.fsencode(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     return cache / f"{kind.replace(' ', '-')}-{hashlib.sha256(repr(stats).encode()).hexdigest()[:16]}.npy"
 
 

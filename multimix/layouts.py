@@ -40,7 +40,6 @@ def read_layout(folder: str | os.PathLike, layout: str = "auto") -> tuple[str, l
                          "synthetic ones.")
     if layout not in ("auto", *LAYOUTS):
         raise ValueError(f"There is no layout '{layout}'; choose auto or one of {', '.join(LAYOUTS)}.")
-    root = root.resolve()
     for name in LAYOUTS if layout == "auto" else (layout,):
         films = LAYOUTS[name](root)
         if films:

@@ -1,4 +1,7 @@
-"""The panel in a real browser: Voila serves it, Chromium shows it, a person's moves are made. Kept in build/panel.png."""
+"""The panel in a real browser: Voila serves it, Chromium shows it, a person's moves are made.
+
+A screenshot stays in build/panel.png.
+"""
 
 import os
 import shutil

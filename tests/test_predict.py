@@ -17,7 +17,13 @@ def trained() -> multimix.MultiMix:
 
 
 # What the bundled weights say about the bundled films: label, probability, share of the film that is lung.
-STORED = {}
+STORED = {
+    "phantom_normal_1.png": ("NORMAL", 0.9531, 0.2930),
+    "phantom_normal_2.png": ("NORMAL", 0.7864, 0.2244),
+    "phantom_pneumonia_1.png": ("PNEUMONIA", 0.7415, 0.3401),
+    "phantom_pneumonia_2.png": ("PNEUMONIA", 0.9314, 0.3776),
+    "real_adult_pa.png": ("PNEUMONIA", 0.7524, 0.3395),
+}
 
 
 @pytest.mark.parametrize("name", STORED)
