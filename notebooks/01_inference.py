@@ -1,0 +1,167 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,cellView,-all
+#     notebook_metadata_filter: kernelspec,accelerator,colab,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Predict a chest film
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aaz-imran/MultiMix/blob/main/notebooks/01_inference.ipynb)
+#
+# A minute from now you see what MultiMix makes of a chest X-ray: NORMAL or PNEUMONIA, where the lungs are, and what it
+# looked at. Then you try your own film. Everything runs on a CPU, without a download. **For research, not for diagnosis.**
+#
+# The first cell finds the project: in a checkout it does nothing, on Colab it fetches it.
+
+# %% tags=["bootstrap"]
+import importlib.util
+import os
+import subprocess
+import sys
+
+REPOSITORY = "https://github.com/aaz-imran/MultiMix"
+if not os.path.isdir("multimix"):  # in notebooks/ of a checkout, or alone, as on Colab
+    if not os.path.isdir("../multimix") and not os.path.isdir("MultiMix"):
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "MultiMix"], check=True)
+    os.chdir(".." if os.path.isdir("../multimix") else "MultiMix")
+if any(importlib.util.find_spec(name) is None for name in ("torch", "torchmetrics", "pydicom")):
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-r", "requirements.txt"], check=True)
+sys.path.insert(0, os.getcwd())
+
+# %%
+import matplotlib.pyplot as plt
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+import multimix
+
+set_matplotlib_formats("jpeg", pil_kwargs={"quality": 70})  # keeps the notebook small
+model = multimix.load_model()
+
+# %% [markdown]
+# `model` is the bundled network, ready to predict. The sample below is a real film of an adult.
+
+# %%
+p = multimix.predict(model, "sample_data/real_adult_pa.png")
+p.plot()
+plt.show()
+
+# %% [markdown]
+# **What to see.** The blue fields are the lungs as the network outlines them: without the heart, and without what lies
+# behind heart and diaphragm. The heat on the right is the saliency: bright where a small change of grey would move the
+# score most. The film shows many round nodules. They are not pneumonia, but the network knows two answers only, and
+# these lungs are not its NORMAL.
+
+# %% [markdown]
+# ## Read the numbers
+#
+# A prediction holds plain values, and maps of the film's own size.
+
+# %% tags=["nbval-check-output"]
+print(f"{p.label}, probability {p.probability:.1f}")
+print(f"film {p.film.shape}, mask {p.mask.shape} {p.mask.dtype}, saliency {p.saliency.shape} {p.saliency.dtype}")
+
+# %% [markdown]
+# `probability` belongs to `label` and lies between 0.5 and 1; `probabilities` has both classes. It is the softmax of a
+# network, not a calibrated chance: 0.9 means *surer than 0.8*, not *right in nine of ten films*. What was measured, and on
+# whom, stands in `weights/README.md`.
+#
+# `predict` takes a folder, too. Four of the five samples are synthetic films, whose answers are known.
+
+# %% tags=["nbval-check-output"]
+films = multimix.predict(model, "sample_data")
+for p in films:
+    print(f"{p.name:20} {p.label:10} lungs {p.lung_share:.0%} of the film")
+
+# %% [markdown]
+# Their exact lungs lie in `sample_data/masks`, so the masks can be scored. Dice is twice the overlap over the sum of both
+# areas: 1 where the two masks are the same, 0 where they do not meet.
+
+# %% tags=["nbval-check-output"]
+from multimix.film import read_mask
+
+for p in films[:4]:
+    truth = read_mask([f"sample_data/masks/{p.name}.png"], 512)
+    dice = 2 * (p.mask & truth).sum() / (p.mask.sum() + truth.sum())
+    print(f"{p.name:20} Dice {dice:.2f}")
+
+# %% [markdown]
+# ## How far to trust one answer
+#
+# A sound answer should survive changes that mean nothing. Here the same film is mirrored, brightened, darkened and cut a
+# little at the border.
+
+# %%
+film = films[2].film
+variants = {"as it is": film, "mirrored": film[:, ::-1], "brighter": 255 * (film / 255) ** 0.7,
+            "darker": 255 * (film / 255) ** 1.4, "cut by 5 %": film[26:-26, 26:-26]}
+for name, variant in variants.items():
+    q = multimix.predict(model, variant.astype("uint8"))
+    print(f"{name:10}  PNEUMONIA {q.probabilities['PNEUMONIA']:.2f}  lungs {q.lung_share:.0%}")
+
+# %% [markdown]
+# Where such numbers jump, the answer hangs on something that is not the lungs. Some films are doubtful from the start, and
+# the prediction then says so in plain sentences: here the film is given as a negative.
+
+# %% tags=["nbval-check-output"]
+print(*multimix.predict(model, 255 - film).warnings, sep="\n")
+
+# %% [markdown]
+# ## Your own film
+#
+# Put a path here: PNG, JPEG, TIFF, GIF, BMP or DICOM, 8 or 16 bits, grey or colour. On Colab, drag the file into the
+# panel of files on the left first.
+
+# %%
+my_film = "sample_data/phantom_pneumonia_2.png"
+
+p = multimix.predict(model, my_film)
+p.plot()
+plt.show()
+
+# %% [markdown]
+# The overlay and the mask can be kept: `p.save("predictions")` writes both as PNG, the mask at the film's own size.
+#
+# Or use the panel: choose a sample or upload a film, switch the view, move the threshold, download the mask.
+
+# %%
+from multimix.explore import Panel
+
+Panel()
+
+# %% [markdown]
+# ## A folder to a table
+#
+# One row for each film, for a spreadsheet.
+
+# %%
+import csv
+import pathlib
+
+os.makedirs("predictions", exist_ok=True)
+with open("predictions/table.csv", "w", newline="") as file:
+    table = csv.writer(file)
+    table.writerow(["film", "label", "probability", "lung_share", "warnings"])
+    for p in multimix.predict(model, "sample_data"):
+        table.writerow([p.name, p.label, f"{p.probability:.4f}", f"{p.lung_share:.4f}", " ".join(p.warnings)])
+
+print(pathlib.Path("predictions/table.csv").read_text())
+
+# %% [markdown]
+# ## What this cannot do
+#
+# - It knows NORMAL and PNEUMONIA. Every other disease, a lateral film or a cat gets one of the two.
+# - Its pneumonia films were children's and its lung masks adults'. Away from both, expect less.
+# - It has not been compared with a radiologist, and must not replace one.
+#
+# Next: `02_saliency` shows how the heat is made and what it does for the mask; `03_training` trains the method step by
+# step; `04_your_own_data` trains it on folders of your own.

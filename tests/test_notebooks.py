@@ -1,0 +1,57 @@
+"""The pairs in notebooks/: same text on both sides, outputs kept, one address. nbval runs them beside this file."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+BADGE = ("[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+         "(https://colab.research.google.com/github/{owner}/blob/main/notebooks/{name})")
+
+
+def test_every_notebook_has_its_twin():
+    assert len(NOTEBOOKS) == 4
+    assert [path.stem for path in NOTEBOOKS] == [path.stem for path in sorted((ROOT / "notebooks").glob("*.py"))]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
+def test_the_pair_is_in_sync(path):
+    command = [sys.executable, "-m", "jupytext", "--quiet", "--to", "py:percent", "--output", "-", str(path)]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert run.stdout == path.with_suffix(".py").read_text(encoding="utf-8")
+
+
+def test_outputs_are_kept_small_and_clean(path):
+    assert path.stat().st_size < 500_000
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+    assert sum(bool(cell.outputs) for cell in code) >= 5
+    assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
+    assert not re.search(r"[\"' ](/root|/home|/tmp|/work|/Users|[A-Z]:\\\\)", path.read_text(encoding="utf-8"))
+    checked = [cell for cell in code if "nbval-check-output" in cell.metadata.get("tags", ())]
+    assert len(checked) >= 1 and all(cell.outputs for cell in checked)
+
+
+def test_it_reads_well(path):
+    cells = nbformat.read(path, as_version=4).cells
+    assert 12 <= len(cells) <= 34 and cells[0].source.startswith("# ")
+    assert all(len(cell.source.splitlines()) <= 15 for cell in cells if cell.cell_type == "code")
+
+
+def test_one_address(path):
+    address = re.search(r'Repository = "(https://github.com/([^"]+))"', (ROOT / "pyproject.toml").read_text()).groups()
+    cells = nbformat.read(path, as_version=4).cells
+    assert BADGE.format(owner=address[1], name=path.name) in cells[0].source
+    bootstrap, = (cell for cell in cells if "bootstrap" in cell.metadata.get("tags", ()))
+    assert f'REPOSITORY = "{address[0]}"' in bootstrap.source
+    assert set(re.findall(r"github(?:\.com)?/([\w-]+/[\w.-]+)", path.read_text())) == {address[1]}
