@@ -100,7 +100,7 @@ class Panel(widgets.VBox):
 
     def say(self, sentence: object) -> None:
         """Show a fault in the place of an answer."""
-        self.prediction, self.picture.value, self.download.value = None, b"", ""
+        self.prediction, self.picture.layout.display, self.download.value = None, "none", ""
         self.answer.value = f"<p style='color:#D55E00'><b>{html.escape(str(sentence))}</b></p>"
 
     def draw(self, _change=None) -> None:
@@ -113,9 +113,10 @@ class Panel(widgets.VBox):
         self.answer.value = (f"<p><b>{p.label}</b>, probability {p.probability:.2f}<br>lungs: {mask.mean():.1%} of the "
                              f"film{warnings}<br><i>For research, not for diagnosis.</i></p>")
         self.picture.value = as_png(plot_view(p, self.view.value, self.opacity.value, threshold))
+        self.picture.layout.display = None
         buffer = io.BytesIO()
         Image.fromarray(mask).convert("L").save(buffer, "PNG")
-        self.download.value = (f"<a download='{html.escape(p.name, quote=True)}_mask.png' href='data:image/png;base64,"
+        self.download.value = (f"<a style='text-decoration: underline' download='{html.escape(p.name, quote=True)}_mask.png' href='data:image/png;base64,"
                                f"{base64.b64encode(buffer.getvalue()).decode()}'>Download the mask</a>")
 
 
