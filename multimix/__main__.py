@@ -6,23 +6,24 @@ import argparse
 import io
 import json
 import sys
-import time
 from pathlib import Path
 
-from tqdm.auto import tqdm
+import torch
 
-from multimix.config import RECIPES, SYSTEMS, Config
+from multimix.config import PRECISIONS, RECIPES, SYSTEMS, Config
 from multimix.data import Films, load_films
 from multimix.evaluate import evaluate
-from multimix.film import read_film
 from multimix.layouts import LAYOUTS
 from multimix.manifest import apply_manifest
-from multimix.predict import BATCH, bundled, load_model, pictures_in, predict_batch
+from multimix.model import CLASSES
+from multimix.parallel import ranks_of, speaks
+from multimix.predict import bundled, load_model, pictures_in
+from multimix.table import predict_to
 from multimix.train import train
 
 # Fields of Config that have an option of their own.
 CHANGES = {"steps": int, "batch": int, "side": int, "seed": int, "validate_every": int, "learning_rate": float,
-           "precision": str}
+           "precision": str, "patience": int, "gradient_clip": float, "films_at_once": int}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"multimix: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("multimix: stopped. A training goes on from its last validation with --resume.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"multimix: {stop or 'stopped; --resume goes on'}.", file=sys.stderr)
         return 130
 
 
@@ -51,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="films, or folders of films")
     command.add_argument("--out", type=Path, default=Path("predictions"), help="folder for the overlays and masks")
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    command.add_argument("--no-figures", action="store_true", help="masks and table alone: many times faster")
+    command.add_argument("--resume", action="store_true", help="leave out what the folder's predictions.csv has")
+    command.add_argument("--precision", default="float32", choices=PRECISIONS)
     add_weights(command)
 
     command = commands.add_parser("evaluate", help="measure a network on films with known answers")
@@ -76,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     for name, kind in CHANGES.items():
         command.add_argument(f"--{name.replace('_', '-')}", type=kind, help="instead of the recipe's")
     command.add_argument("--resume", action="store_true", help="continue what is in the folder")
+    command.add_argument("--compile", action="store_true", help="have torch compile the network")
     command.add_argument("--init", type=Path, metavar="FILE", help="weights to start from")
     command.add_argument("--device", default="auto")
     return root
@@ -94,7 +99,7 @@ def add_films(command: argparse.ArgumentParser) -> None:
 
 def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
     """The films that the options name; what was left out is said on standard error."""
-    films = load_films(options.classification, options.segmentation, side, seed, sys.stderr.isatty(),
+    films = load_films(options.classification, options.segmentation, side, seed, sys.stderr.isatty() and speaks(),
                        cache=options.cache, classification_layout=options.classification_layout,
                        segmentation_layout=options.segmentation_layout, skip_damaged=options.skip_damaged)
     for fault in films.skipped:
@@ -114,56 +119,38 @@ def budget(text: str) -> int | None:
 def run_predict(options: argparse.Namespace) -> int:
     """Predict film by film, so that a folder of any size fits into memory; bad films are named at the end."""
     model = load_model(options.weights, options.device)
+    device = next(model.parameters()).device
     paths = [film for path in options.paths for film in pictures_in(path)]
-    rows, faults, names = [], [], unique_names(paths)
-    for first in tqdm(range(0, len(paths), BATCH), desc="predicting", unit="batch", disable=len(paths) <= BATCH):
-        films = {}
-        start = time.perf_counter()
-        for path in paths[first:first + BATCH]:
-            try:
-                films[path] = read_film(path)
-            except ValueError as error:
-                faults.append(str(error))
-        predictions = predict_batch(model, list(films.values()), [names[path] for path in films]) if films else []
-        seconds = (time.perf_counter() - start) / max(len(films), 1)
-        for path, prediction in zip(films, predictions):
-            rows.append({"file": str(path), "label": prediction.label, "probability": prediction.probability,
-                         "probabilities": prediction.probabilities, "lung_share": prediction.lung_share,
-                         "seconds": seconds, "warnings": prediction.warnings,
-                         "overlay": str(prediction.save(options.out))})
-    report(rows, options)
-    for fault in faults:
-        print(f"multimix: {fault}", file=sys.stderr)
+    with ranks_of(device) as ranks, torch.autocast(device.type, torch.bfloat16,
+                                                   enabled=options.precision == "bfloat16"):
+        rows, faults = predict_to(options.out, model, paths, ranks, options.resume, not options.no_figures)
+    if ranks.first:
+        print_json(rows) if options.json else print_table(rows, options.out)
+        for fault in faults:
+            print(f"multimix: {fault}", file=sys.stderr)
     return 2 if faults else 0
 
 
-def unique_names(paths: list[Path]) -> dict[Path, str]:
-    """A name for each film's output: its stem, numbered where another film has the same."""
-    taken: set[str] = set()
-    names = {}
-    for path in dict.fromkeys(paths):
-        name, number = path.stem, 2
-        while name in taken:
-            name, number = f"{path.stem}-{number}", number + 1
-        taken.add(name)
-        names[path] = name
-    return names
+def print_json(rows: list[dict[str, str]]) -> None:
+    print(json.dumps([{"file": row["file"], "label": row["label"], "probability": float(row[row["label"]]),
+                       "probabilities": {name: float(row[name]) for name in CLASSES},
+                       "lung_share": float(row["lung_share"]), "seconds": float(row["seconds"]),
+                       "warnings": row["warnings"], "mask": row["mask"], "overlay": row["overlay"]} for row in rows],
+                     indent=2))
 
 
-def report(rows: list[dict], options: argparse.Namespace) -> None:
-    if options.json:
-        print(json.dumps(rows, indent=2))
-        return
+def print_table(rows: list[dict[str, str]], out: Path) -> None:
     if not rows:
         return
     width = max(len(Path(row["file"]).name) for row in rows)
     print(f"{'film':<{width}}  label      probability  lung area  seconds")
     for row in rows:
-        print(f"{Path(row['file']).name:<{width}}  {row['label']:<9}  {row['probability']:>11.3f}  "
-              f"{row['lung_share']:>9.1%}  {row['seconds']:>7.2f}")
-        for warning in row["warnings"]:
-            print(f"{'':<{width}}  ! {warning}")
-    print(f"\nOverlays (film, lungs, saliency) and masks are in {options.out}. For research, not for diagnosis.")
+        print(f"{Path(row['file']).name:<{width}}  {row['label']:<9}  {float(row[row['label']]):>11.3f}  "
+              f"{float(row['lung_share']):>9.1%}  {float(row['seconds']):>7.2f}")
+        if row["warnings"]:
+            print(f"{'':<{width}}  ! {row['warnings']}")
+    print(f"\nMasks, overlays (film, lungs, saliency) and predictions.csv are in {out}. "
+          "For research, not for diagnosis.")
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
@@ -197,12 +184,13 @@ def run_train(options: argparse.Namespace) -> int:
         options.segmentation = []
     films = films_of(options, config.side, config.seed)
     for task in ("classification", "segmentation"):
-        if getattr(films, task):
+        if getattr(films, task) and speaks():
             print(f"{task}: {getattr(films, task).counts()}")
     train(config, films, options.out, resume=options.resume, start=options.init and load_model(options.init, "cpu"),
-          device=options.device)
-    print(f"The best network is in {options.out / 'best.pth'}; see it with: python -m multimix predict FILM "
-          f"--weights {options.out / 'best.pth'}")
+          device=options.device, compile=options.compile)
+    if speaks():
+        print(f"The best network is in {options.out / 'best.pth'}; see it with: python -m multimix predict FILM "
+              f"--weights {options.out / 'best.pth'}")
     return 0
 
 

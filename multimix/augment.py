@@ -1,13 +1,14 @@
 """Weak and strong views of whole batches of films, on the device where they are.
 
-Films are float tensors (N, 1, H, W) in [0, 1]. All chance is drawn on the CPU from one generator and then moved, so
-that one seed gives the same views on every device. Paper, section 3.1; strengths as in FixMatch (Sohn et al., 2020).
+Films are float tensors (N, 1, H, W) in [0, 1]. Each film has a random generator of its own, so that its view does not
+hang on its neighbours in the batch; they draw on the CPU, so that one seed gives the same views on every device.
+Paper, section 3.1; strengths as in FixMatch (Sohn et al., 2020).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,47 +17,53 @@ from torch import Generator, Tensor
 FILL = 0.5  # what comes in from outside a rotated or shifted film
 
 
-def uniform(films: Tensor, low: float, high: float, generator: Generator) -> Tensor:
+Chance = Sequence[Generator]  # one for each film
+
+
+def draw(chance: Chance, count: int = 1) -> Tensor:
+    """`count` numbers in [0, 1) a film, (N, count)."""
+    return torch.stack([torch.rand(count, generator=generator) for generator in chance])
+
+
+def uniform(films: Tensor, low: float, high: float, chance: Chance) -> Tensor:
     """One number a film, (N, 1, 1, 1), on the films' device."""
-    drawn = torch.rand(len(films), 1, 1, 1, generator=generator) * (high - low) + low
-    return drawn.to(films.device)
+    return (draw(chance)[..., None, None] * (high - low) + low).to(films.device)
 
 
-def coin(films: Tensor, probability: float, generator: Generator) -> Tensor:
+def coin(films: Tensor, probability: float, chance: Chance) -> Tensor:
     """One truth value a film, (N, 1, 1, 1)."""
-    return uniform(films, 0, 1, generator) < probability
+    return uniform(films, 0, 1, chance) < probability
 
 
-def flip(films: Tensor, generator: Generator) -> Tensor:
+def flip(films: Tensor, chance: Chance) -> Tensor:
     """Mirror each film left to right with probability 1/2."""
-    mirrored = coin(films, 0.5, generator).flatten()
+    mirrored = coin(films, 0.5, chance).flatten()
     films = films.clone()
     films[mirrored] = films[mirrored].flip(3)
     return films
 
 
-def crop(films: Tensor, generator: Generator) -> Tensor:
+def crop(films: Tensor, chance: Chance) -> Tensor:
     """Reflect-pad by an eighth of the side (32 at 256 px) and cut a film of the old size at a random place."""
-    count, _, height, width = films.shape
+    height, width = films.shape[2:]
     rows, columns = height // 8, width // 8
     padded = F.pad(films, (columns, columns, rows, rows), mode="reflect")  # a copy: what comes back may be written to
-    top = torch.randint(2 * rows + 1, (count,), generator=generator).tolist()
-    left = torch.randint(2 * columns + 1, (count,), generator=generator).tolist()
-    return torch.stack([film[:, t:t + height, s:s + width] for film, t, s in zip(padded, top, left)])
+    places = (draw(chance, 2) * torch.tensor([2 * rows + 1, 2 * columns + 1])).long().tolist()
+    return torch.stack([film[:, top:top + height, left:left + width] for film, (top, left) in zip(padded, places)])
 
 
-def weak(films: Tensor, generator: Generator) -> Tensor:
+def weak(films: Tensor, chance: Chance) -> Tensor:
     """Flip, then pad and crop."""
-    return crop(flip(films, generator), generator)
+    return crop(flip(films, chance), chance)
 
 
-def strong(films: Tensor, generator: Generator) -> Tensor:
+def strong(films: Tensor, chance: Chance) -> Tensor:
     """The weak view's flip and crop, then two operations drawn from `OPERATIONS`, each applied with probability 1/2."""
-    films = weak(films, generator)
+    films = weak(films, chance)
     for _ in range(2):
-        chosen = torch.randint(len(OPERATIONS), (len(films),), generator=generator)
-        chosen[torch.rand(len(films), generator=generator) < 0.5] = -1
-        strengths = torch.rand(2, len(films), 1, 1, 1, generator=generator)
+        which_one, applied, *strengths = draw(chance, 4).unbind(1)
+        chosen = torch.where(applied < 0.5, -1, (which_one * len(OPERATIONS)).long())
+        strengths = torch.stack(strengths)[..., None, None, None]
         for number, operation in enumerate(OPERATIONS.values()):
             which = (chosen == number).nonzero().flatten()
             if len(which):
@@ -140,25 +147,25 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 }
 
 
-def segmentation(films: Tensor, masks: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+def segmentation(films: Tensor, masks: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
     """One random view of films and their masks, both (N, 1, H, W): flip, turn, scale, shift; gamma, fade, noise.
 
     The `improved` recipe's. InstanceNorm undoes brightness and contrast, so the intensity changes are non-linear.
     """
-    mirrored = coin(films, 0.5, generator)
+    mirrored = coin(films, 0.5, chance)
     films, masks = (torch.where(mirrored, both.flip(3), both) for both in (films, masks))
-    place = dict(angle=uniform(films, -0.3, 0.3, generator), shear=uniform(films, -0.1, 0.1, generator),
-                 scale=uniform(films, 0.75, 1.25, generator), right=uniform(films, -0.1, 0.1, generator),
-                 down=uniform(films, -0.1, 0.1, generator))
-    edge = torch.where(coin(films, 0.5, generator), uniform(films, 0, 1, generator), 0.0)
+    place = dict(angle=uniform(films, -0.3, 0.3, chance), shear=uniform(films, -0.1, 0.1, chance),
+                 scale=uniform(films, 0.75, 1.25, chance), right=uniform(films, -0.1, 0.1, chance),
+                 down=uniform(films, -0.1, 0.1, chance))
+    edge = torch.where(coin(films, 0.5, chance), uniform(films, 0, 1, chance), 0.0)
     moved = transform(torch.cat([films, masks.to(films.dtype), torch.ones_like(films)], 1), **place)
     inside = moved[:, 2:] > 0.75  # FILL is half-way: outside is 0.5, inside is 1
     films = torch.where(inside, moved[:, :1], edge)
     masks = ((moved[:, 1:2] > 0.5) & inside).to(films.dtype)
-    films = films.clamp(1e-3, 1) ** (2 ** uniform(films, -1, 1, generator))
+    films = films.clamp(1e-3, 1) ** (2 ** uniform(films, -1, 1, chance))
     curve = films * films * (3 - 2 * films)  # the film's S-shaped characteristic curve
-    films = blend(curve, films, uniform(films, -0.5, 1, generator))
-    blurred = torch.where(coin(films, 0.3, generator), F.avg_pool2d(films, 3, 1, 1, count_include_pad=False), films)
-    noise = torch.randn(films.shape, generator=generator).to(films.device)
-    films = (blurred + noise * uniform(films, 0, 0.05, generator)).clamp(0, 1)
-    return torch.where(coin(films, 0.1, generator), 1 - films, films), masks
+    films = blend(curve, films, uniform(films, -0.5, 1, chance))
+    blurred = torch.where(coin(films, 0.3, chance), F.avg_pool2d(films, 3, 1, 1, count_include_pad=False), films)
+    noise = torch.stack([torch.randn(films.shape[1:], generator=generator) for generator in chance]).to(films.device)
+    films = (blurred + noise * uniform(films, 0, 0.05, chance)).clamp(0, 1)
+    return torch.where(coin(films, 0.1, chance), 1 - films, films), masks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,22 +15,27 @@ from multimix.model import MultiMix, load_tensors
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Write beside `path`, flush to the disk, then rename: a reader meets the old file or the new one, never half."""
+def whole_file(path: Path, old: Path | None = None) -> Iterator[BinaryIO]:
+    """Write beside `path`, flush to the disk, then rename: a reader meets the old file or the new one, never half.
+
+    `old` is where the file that was there goes, if it is to be kept.
+    """
     part = path.with_name(path.name + ".part")
     try:
         with open(part, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if old and path.exists():
+            os.replace(path, old)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def save_checkpoint(path: Path, content: dict) -> None:
-    """Tensors and plain values, in the format of `torch.save`."""
-    with whole_file(path) as file:
+def save_checkpoint(path: Path, content: dict, old: Path | None = None) -> None:
+    """Tensors and plain values, in the format of `torch.save`; `old` as in `whole_file`."""
+    with whole_file(path, old) as file:
         torch.save(content, file)
 
 
@@ -39,6 +45,9 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     if not path.is_file():
         raise ValueError(f"There is no weights file {path}; give the path of a .pth file.")
     try:
+        damaged = zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip()  # torch itself checks no checksum
+        if damaged:
+            raise ValueError(f"{damaged} has another checksum")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001  (torch raises many kinds, from pickle's to its own)
         if "weights_only" in str(error).lower() or "weights only" in str(error).lower():

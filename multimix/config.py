@@ -20,6 +20,7 @@ RECIPES = {
     "paper": dict(),
     "improved": dict(steps=6000, learning_rate=2e-3, schedule="cosine", ema_decay=0.995, mask_augmentation=True),
 }
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Config:
     schedule: str = "staircase"  # staircase: x 0.1 every `decay_steps`; cosine: warm-up, then down to 0
     decay_steps: int = 4_176  # 8 epochs
     ema_decay: float = 0.0  # > 0: validate, keep, and draw pseudo-labels from a moving average of the weights
+    gradient_clip: float = 0.0  # > 0: the largest norm that a step's gradient may have
+    patience: int = 0  # > 0: stop after so many validations without a better score
     mask_augmentation: bool = False  # geometry and intensity of the segmentation films
 
     # The rest.
@@ -58,13 +61,14 @@ class Config:
     precision: str = "float32"  # or bfloat16: convolutions in half the memory and time; weights and losses stay float32
     seed: int = 0
     validate_every: int = 500  # steps
+    films_at_once: int = 0  # of each kind, in one pass; 0: as many as suit the device
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # a list where it came from JSON
         faults = [f"{name} is {getattr(self, name)}; {need} is needed" for name, valid, need in (
             ("segment", self.classify or self.segment, "at least one task (classify, segment)"),
             ("schedule", self.schedule in ("staircase", "cosine"), "staircase or cosine"),
-            ("precision", self.precision in ("float32", "bfloat16"), "float32 or bfloat16"),
+            ("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS)),
             ("steps", self.steps >= 1, "1 or more"),
             ("batch", self.batch >= 1, "1 or more"),
             ("validate_every", self.validate_every >= 1, "1 or more"),
@@ -72,6 +76,9 @@ class Config:
             ("masks", self.masks is None or self.masks >= 1, "1 or more (or None for all)"),
             ("learning_rate", self.learning_rate > 0, "a positive rate"),
             ("ema_decay", 0 <= self.ema_decay < 1, "a number in [0, 1)"),
+            ("gradient_clip", self.gradient_clip >= 0, "0 (off) or more"),
+            ("patience", self.patience >= 0, "0 (off) or more"),
+            ("films_at_once", self.films_at_once >= 0, "0 (as many as suit the device) or more"),
             ("threshold", 0 <= self.threshold <= 1, "a probability"),
             ("side", self.side >= 32 and self.side % 16 == 0, "a multiple of 16, 32 or more,"),
             ("widths", len(self.widths) == 5 and min(self.widths) >= 1, "five positive channel numbers"),
@@ -95,6 +102,12 @@ class Config:
         if step < warm_up:
             return self.learning_rate * (step + 1) / warm_up
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (self.steps - warm_up)))
+
+    @property
+    def films_a_step(self) -> int:
+        """How many films all batches of a step hold."""
+        kinds = self.classify * (1 + 2 * self.pseudo_labels) + self.segment * (1 + self.mask_consistency)
+        return self.batch * kinds
 
     def as_dict(self) -> dict:
         """Plain values, for checkpoints and logs."""

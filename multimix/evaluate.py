@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from multimix import _torchvision  # noqa: F401  (heals torchvision for torchmetrics)
 from multimix.data import Films, FilmSet
 from multimix.film import network_input
-from multimix.model import MultiMix
+from multimix.model import MultiMix, films_at_once
+from multimix.parallel import ALONE, Ranks
 
-BATCH = 32
 
-
-def evaluate(model: MultiMix, films: Films, split: str = "test", progress: bool = False) -> dict[str, float]:
+def evaluate(model: MultiMix, films: Films, split: str = "test", progress: bool = False,
+             ranks: Ranks = ALONE) -> dict[str, float]:
     """Metrics on one split ('train', 'val', 'test' or 'all'), by name.
 
     Classification: accuracy, balanced_accuracy, f1_normal, f1_pneumonia at probability 0.5, and auc (area under the
     ROC curve of the softmax probability). Segmentation: dice and jaccard per film at probability 0.5, then the
-    mean; where mask and prediction are both empty, 1. ValueError if the split holds no labelled film.
+    mean; where mask and prediction are both empty, 1. Several `ranks` share the films. ValueError if the split holds
+    no labelled film.
     """
     chosen = {task: getattr(films, task).split(split) for task in ("classification", "segmentation")
               if getattr(films, task)}
@@ -29,11 +31,20 @@ def evaluate(model: MultiMix, films: Films, split: str = "test", progress: bool 
                          "that has labels or masks.")
     results: dict[str, float] = {}
     if "classification" in chosen:
-        results |= classification_metrics(probabilities(model, chosen["classification"], progress),
-                                          chosen["classification"].targets)
+        part = chosen["classification"]
+        results |= classification_metrics(shared(probabilities, model, part, progress, ranks), part.targets)
     if "segmentation" in chosen:
-        results |= segmentation_metrics(masks(model, chosen["segmentation"], progress), chosen["segmentation"].targets)
+        part = chosen["segmentation"]
+        results |= segmentation_metrics(shared(masks, model, part, progress, ranks), part.targets)
     return results
+
+
+def shared(answers: Callable, model: MultiMix, films: FilmSet, progress: bool, ranks: Ranks) -> Tensor:
+    """What `answers` gives for the films, each rank working on its part where there are enough."""
+    if len(films) < ranks.count:
+        return answers(model, films, progress)
+    mine = films[torch.tensor(ranks.share(len(films)))]
+    return ranks.join(answers(model, mine, progress and ranks.first))
 
 
 def in_batches(films: FilmSet, model: MultiMix, progress: bool):
@@ -42,7 +53,8 @@ def in_batches(films: FilmSet, model: MultiMix, progress: bool):
     model.eval()
     try:
         with torch.no_grad():
-            for pixels in tqdm(films.pixels.split(BATCH), desc="evaluating", unit="batch", disable=not progress,
+            size = films_at_once(device, films.pixels.shape[-1])
+            for pixels in tqdm(films.pixels.split(size), desc="evaluating", unit="batch", disable=not progress,
                                leave=False):
                 yield network_input(pixels[:, None].to(device))
     finally:
@@ -61,7 +73,9 @@ def masks(model: MultiMix, films: FilmSet, progress: bool = False) -> Tensor:
 
 def classification_metrics(probability: Tensor, labels: Tensor) -> dict[str, float]:
     """From probabilities of PNEUMONIA (N,) and labels (N,). The AUC is left out where only one class is there."""
-    from torchmetrics.functional import classification as metrics  # takes a second to import
+    from multimix import _torchvision  # noqa: F401  (heals torchvision for torchmetrics; both take a second to import)
+    # isort: split
+    from torchmetrics.functional import classification as metrics
 
     predicted = (probability >= 0.5).long()
     f1_normal, f1_pneumonia = metrics.multiclass_f1_score(predicted, labels, 2, average="none").tolist()

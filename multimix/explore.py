@@ -116,8 +116,9 @@ class Panel(widgets.VBox):
         self.picture.layout.display = None
         buffer = io.BytesIO()
         Image.fromarray(mask).convert("L").save(buffer, "PNG")
-        self.download.value = (f"<a style='text-decoration: underline' download='{html.escape(p.name, quote=True)}_mask.png' href='data:image/png;base64,"
-                               f"{base64.b64encode(buffer.getvalue()).decode()}'>Download the mask</a>")
+        name, content = html.escape(p.name, quote=True), base64.b64encode(buffer.getvalue()).decode()
+        self.download.value = (f"<a style='text-decoration: underline' download='{name}_mask.png' "
+                               f"href='data:image/png;base64,{content}'>Download the mask</a>")
 
 
 def slider(description: str, value: float) -> widgets.FloatSlider:

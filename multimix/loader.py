@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from multimix.config import Config
 from multimix.data import Films, FilmSet
 from multimix.film import network_input
 from multimix.model import CLASSES
+from multimix.parallel import ALONE, Ranks
 
 
 def draw_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
@@ -50,12 +53,23 @@ class Batch(NamedTuple):
     weak: Tensor | None = None  # two views of the same unlabelled films
     strong: Tensor | None = None
 
+    def slices(self, films: int) -> Iterator[Batch]:
+        """The batch in parts of at most so many films of each kind."""
+        parts = [repeat(None) if part is None else part.split(films) for part in self]
+        return (Batch(*together) for together in zip(*parts))
+
 
 class Loader:
-    """Batches as a pure function of seed and step: nothing to store when a training stops, nothing to restore."""
+    """Batches as a pure function of seed and step: nothing to store when a training stops, nothing to restore.
 
-    def __init__(self, films: Films, config: Config, device: torch.device | str = "cpu"):
-        self.config, self.device = config, device
+    Of several ranks each makes its own part of a batch, the same films in the same views as a single one would.
+    """
+
+    def __init__(self, films: Films, config: Config, device: torch.device | str = "cpu", ranks: Ranks = ALONE):
+        self.config, self.device, self.share = config, device, ranks.share(config.batch)
+        if ranks.count > config.batch:
+            raise ValueError(f"{ranks.count} processes cannot share batches of {config.batch} films; start fewer, or "
+                             "make the batch larger (--batch).")
         self.class_films = self._training_films(films.classification, "classification") if config.classify else None
         self.mask_films = self._training_films(films.segmentation, "segmentation") if config.segment else None
         self.class_budget = config.classify and draw_budget(self.class_films, config.class_labels, config.seed)
@@ -112,21 +126,24 @@ class Loader:
             batch["labels"] = self.class_films.targets[which].to(self.device)
             if config.pseudo_labels:
                 films = self._films(self.class_films, self._pick(len(self.class_films), step, stream=4))
-                chance = self._chance(4, step)
-                batch["weak"] = network_input(augment.weak(films, chance))
-                batch["strong"] = network_input(augment.strong(films, chance))
+                batch["weak"] = network_input(augment.weak(films, self._chance(4, step)))
+                batch["strong"] = network_input(augment.strong(films, self._chance(5, step)))
         return Batch(**batch)
 
-    def _chance(self, stream: int, number: int) -> torch.Generator:
-        entropy = np.random.SeedSequence([self.config.seed, stream, number]).generate_state(1, np.uint64)[0]
+    def _generator(self, *place: int) -> torch.Generator:
+        entropy = np.random.SeedSequence([self.config.seed, *place]).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(entropy >> 1))
 
+    def _chance(self, stream: int, step: int) -> list[torch.Generator]:
+        """One generator for each film of this rank's part of a batch."""
+        return [self._generator(stream, step, slot) for slot in self.share]
+
     def _pick(self, count: int, step: int, stream: int) -> Tensor:
-        """The step's places in an endless row of fresh permutations of `count` films."""
+        """The step's places in an endless row of fresh permutations of `count` films; this rank's part of them."""
         first = step * self.config.batch
-        places = torch.arange(first, first + self.config.batch)
+        places = torch.tensor([first + slot for slot in self.share])
         passes = (places // count).unique().tolist()
-        order = torch.cat([torch.randperm(count, generator=self._chance(10 + stream, number)) for number in passes])
+        order = torch.cat([torch.randperm(count, generator=self._generator(10 + stream, number)) for number in passes])
         return order[places - passes[0] * count]
 
     def _films(self, films: FilmSet, which: Tensor) -> Tensor:

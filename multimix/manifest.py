@@ -10,15 +10,14 @@ from pathlib import Path
 
 import torch
 
-from multimix.checkpoint import whole_file
 from multimix.data import Films, FilmSet
 from multimix.layouts import read_table
 
 COLUMNS = ("task", "film", "patient", "split", "use")
 
 
-def write_manifest(path: Path, films: Films, kept: dict[str, FilmSet]) -> None:
-    """Which film was in which split, and which training films kept their label: `kept` holds those of each task."""
+def manifest_of(films: Films, kept: dict[str, FilmSet]) -> str:
+    """Which film is in which split, and which training films keep their label: `kept` holds those of each task. CSV."""
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(COLUMNS)
@@ -27,8 +26,7 @@ def write_manifest(path: Path, films: Films, kept: dict[str, FilmSet]) -> None:
         for name, patient, split, has in zip(part.names, part.patients, part.splits, part.labelled.tolist()):
             use = "labelled" if has and (split != "train" or name in labelled) else "unlabelled"
             rows.writerow((task, name, patient, split, use))
-    with whole_file(path) as file:
-        file.write(text.getvalue().encode("utf-8", "surrogateescape"))  # as file names may be any bytes
+    return text.getvalue()
 
 
 def apply_manifest(films: Films, path: str | os.PathLike) -> Films:

@@ -15,9 +15,7 @@ from torch import Tensor
 
 from multimix.checkpoint import network_of, read_checkpoint
 from multimix.film import Source, film_paths, looks_inverted, network_input, read_film, resize
-from multimix.model import CLASSES, MultiMix, choose_device
-
-BATCH = 8
+from multimix.model import CLASSES, MultiMix, choose_device, films_at_once, place
 
 
 def bundled(name: str) -> Path:
@@ -32,7 +30,7 @@ def load_model(weights: str | os.PathLike | None = None, device: str = "auto") -
     ValueError, in one sentence, where the file is missing, damaged, of another architecture, or holds program code.
     """
     weights = bundled("weights/multimix.pth") if weights is None else weights
-    return network_of(read_checkpoint(weights), weights).to(choose_device(device))
+    return place(network_of(read_checkpoint(weights), weights), choose_device(device))
 
 
 @dataclass(frozen=True)
@@ -72,13 +70,19 @@ class Prediction:
 
         return plot_prediction(self)
 
-    def save(self, out: str | os.PathLike) -> Path:
-        """Write `<name>.png` (the figure) and `<name>_mask.png` (0 or 255, the film's size) into a folder."""
-        from multimix.plot import save_figure
+    def save(self, out: str | os.PathLike, figure: bool = True) -> Path:
+        """Write `<name>.png` (the figure) and `<name>_mask.png` (0 or 255, the film's size) into a folder.
 
+        Without `figure` the mask alone, which is many times faster. Returns the path of the figure, else of the mask.
+        """
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(self.mask.astype(np.uint8) * 255).save(out / f"{self.name}_mask.png")
+        mask = out / f"{self.name}_mask.png"
+        Image.fromarray(self.mask.astype(np.uint8) * 255).save(mask)
+        if not figure:
+            return mask
+        from multimix.plot import save_figure
+
         return save_figure(self.plot(), out / f"{self.name}.png")
 
 
@@ -94,8 +98,9 @@ def predict(model: MultiMix, films: Source | Iterable[Source]) -> Prediction | l
     sources = [films] if single else list(films)
     pictures = [read_film(source) for source in sources]
     names = [name_of(source, number) for number, source in enumerate(sources, start=1)]
-    found = [prediction for first in range(0, len(sources), BATCH)
-             for prediction in predict_batch(model, pictures[first:first + BATCH], names[first:first + BATCH])]
+    size = films_at_once(next(model.parameters()).device, model.side)
+    found = [prediction for first in range(0, len(sources), size)
+             for prediction in predict_batch(model, pictures[first:first + size], names[first:first + size])]
     return found[0] if single else found
 
 

@@ -127,7 +127,8 @@ for name, mask in masks.items():
 figure, axes = plt.subplots(1, 4, figsize=(13, 3.6), layout="constrained")
 for axis, (name, mask) in zip(axes, masks.items()):
     axis.imshow(x[0, 0].detach(), cmap="gray")
-    change = axis.imshow(mask - masks["as it is"], cmap="RdBu", vmin=-0.05, vmax=0.05, alpha=0.6)
+    moved = mask - masks["as it is"]
+    change = axis.imshow(moved, cmap="RdBu", vmin=-0.05, vmax=0.05, alpha=(moved.abs() * 20).clamp(max=1).numpy())
     axis.contour(mask, levels=[0.5], colors=["#56B4E9"])
     axis.set(title=name, xticks=[], yticks=[])
 figure.colorbar(change, ax=axes, label="change of the lung probability", shrink=0.8)

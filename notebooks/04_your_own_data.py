@@ -79,7 +79,7 @@ from multimix.doctor import examine
 films, lungs = Path("runs/my_data/films"), Path("runs/my_data/lungs")
 Image.new("L", (128, 128)).save(lungs / "masks" / "film7.png")
 whole = (films / "NORMAL" / "patient100.png").read_bytes()
-(films / "NORMAL" / "patient100.png").write_bytes(whole[:2000])
+cut_short = (films / "NORMAL" / "patient100.png").write_bytes(whole[:2000])
 
 # %% tags=["nbval-check-output"]
 for folder in (films, lungs):
@@ -147,8 +147,8 @@ axes[1].set_title("validation films")
 plt.show()
 
 # %% [markdown]
-# **What to see.** The loss terms fall; the validation curves rise and flatten. `best.pth` is the network at their highest
-# point. Where validation falls while the losses still sink, the network learns the few labels by heart: add labels or
+# **What to see.** Cross-entropy and Dice loss fall. The pseudo-label term starts at nothing and rises: the surer the network
+# gets, the more unlabelled films teach. The validation curves rise, and `best.pth` is the network at their highest point. Where validation falls while the losses still sink, the network learns the few labels by heart: add labels or
 # unlabelled films, or stop earlier.
 
 # %% [markdown]
@@ -202,6 +202,6 @@ for task in ("classification", "segmentation"):
 # model = multimix.train(config, data, out="runs/mine")
 # ```
 #
-# - More unlabelled films help more than longer training, if they are of the same kind as those you will predict.
+# - Unlabelled films cost nothing: take many, of the kind that you will predict.
 # - Label budget first on what varies: devices, ages, positions.
 # - A split by patient is the least; a test set from another hospital is what tells.

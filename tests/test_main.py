@@ -10,10 +10,11 @@ import pytest
 from conftest import ROOT, SIDE, TINY, save
 
 from multimix import phantom
-from multimix.__main__ import main, unique_names
+from multimix.__main__ import main
 from multimix.checkpoint import save_checkpoint
 from multimix.film import read_film
 from multimix.predict import bundled
+from multimix.table import unique_names
 
 
 @pytest.fixture
@@ -48,7 +49,26 @@ def test_predict_takes_films_and_folders(tmp_path, weights, capsys):
     for row in rows:
         assert row["label"] in row["probabilities"] and 0 <= row["lung_share"] <= 1 and row["seconds"] > 0
         assert read_film(row["overlay"]).shape[1] > 800
-    assert len(list((tmp_path / "out").iterdir())) == 22
+    assert len(list((tmp_path / "out").iterdir())) == 23
+
+
+def test_a_prediction_that_was_cut_goes_on(tmp_path, weights, capsys):
+    for i in range(5):
+        save(tmp_path / "films" / f"film{i}.png", phantom.draw(i, 0, 40)[0])
+    command = ["predict", str(tmp_path / "films"), "--weights", weights, "--out", str(tmp_path / "out"), "--no-figures",
+               "--json"]
+    assert main(command) == 0
+    whole, table = capsys.readouterr().out, tmp_path / "out" / "predictions.csv"
+    lines = table.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 6 and not (tmp_path / "out" / "film0.png").exists()
+    table.write_bytes(b"".join(lines[:4]) + lines[4][:20])  # three films done, the fourth row half written
+    done = [(tmp_path / "out" / f"film{i}_mask.png").stat().st_mtime_ns for i in range(5)]
+    assert main([*command, "--resume"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    for before, after in zip(json.loads(whole), again):
+        assert {**before, "seconds": 0} == {**after, "seconds": 0}
+    newer = [(tmp_path / "out" / f"film{i}_mask.png").stat().st_mtime_ns > done[i] for i in range(5)]
+    assert newer == [False, False, False, True, True] and len(table.read_bytes().splitlines()) == 6
 
 
 def test_films_of_one_name_do_not_overwrite_each_other(tmp_path):
@@ -94,9 +114,9 @@ def test_train_resume_evaluate_predict(tmp_path, capsys):
     assert main([*command, "--steps", "1"]) == 0
     assert "training on 4 of 16 classes (2 NORMAL, 2 PNEUMONIA), 2 of 16 masks" in capsys.readouterr().out
     assert main([*command, "--steps", "1"]) == 2  # does not overwrite
-    assert main([*command, "--steps", "2", "--resume"]) == 2  # another schedule
-    assert "steps (1 then, 2 now)" in capsys.readouterr().err
-    assert main([*command, "--steps", "1", "--resume"]) == 0
+    assert main([*command, "--steps", "2", "--resume", "--seed", "1"]) == 2  # another training
+    assert "seed (0 then, 1 now)" in capsys.readouterr().err
+    assert main([*command, "--steps", "2", "--resume"]) == 0  # but it may be made longer
     best = f"{out}/best.pth"
     assert f"--weights {best}" in capsys.readouterr().out
     assert main(["evaluate", "--weights", best, "--segmentation", "phantom://20", "--split", "all", "--json"]) == 0

@@ -1,5 +1,4 @@
 import csv
-import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from multimix.evaluate import evaluate, score
 from multimix.loader import Loader
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix
-from multimix.train import train, train_step
+from multimix.step import Run, train_step
+from multimix.train import train
 
-engine = importlib.import_module("multimix.train")  # `multimix.train` itself is the function
 CONFIG = Config(side=SIDE, widths=TINY, batch=4, steps=6, validate_every=2, learning_rate=1e-3)
 TERMS = {"classification", "pseudo_label", "kept", "dice", "mask_consistency", "total"}
 
@@ -96,12 +95,12 @@ def test_the_best_checkpoint_is_the_best_scoring_one(films, tmp_path, monkeypatc
     aucs = iter([0.6, 0.9, 0.7])
     seen = []
 
-    def fake(model, films, split):
+    def fake(model, films, split, ranks):
         assert split == "val"
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return {"auc": next(aucs), "dice": 0.5}
 
-    monkeypatch.setattr(engine, "evaluate", fake)
+    monkeypatch.setattr("multimix.step.evaluate", fake)
     best = quietly(CONFIG, films, tmp_path)
     content = read_checkpoint(tmp_path / "best.pth")
     assert content["step"] == 4 and content["validation"] == {"auc": 0.9, "dice": 0.5}
@@ -127,7 +126,7 @@ def test_a_resumed_run_equals_an_unbroken_one(films, tmp_path, monkeypatch, reci
     config = Config.preset("multimix", recipe, **{name: getattr(CONFIG, name) for name in
                                                   ("side", "widths", "batch", "steps", "validate_every")})
     quietly(config, films, tmp_path / "whole")
-    monkeypatch.setattr(engine.Run, "optimise", stop_at(4, engine.Run.optimise))
+    monkeypatch.setattr(Run, "optimise", stop_at(4, Run.optimise))
     with pytest.raises(KeyboardInterrupt):
         quietly(config, films, tmp_path / "cut")
     monkeypatch.undo()
@@ -141,10 +140,10 @@ def test_a_resumed_run_equals_an_unbroken_one(films, tmp_path, monkeypatch, reci
 
 
 def stop_at(step: int, optimise):
-    def stopping(run, batch):
+    def stopping(run, batch, stop):
         if run.step == step + 1:  # one step beyond the last checkpoint
             raise KeyboardInterrupt
-        return optimise(run, batch)
+        return optimise(run, batch, stop)
     return stopping
 
 

@@ -22,7 +22,7 @@ from multimix.data import Films, load_films
 from multimix.film import network_input
 from multimix.loader import Loader
 from multimix.model import MultiMix
-from multimix.train import train_step
+from multimix.step import train_step
 
 SIDE, FILMS, REPETITIONS = 256, 64, 7
 

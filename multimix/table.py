@@ -1,0 +1,104 @@
+"""Many films to a folder: a mask and a figure for each, and `predictions.csv`, by which a run that was cut goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import time
+from itertools import chain
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from multimix.checkpoint import whole_file
+from multimix.film import read_film
+from multimix.model import CLASSES, MultiMix, films_at_once
+from multimix.parallel import Ranks
+from multimix.predict import Prediction, predict_batch
+
+COLUMNS = ("file", "label", *CLASSES, "lung_share", "seconds", "warnings", "mask", "overlay")
+
+
+def predict_to(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, resume: bool = False,
+               figures: bool = True) -> tuple[list[dict[str, str]], list[str]]:
+    """The rows of `predictions.csv`, and a sentence for each film that could not be read.
+
+    A row is written after the film's files, so what has a row is done: `resume` leaves those films alone.
+    """
+    table, done = out / "predictions.csv", []
+    if resume:
+        done = read_rows(table)
+    if ranks.first:
+        out.mkdir(parents=True, exist_ok=True)
+        with whole_file(table) as file:
+            file.write(as_csv(dict(zip(COLUMNS, COLUMNS)), *done).encode("utf-8", "surrogateescape"))
+    ranks.wait()
+    names, known = unique_names(paths), {row["file"] for row in done}
+    rest = [path for path in names if str(path) not in known]
+    rest = [rest[place] for place in ranks.share(len(rest))]
+    rows, faults = [], []
+    size = films_at_once(next(model.parameters()).device, model.side)
+    with tqdm(total=len(rest), desc="predicting", unit="film", disable=len(rest) <= 8 or not ranks.first) as bar:
+        for first in range(0, len(rest), size):
+            start, films = time.perf_counter(), {}
+            for path in rest[first:first + size]:
+                try:
+                    films[path] = read_film(path)
+                except ValueError as error:
+                    faults.append(str(error))
+            predictions = predict_batch(model, list(films.values()), [names[p] for p in films]) if films else []
+            seconds = (time.perf_counter() - start) / max(len(films), 1)
+            new = [row_of(path, p, seconds, out, figures) for path, p in zip(films, predictions)]
+            append(table, as_csv(*new))
+            rows += new
+            bar.update(min(size, len(rest) - first))
+    everyones = ranks.gather((rows, faults))
+    order = {str(path): number for number, path in enumerate(names)}
+    rows = sorted(chain(done, *(part[0] for part in everyones)), key=lambda row: order.get(row["file"], -1))
+    return rows, list(chain(*(part[1] for part in everyones)))
+
+
+def row_of(path: Path, p: Prediction, seconds: float, out: Path, figures: bool) -> dict[str, str]:
+    """Write the film's files; what the table says of it."""
+    saved = p.save(out, figures)
+    return {"file": str(path), "label": p.label, **{name: f"{value:.4f}" for name, value in p.probabilities.items()},
+            "lung_share": f"{p.lung_share:.4f}", "seconds": f"{seconds:.3f}", "warnings": " ".join(p.warnings),
+            "mask": str(out / f"{p.name}_mask.png"), "overlay": str(saved) if figures else ""}
+
+
+def as_csv(*rows: dict[str, str]) -> str:
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, COLUMNS).writerows(rows)
+    return text.getvalue()
+
+
+def append(table: Path, text: str) -> None:
+    """In one piece, so that the lines of several processes do not mix."""
+    file = os.open(table, os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(file, text.encode("utf-8", "surrogateescape"))
+    finally:
+        os.close(file)
+
+
+def read_rows(table: Path) -> list[dict[str, str]]:
+    """The rows of an earlier run; none where there was none. A last line that was cut short does not count."""
+    if not table.exists():
+        return []
+    text = table.read_bytes().decode("utf-8", "surrogateescape")
+    text = text[:text.rfind("\n") + 1]
+    return [row for row in csv.DictReader(io.StringIO(text, newline="")) if row.get("overlay") is not None]
+
+
+def unique_names(paths: list[Path]) -> dict[Path, str]:
+    """A name for each film's output: its stem, numbered where another film has the same."""
+    taken: set[str] = set()
+    names = {}
+    for path in dict.fromkeys(paths):
+        name, number = path.stem, 2
+        while name in taken:
+            name, number = f"{path.stem}-{number}", number + 1
+        taken.add(name)
+        names[path] = name
+    return names

@@ -1,0 +1,175 @@
+"""Nothing lost: trainings that are killed, stopped, cut short on disk, and go on as if nothing had been."""
+
+import errno
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, SIDE, TINY
+from test_train import CONFIG, quietly, read_log
+
+from multimix import checkpoint
+from multimix.checkpoint import read_checkpoint
+from multimix.config import Config
+from multimix.data import Films
+from multimix.step import Run
+
+MARATHON = Config.preset("multimix", "improved", side=SIDE, widths=TINY, batch=2, steps=60, validate_every=5)
+SERVER = multiprocessing.get_context("forkserver")  # imports once, then starts processes at once
+SERVER.set_forkserver_preload(["multimix", "multimix._torchvision", "torchmetrics.functional.classification"])
+
+
+def run_until_killed(films: Films, out: Path, seconds: float) -> bool:
+    """Train in a process of its own and kill it after so long; whether it was done before."""
+    process = SERVER.Process(target=in_child, args=(films, out))
+    process.start()
+    process.join(seconds)
+    finished = process.exitcode is not None
+    assert process.exitcode in (None, 0)
+    process.kill()
+    process.join()
+    return finished
+
+
+def in_child(films: Films, out: Path) -> None:
+    torch.set_num_threads(1)
+    quietly(MARATHON, films, out, resume=True)
+
+
+def kills(films: Films, folder: Path, wanted: int, chance: random.Random) -> int:
+    """Kill trainings at random moments, so many in all, resuming each to its end; how many trainings that took."""
+    whole, killed, trainings = folder / "whole", 0, 0
+    assert run_until_killed(films, whole, 300)
+    expected = read_checkpoint(whole / "last.pth")
+    while killed < wanted:
+        out = folder / str(trainings)
+        while not run_until_killed(films, out, chance.uniform(0.02, 2.0)):
+            killed += 1
+        trainings += 1
+        last = read_checkpoint(out / "last.pth")
+        for part in ("model", "average"):
+            for name, value in expected["training"][part].items():
+                assert torch.equal(value, last["training"][part][name]), name
+        assert torch.equal(torch.load(out / "best.pth")["weights"]["encoder.fc.weight"],
+                           torch.load(whole / "best.pth")["weights"]["encoder.fc.weight"])
+        assert [{**row, "time": ""} for row in read_log(out)] == [{**row, "time": ""} for row in read_log(whole)]
+        assert not list(out.glob("*.part"))
+    return trainings
+
+
+def test_killed_trainings_end_in_the_same_bits(films, tmp_path):
+    assert kills(films, tmp_path, 4, random.Random(0)) >= 1
+
+
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
+    command = [sys.executable, "-m", "multimix", "train", "--classification", "phantom://20", "--segmentation",
+               "phantom://20", "--side", "32", "--batch", "2", "--steps", "100000", "--out", str(tmp_path / "run")]
+    training = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "manifest.csv").exists():
+        assert training.poll() is None
+        time.sleep(0.1)
+    time.sleep(1)
+    training.send_signal(number)
+    _, printed = training.communicate(timeout=120)
+    step = read_checkpoint(tmp_path / "run" / "last.pth")["step"]
+    assert training.returncode == 130 and step >= 1
+    assert f"multimix: stopped after step {step} of 100000; --resume goes on from there" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(films, tmp_path, capsys):
+    quietly(CONFIG, films, tmp_path / "whole")
+    expected = read_checkpoint(tmp_path / "whole" / "last.pth")
+    for number, damage in enumerate((lambda b: b[:len(b) // 2], lambda b: b"", flip_a_bit)):
+        out = tmp_path / str(number)
+        quietly(replace(CONFIG, steps=4), films, out)
+        (out / "last.pth").write_bytes(damage((out / "last.pth").read_bytes()))
+        quietly(CONFIG, films, out, resume=True)
+        printed = capsys.readouterr().out
+        assert "last.pth is not a weights file, or it is damaged" in printed and "Trying the one before" in printed
+        last = read_checkpoint(out / "last.pth")
+        assert all(torch.equal(value, last["training"]["model"][name])
+                   for name, value in expected["training"]["model"].items())
+    for name in ("last", "previous"):
+        (tmp_path / "0" / f"{name}.pth").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"Nothing in .* can be resumed: .*previous.pth is not a weights file"):
+        quietly(CONFIG, films, tmp_path / "0", resume=True)
+
+
+def flip_a_bit(content: bytes) -> bytes:
+    """In the middle of the largest tensor, where torch itself would not notice."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 64]) + content[middle + 1:]
+
+
+def test_a_full_disk_is_a_sentence_and_the_last_checkpoint_stays(films, tmp_path, monkeypatch):
+    written = []
+
+    def full(number):
+        written.append(number)
+        if len(written) > 6:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.raises(ValueError, match=r"No space left on device.*last.pth \(step 4\) is whole: make room"):
+        quietly(CONFIG, films, tmp_path / "cut")
+    monkeypatch.undo()
+    assert not list((tmp_path / "cut").glob("*.part"))
+    quietly(CONFIG, films, tmp_path / "cut", resume=True)
+    quietly(CONFIG, films, tmp_path / "whole")
+    assert read_checkpoint(tmp_path / "cut" / "last.pth")["validation"] == \
+        read_checkpoint(tmp_path / "whole" / "last.pth")["validation"]
+
+
+def test_a_loss_that_is_no_number_stops_with_its_name(films, tmp_path, monkeypatch):
+    config = replace(CONFIG, validate_every=1)
+    quietly(replace(config, steps=2), films, tmp_path)
+    optimise = Run.optimise
+
+    def poisoned(run, batch, stop):
+        return optimise(run, batch._replace(masks=batch.masks * float("nan")), stop)
+
+    monkeypatch.setattr(Run, "optimise", poisoned)
+    with pytest.raises(ValueError, match=r"The dice became nan in step 3; the last good checkpoint is .*\(step 2\)"):
+        quietly(config, films, tmp_path, resume=True)
+    assert read_checkpoint(tmp_path / "last.pth")["step"] == 2
+
+
+def test_other_films_are_refused(films, tmp_path):
+    quietly(replace(CONFIG, steps=2), films, tmp_path)
+    names = ("other", *films.classification.names[1:])
+    with pytest.raises(ValueError, match="the films, their splits or labels"):
+        quietly(CONFIG, replace(films, classification=replace(films.classification, names=names)), tmp_path,
+                resume=True)
+
+
+def test_what_does_not_matter_may_change(films, tmp_path):
+    quietly(replace(CONFIG, steps=2), films, tmp_path)
+    quietly(replace(CONFIG, steps=5, validate_every=1, patience=9, films_at_once=1), films, tmp_path, resume=True)
+    assert [int(row["step"]) for row in read_log(tmp_path)] == [2, 3, 4, 5]
+
+
+def test_training_ends_early_when_nothing_gets_better(films, tmp_path, monkeypatch):
+    aucs = iter([0.6, 0.9, 0.7, 0.8, 0.95])
+    monkeypatch.setattr("multimix.step.evaluate", lambda *_, **__: {"auc": next(aucs)})
+    quietly(replace(CONFIG, steps=20, validate_every=1, patience=2), films, tmp_path)
+    assert [float(row["val_auc"]) for row in read_log(tmp_path)] == [0.6, 0.9, 0.7, 0.8]
+    assert read_checkpoint(tmp_path / "best.pth")["step"] == 2
+
+
+def test_a_clipped_gradient_is_short(films, tmp_path):
+    run = Run(replace(CONFIG, gradient_clip=1e-3), torch.device("cpu"))
+    from multimix.loader import Loader
+    run.optimise(Loader(films, CONFIG)(0))
+    length = torch.cat([p.grad.flatten() for p in run.model.parameters()]).norm()
+    assert length == pytest.approx(1e-3, rel=1e-3)
