@@ -123,8 +123,8 @@ def predict_batch(model: MultiMix, films: list[np.ndarray], names: list[str]) ->
     try:
         with torch.inference_mode():
             out = model.eval()(network_input(small[:, None].to(device)))
-            probabilities, lung = out.class_logits.softmax(1).cpu(), torch.sigmoid(out.mask_logits).cpu()
-            saliency = out.saliency.cpu()
+            class_logits, mask_logits, saliency = (part.float().cpu() for part in out)  # under autocast they are bfloat16
+            probabilities, lung = class_logits.softmax(1), torch.sigmoid(mask_logits)
     finally:
         model.train(was_training)
     return [Prediction(name, film, dict(zip(CLASSES, p.tolist())), enlarge(m, film.shape), enlarge(s, film.shape),

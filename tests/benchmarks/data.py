@@ -17,12 +17,8 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from multimix import augment, phantom
-from multimix.config import Config
 from multimix.data import Films, load_films
 from multimix.film import network_input
-from multimix.loader import Loader
-from multimix.model import MultiMix
-from multimix.step import train_step
 
 SIDE, FILMS, REPETITIONS = 256, 64, 7
 
@@ -42,9 +38,10 @@ def seconds(*works: Callable[[], object]) -> list[float]:
 def pillow_weak(film: Image.Image) -> Image.Image:
     if random.random() < 0.5:
         film = ImageOps.mirror(film)
-    padded = Image.fromarray(np.pad(np.asarray(film), SIDE // 8, mode="reflect"))
-    left, top = random.randint(0, SIDE // 4), random.randint(0, SIDE // 4)
-    return padded.crop((left, top, left + SIDE, top + SIDE))
+    side = film.width
+    padded = Image.fromarray(np.pad(np.asarray(film), side // 8, mode="reflect"))
+    left, top = random.randint(0, side // 4), random.randint(0, side // 4)
+    return padded.crop((left, top, left + side, top + side))
 
 
 def affine(film: Image.Image, *matrix: float) -> Image.Image:
@@ -62,7 +59,7 @@ PILLOW = (
     lambda film, a: ImageOps.solarize(film, int(256 * a)),
     lambda film, a: film.rotate(54 * a - 27, Image.Resampling.BILINEAR, fillcolor=128),
     lambda film, a: affine(film, 1, 0.54 * a - 0.27, 0, 0, 1, 0),
-    lambda film, a: affine(film, 1, 0, (0.54 * a - 0.27) * SIDE, 0, 1, 0),
+    lambda film, a: affine(film, 1, 0, (0.54 * a - 0.27) * film.width, 0, 1, 0),
 )
 
 
@@ -81,7 +78,8 @@ def pillow_views(films: torch.Tensor) -> torch.Tensor:
     return network_input(torch.from_numpy(np.stack(views))[:, None])
 
 
-def our_views(films: torch.Tensor, chance: torch.Generator) -> torch.Tensor:
+def our_views(films: torch.Tensor) -> torch.Tensor:
+    chance = [torch.Generator() for _ in films]
     films = films.float() / 255
     return network_input(torch.cat([augment.weak(films, chance), augment.strong(films, chance)]))
 
@@ -108,22 +106,9 @@ def reading(folder: Path) -> None:
 def augmenting() -> None:
     for count in (10, FILMS):
         films = torch.from_numpy(np.stack([phantom.draw(i)[0] for i in range(count)]))[:, None]
-        chance = torch.Generator().manual_seed(0)
-        theirs, ours = seconds(lambda: pillow_views(films), lambda: our_views(films, chance))  # noqa: B023
+        theirs, ours = seconds(lambda: pillow_views(films), lambda: our_views(films))  # noqa: B023
         print(f"weak and strong views of {count} films, batches/s: Pillow film by film {1 / theirs:.1f}, "
               f"ours {1 / ours:.1f} ({theirs / ours:.1f}x)")
-
-
-def loading() -> None:
-    films = load_films("phantom://40", "phantom://40", SIDE, progress=False)
-    for recipe in ("paper", "improved"):
-        config = Config.preset("multimix", recipe)
-        loader, model = Loader(films, config), MultiMix().train()
-        batch = loader(0)
-        step, load = seconds(lambda: train_step(model, batch, config)["total"].backward(),  # noqa: B023
-                             lambda: loader(1))  # noqa: B023
-        print(f"a step of the {recipe} recipe, float32: {step:.2f} s, its batch {load:.3f} s "
-              f"({load / (load + step):.1%} of both)")
 
 
 if __name__ == "__main__":
@@ -131,4 +116,3 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         reading(Path(folder))
     augmenting()
-    loading()

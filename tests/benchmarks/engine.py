@@ -1,0 +1,174 @@
+"""How fast training, prediction and start are, against the step as it was published, in one run.
+
+    python tests/benchmarks/engine.py [--side 256] [--device cpu]
+
+'Literal' is the published step on this project's own modules: all fifty films through encoder and decoder, saliency for
+all of them by back-propagating into films and weights, a graph kept for the weak views, float32, contiguous, torch's
+own dropout, garbage collection in every step, views made film by film with Pillow. tests/test_step.py holds both to the
+same loss and gradients.
+"""
+
+import argparse
+import gc
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from data import pillow_views
+
+sys.path.append(str(Path(__file__).parent.parent))
+from literal import LITERAL_DROPOUT, literal_forward, literal_loss
+
+from multimix.config import Config
+from multimix.data import load_films
+from multimix.film import network_input
+from multimix.loader import Loader
+from multimix.model import MultiMix, choose_device
+from multimix.predict import load_model, predict_batch
+from multimix.step import Run
+
+
+class Work:
+    """The literal step and ours, with the making of their batches, to be timed in turns."""
+
+    def __init__(self, side: int, device: torch.device):
+        self.side, self.device = side, device
+        self.films = load_films("phantom://40", "phantom://40", side, progress=False)
+        self.config = Config(side=side)
+        self.loader = Loader(self.films, self.config, device)
+        self.batch, self.step = self.loader(0), 0
+
+    def literal(self) -> Callable[[], None]:
+        model = MultiMix().to(self.device)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+
+        def step() -> None:
+            views = pillow_views(self.films.classification.pixels[:15, None])  # 30, as three streams have
+            batch = self.batch._replace(**dict(zip(("class_films", "weak", "strong"),
+                                                   network_input(views).to(self.device).split(10))))
+            with LITERAL_DROPOUT:
+                loss = literal_loss(model, batch, self.config)
+            loss.backward()
+            optimizer.step()
+            gc.collect()
+            torch.cuda.empty_cache()
+            loss.item()
+
+        return step
+
+    def ours(self, precision: str, compile: bool = False) -> Callable[[], None]:
+        config = Config(side=self.side, precision=precision)
+        run = Run(config, self.device)
+        if compile:
+            run.model.encoder.compile()
+            run.model.decoder.compile()
+
+        def step() -> None:
+            self.step += 1
+            run.optimise(self.loader(self.step))
+
+        return step
+
+
+def seconds(works: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
+    """Median seconds of each, taken in turns after one unmeasured round."""
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for repetition in range(repetitions + 1):
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            if repetition:
+                taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def training(work: Work, repetitions: int) -> None:
+    steps = {"literal": work.literal(), "float32": work.ours("float32"), "bfloat16": work.ours("bfloat16")}
+    if work.device.type == "cuda":
+        steps["bfloat16, compiled"] = work.ours("bfloat16", compile=True)
+    taken = seconds(steps, repetitions)
+    for name, time_taken in taken.items():
+        print(f"training step, {name}: {time_taken:.2f} s, {taken['literal'] / time_taken:.1f}x")
+    load = seconds({"batch": lambda: work.loader(1)}, 5)["batch"]
+    print(f"making its batch: {load:.3f} s, {load / taken['bfloat16']:.1%} of the bfloat16 step")
+
+
+def peaks(side: int) -> None:
+    """Each in a process of its own, over what the process holds before the first step."""
+    found = {}
+    for name in ("literal", "float32", "bfloat16"):
+        done = subprocess.run([sys.executable, __file__, "--peak", name, "--side", str(side)], capture_output=True,
+                              text=True, check=True)
+        found[name] = float(done.stdout)
+        print(f"peak memory of a step, {name}: {found[name]:.2f} GB, {found[name] / found['literal']:.0%} of literal")
+
+
+def highest() -> int:
+    """kB of memory that this process held at its highest (getrusage would count its parent's, too)."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+
+
+def peak(name: str, work: Work) -> float:
+    before = highest()
+    step = work.literal() if name == "literal" else work.ours(name)
+    step()
+    step()
+    return (highest() - before) / 1e6
+
+
+def predicting(device: torch.device, repetitions: int) -> None:
+    model, literal = load_model(device=device.type), MultiMix().to(device)
+    films = list(load_films("phantom://20", side=256, progress=False).classification.pixels[:16].numpy())
+    x = network_input(torch.from_numpy(films[0])[None, None]).to(device)
+
+    def batches() -> None:
+        for first in range(0, 16, 2):
+            predict_batch(model, films[first:first + 2], ["", ""])
+
+    def narrow() -> None:
+        with torch.autocast(device.type, torch.bfloat16):
+            batches()
+
+    with LITERAL_DROPOUT:
+        theirs = seconds({"one": lambda: literal_forward(literal, x, True)}, repetitions)["one"]
+    taken = seconds({"one": lambda: predict_batch(model, films[:1], [""]), "batches": batches, "narrow": narrow},
+                    repetitions)
+    print(f"one film predicted: literal {theirs:.3f} s, ours {taken['one']:.3f} s, {theirs / taken['one']:.1f}x")
+    print(f"films in batches: float32 {16 / taken['batches']:.1f}/s, bfloat16 {16 / taken['narrow']:.1f}/s")
+
+
+def starting() -> None:
+    def run(*arguments: str) -> Callable[[], object]:
+        return lambda: subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+
+    taken = seconds({"torch": run("-c", "import torch"), "multimix": run("-c", "import multimix"),
+                     "predict": run("-m", "multimix", "predict", "sample_data/real_adult_pa.png", "--out",
+                                    "build/predictions")}, 5)
+    print(f"import multimix beyond torch: {taken['multimix'] - taken['torch']:.2f} s; "
+          f"python -m multimix predict one.png: {taken['predict']:.2f} s")
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser()
+    options.add_argument("--side", type=int, default=256)
+    options.add_argument("--device", default="auto")
+    options.add_argument("--repetitions", type=int, default=3)
+    options.add_argument("--skip-training", action="store_true")
+    options.add_argument("--peak", help=argparse.SUPPRESS)
+    options = options.parse_args()
+    if options.peak:
+        print(peak(options.peak, Work(options.side, torch.device("cpu"))))
+        sys.exit()
+    device = choose_device(options.device)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {device}, {options.side} px")
+    work = Work(options.side, device)
+    if not options.skip_training:
+        training(work, options.repetitions)
+    if device.type == "cpu" and sys.platform == "linux":
+        peaks(options.side)
+    predicting(device, 5 * options.repetitions)
+    starting()
