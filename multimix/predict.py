@@ -123,7 +123,7 @@ def predict_batch(model: MultiMix, films: list[np.ndarray], names: list[str]) ->
     try:
         with torch.inference_mode():
             out = model.eval()(network_input(small[:, None].to(device)))
-            class_logits, mask_logits, saliency = (part.float().cpu() for part in out)  # under autocast they are bfloat16
+            class_logits, mask_logits, saliency = (part.float().cpu() for part in out)  # autocast may narrow them
             probabilities, lung = class_logits.softmax(1), torch.sigmoid(mask_logits)
     finally:
         model.train(was_training)
