@@ -185,3 +185,13 @@ def test_faults_are_named(films, tmp_path, model):
                              segmentation=films.segmentation.split("train"))
         quietly(CONFIG, train_only, tmp_path / "new")
     assert not (tmp_path / "new" / "last.pth").exists()
+
+
+def test_where_torch_cannot_compile_training_goes_on(films, tmp_path, monkeypatch, capsys):
+    def no_compiler(function):
+        raise RuntimeError("no C++ compiler\nand a long story")
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    quietly(replace(CONFIG, steps=2), films, tmp_path, compile=True)
+    assert "cannot compile here (no C++ compiler); training goes on without" in capsys.readouterr().out
+    assert read_checkpoint(tmp_path / "last.pth")["step"] == 2
