@@ -184,12 +184,13 @@ for name, model in models.items():
 #
 # | | unlabelled films | bridge | AUC, mean | lowest to highest | Dice, mean |
 # |---|---|---|---|---|---|
-# | `umtl` | no | no | .877 | .675 to .958 | .935 |
-# | `umtl_s` | no | yes | .842 | .768 to .905 | .936 |
-# | `umtl_ssl` | pseudo-labels | no | .889 | .832 to .952 | .942 |
-# | `multimix` | pseudo-labels and KL | yes | .867 | .808 to .920 | .937 |
+# | `umtl` | no | no | .840 | .713 to .993 | .941 |
+# | `umtl_s` | no | yes | .881 | .820 to .910 | .935 |
+# | `umtl_ssl` | pseudo-labels | no | .897 | .810 to .988 | .939 |
+# | `multimix` | pseudo-labels and KL | yes | .871 | .808 to .925 | .940 |
 #
-# With unlabelled films the worst run is better by far; the means lie closer together than the runs of one row. So
+# Each part lifts the plain `umtl` (its worst run most of all), and together they bring no more than each alone; but the means
+# lie closer together than the runs of one row, and even another number of CPU threads moves a run by some hundredths. So
 # synthetic films at 64 px prove that every part works, not what it brings. That takes real films, full trainings and
 # paired tests.
 
