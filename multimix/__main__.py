@@ -18,7 +18,7 @@ from multimix.manifest import apply_manifest
 from multimix.model import CLASSES
 from multimix.parallel import ranks_of, speaks
 from multimix.predict import bundled, load_model, pictures_in
-from multimix.table import predict_to
+from multimix.table import BETWEEN, predict_to
 from multimix.train import train
 
 # Fields of Config that have an option of their own.
@@ -102,7 +102,7 @@ def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
     films = load_films(options.classification, options.segmentation, side, seed, sys.stderr.isatty() and speaks(),
                        cache=options.cache, classification_layout=options.classification_layout,
                        segmentation_layout=options.segmentation_layout, skip_damaged=options.skip_damaged)
-    for fault in films.skipped:
+    for fault in films.skipped if speaks() else ():
         print(f"multimix: left out: {fault}", file=sys.stderr)
     return apply_manifest(films, options.manifest) if options.manifest else films
 
@@ -131,11 +131,15 @@ def run_predict(options: argparse.Namespace) -> int:
     return 2 if faults else 0
 
 
+def warnings_of(row: dict[str, str]) -> list[str]:
+    return row["warnings"].split(BETWEEN) if row["warnings"] else []
+
+
 def print_json(rows: list[dict[str, str]]) -> None:
     print(json.dumps([{"file": row["file"], "label": row["label"], "probability": float(row[row["label"]]),
                        "probabilities": {name: float(row[name]) for name in CLASSES},
                        "lung_share": float(row["lung_share"]), "seconds": float(row["seconds"]),
-                       "warnings": row["warnings"], "mask": row["mask"], "overlay": row["overlay"]} for row in rows],
+                       "warnings": warnings_of(row), "mask": row["mask"], "overlay": row["overlay"]} for row in rows],
                      indent=2))
 
 
@@ -147,8 +151,8 @@ def print_table(rows: list[dict[str, str]], out: Path) -> None:
     for row in rows:
         print(f"{Path(row['file']).name:<{width}}  {row['label']:<9}  {float(row[row['label']]):>11.3f}  "
               f"{float(row['lung_share']):>9.1%}  {float(row['seconds']):>7.2f}")
-        if row["warnings"]:
-            print(f"{'':<{width}}  ! {row['warnings']}")
+        for warning in warnings_of(row):
+            print(f"{'':<{width}}  ! {warning}")
     print(f"\nMasks, overlays (film, lungs, saliency) and predictions.csv are in {out}. "
           "For research, not for diagnosis.")
 

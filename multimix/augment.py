@@ -15,8 +15,6 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 FILL = 0.5  # what comes in from outside a rotated or shifted film
-
-
 Chance = Sequence[Generator]  # one for each film
 
 

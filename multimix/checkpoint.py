@@ -33,6 +33,12 @@ def whole_file(path: Path, old: Path | None = None) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
+def whole_lines(path: Path) -> str:
+    """The text of a file that lines are appended to, as it is; what a killed process left of a last line is cut off."""
+    text = path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
+    return text[:text.rfind("\n") + 1]
+
+
 def save_checkpoint(path: Path, content: dict, old: Path | None = None) -> None:
     """Tensors and plain values, in the format of `torch.save`; `old` as in `whole_file`."""
     with whole_file(path, old) as file:
@@ -45,9 +51,10 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     if not path.is_file():
         raise ValueError(f"There is no weights file {path}; give the path of a .pth file.")
     try:
-        damaged = zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip()  # torch itself checks no checksum
-        if damaged:
-            raise ValueError(f"{damaged} has another checksum")
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip():  # torch itself looks at no checksum
+                    raise ValueError("a checksum differs")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001  (torch raises many kinds, from pickle's to its own)
         if "weights_only" in str(error).lower() or "weights only" in str(error).lower():

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from multimix.checkpoint import read_checkpoint, save_checkpoint, whole_file
+from multimix.checkpoint import read_checkpoint, save_checkpoint, whole_file, whole_lines
 from multimix.config import Config
 
 FREE = {"validate_every", "patience", "films_at_once"}  # what a resumed training may have otherwise
@@ -106,11 +106,12 @@ class Record:
     def _cut_log(self, step: int) -> None:
         """Take out what was logged after the step that is gone on from: it will come again."""
         path = self.out / "log.csv"
-        if path.exists():
-            header, *rows = path.read_text(encoding="utf-8").splitlines()
-            kept = [row for row in rows if row.split(",")[0].isdecimal() and int(row.split(",")[0]) <= step]
+        header, *rows = whole_lines(path).splitlines(keepends=True) or [""]
+        if header:
             with whole_file(path) as file:
-                file.write("".join(f"{line}\n" for line in (header, *kept)).encode())
+                file.write("".join([header, *(row for row in rows if int(row.split(",")[0]) <= step)]).encode())
+        else:
+            path.unlink(missing_ok=True)
 
 
 def tensorboard(folder: Path, step: int):

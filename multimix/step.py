@@ -136,6 +136,11 @@ class Run:
         return row
 
     @property
+    def validation_due(self) -> bool:
+        """Every `validate_every` steps, and after the last one."""
+        return self.step % self.config.validate_every == 0 or self.step >= self.config.steps
+
+    @property
     def finished(self) -> bool:
         """All steps made, or no better score for `patience` validations."""
         patience = self.config.patience * self.config.validate_every if self.config.patience else float("inf")

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from multimix.checkpoint import whole_file
+from multimix.checkpoint import whole_file, whole_lines
 from multimix.film import read_film
 from multimix.model import CLASSES, MultiMix, films_at_once
 from multimix.parallel import Ranks
 from multimix.predict import Prediction, predict_batch
 
+BETWEEN = " | "  # two warnings of one film
 COLUMNS = ("file", "label", *CLASSES, "lung_share", "seconds", "warnings", "mask", "overlay")
 
 
@@ -26,9 +27,8 @@ def predict_to(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, resu
 
     A row is written after the film's files, so what has a row is done: `resume` leaves those films alone.
     """
-    table, done = out / "predictions.csv", []
-    if resume:
-        done = read_rows(table)
+    table = out / "predictions.csv"
+    done = read_rows(table) if resume else []
     if ranks.first:
         out.mkdir(parents=True, exist_ok=True)
         with whole_file(table) as file:
@@ -63,7 +63,7 @@ def row_of(path: Path, p: Prediction, seconds: float, out: Path, figures: bool) 
     """Write the film's files; what the table says of it."""
     saved = p.save(out, figures)
     return {"file": str(path), "label": p.label, **{name: f"{value:.4f}" for name, value in p.probabilities.items()},
-            "lung_share": f"{p.lung_share:.4f}", "seconds": f"{seconds:.3f}", "warnings": " ".join(p.warnings),
+            "lung_share": f"{p.lung_share:.4f}", "seconds": f"{seconds:.3f}", "warnings": BETWEEN.join(p.warnings),
             "mask": str(out / f"{p.name}_mask.png"), "overlay": str(saved) if figures else ""}
 
 
@@ -84,11 +84,8 @@ def append(table: Path, text: str) -> None:
 
 def read_rows(table: Path) -> list[dict[str, str]]:
     """The rows of an earlier run; none where there was none. A last line that was cut short does not count."""
-    if not table.exists():
-        return []
-    text = table.read_bytes().decode("utf-8", "surrogateescape")
-    text = text[:text.rfind("\n") + 1]
-    return [row for row in csv.DictReader(io.StringIO(text, newline="")) if row.get("overlay") is not None]
+    lines = io.StringIO(whole_lines(table), newline="")
+    return [row for row in csv.DictReader(lines) if row.get("overlay") is not None]
 
 
 def unique_names(paths: list[Path]) -> dict[Path, str]:

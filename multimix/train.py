@@ -63,50 +63,48 @@ def train(config: Config, films: Films, out: str | os.PathLike, *, resume: bool 
         progress = progress and ranks.first
         if progress:
             print(loader.describe())
-        if compile:
-            compile_network(run.model)
+        if compile and (fault := compile_network(run.model)) and ranks.first:
+            print(f"multimix: torch cannot compile here ({fault}); training goes on without.")
         with tqdm(initial=run.step, total=config.steps, desc="training", unit="step", disable=not progress) as bar:
             while not run.finished:
-                train_until_validation(run, loader, record, stop, bar)
-                row = run.validate(films)
-                record.log(row)
-                record.save(run.content(), best=run.best_step == run.step)
-                if report and ranks.first:
-                    report(row)
-                if progress:
-                    bar.write(f"step {run.step}: " + ", ".join(f"{n} {v:.4f}" for n, v in run.results.items()))
+                make_step(run, loader, record, stop, bar)
+                if run.validation_due:
+                    row = run.validate(films)
+                    record.log(row)
+                    record.save(run.content(), best=run.best_step == run.step)
+                    if report and ranks.first:
+                        report(row)
+                    if progress:
+                        bar.write(f"step {run.step}: " + ", ".join(f"{n} {v:.4f}" for n, v in run.results.items()))
+                elif run.stopped or record.due():
+                    record.save(run.content())
+                if run.stopped and not run.finished:
+                    raise KeyboardInterrupt(f"stopped after step {run.step} of {config.steps}; --resume goes on from "
+                                            "there (in Python: resume=True)")
         ranks.wait()
         return network_of(read_checkpoint(record.out / "best.pth"), record.out / "best.pth")
 
 
-def train_until_validation(run: Run, loader: Loader, record: Record, stop: StopSignal, bar: tqdm) -> None:
-    """Steps up to the next validation, saved now and then, and before a stop."""
-    while True:
-        try:
-            terms = run.optimise(loader(run.step), stop.came)
-        except FloatingPointError as error:
-            raise ValueError(f"{error}; the last good checkpoint is {record.last_good()}. Lower the learning rate "
-                             f"({run.config.learning_rate_at(run.step):.2g} there) and start anew, or from that "
-                             "checkpoint (--init) in another folder.") from None
-        bar.update()
-        films = (bar.format_dict["rate"] or 0) * run.config.films_a_step
-        bar.set_postfix({**{name: f"{value:.3f}" for name, value in terms.items()}, "films/s": f"{films:.0f}",
-                         **({"best": f"{run.best:.3f}"} if run.results else {})}, refresh=False)
-        if run.step % run.config.validate_every == 0 or run.step >= run.config.steps:
-            return
-        if run.stopped or record.due():
-            record.save(run.content())
-        if run.stopped:
-            raise KeyboardInterrupt(f"stopped after step {run.step} of {run.config.steps}; --resume goes on from "
-                                    f"there (in Python: resume=True)")
+def make_step(run: Run, loader: Loader, record: Record, stop: StopSignal, bar: tqdm) -> None:
+    """One step, shown on the bar. ValueError where it gave no number."""
+    try:
+        terms = run.optimise(loader(run.step), stop.came)
+    except FloatingPointError as error:
+        raise ValueError(f"{error}; the last good checkpoint is {record.last_good()}. Lower the learning rate "
+                         f"({run.config.learning_rate_at(run.step):.2g} there) and start anew, or from that "
+                         "checkpoint (--init) in another folder.") from None
+    bar.update()
+    films = (bar.format_dict["rate"] or 0) * run.config.films_a_step
+    bar.set_postfix({**{name: f"{value:.3f}" for name, value in terms.items()}, "films/s": f"{films:.0f}",
+                     **({"best": f"{run.best:.3f}"} if run.results else {})}, refresh=False)
 
 
-def compile_network(model: MultiMix) -> None:
-    """Have torch compile encoder and decoder; where it cannot, say so and go on without."""
+def compile_network(model: MultiMix) -> str | None:
+    """Have torch compile encoder and decoder; where it cannot, they stay as they are, and the reason comes back."""
     try:
         torch.compile(lambda x: x + 1)(torch.ones(1))
     except Exception as error:  # noqa: BLE001  (a compiler may fail in any way)
-        print(f"multimix: torch cannot compile here ({str(error).splitlines()[0]}); training goes on without.")
-        return
+        return str(error).splitlines()[0]
     model.encoder.compile()
     model.decoder.compile()
+    return None

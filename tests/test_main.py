@@ -71,6 +71,16 @@ def test_a_prediction_that_was_cut_goes_on(tmp_path, weights, capsys):
     assert newer == [False, False, False, True, True] and len(table.read_bytes().splitlines()) == 6
 
 
+def test_every_warning_is_told(tmp_path, weights, capsys):
+    save(tmp_path / "white.png", np.full((100, 100), 255, dtype=np.uint8))
+    command = ["predict", str(tmp_path / "white.png"), "--weights", weights, "--out", str(tmp_path / "out")]
+    assert main([*command, "--json"]) == 0
+    warnings = json.loads(capsys.readouterr().out)[0]["warnings"]
+    assert len(warnings) >= 2 and "The film is tiny (100 x 100 pixels): details are lost." in warnings
+    assert main(command) == 0
+    assert capsys.readouterr().out.count("\n" + " " * 11 + "! ") == len(warnings)
+
+
 def test_films_of_one_name_do_not_overwrite_each_other(tmp_path):
     paths = [tmp_path / folder / "film.png" for folder in "abc"]
     assert list(unique_names(paths).values()) == ["film", "film-2", "film-3"]

@@ -20,6 +20,7 @@ from multimix import checkpoint
 from multimix.checkpoint import read_checkpoint
 from multimix.config import Config
 from multimix.data import Films
+from multimix.loader import Loader
 from multimix.step import Run
 
 MARATHON = Config.preset("multimix", "improved", side=SIDE, widths=TINY, batch=2, steps=60, validate_every=5)
@@ -69,10 +70,11 @@ def test_killed_trainings_end_in_the_same_bits(films, tmp_path):
     assert kills(films, tmp_path, 4, random.Random(0)) >= 1
 
 
-@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
-def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
+@pytest.mark.parametrize("number, every", ((signal.SIGINT, "500"), (signal.SIGTERM, "500"), (signal.SIGTERM, "1")))
+def test_a_signal_finishes_the_step_and_saves(tmp_path, number, every):
     command = [sys.executable, "-m", "multimix", "train", "--classification", "phantom://20", "--segmentation",
-               "phantom://20", "--side", "32", "--batch", "2", "--steps", "100000", "--out", str(tmp_path / "run")]
+               "phantom://20", "--side", "32", "--batch", "2", "--steps", "100000", "--validate-every", every,
+               "--out", str(tmp_path / "run")]
     training = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "run" / "manifest.csv").exists():
@@ -145,6 +147,22 @@ def test_a_loss_that_is_no_number_stops_with_its_name(films, tmp_path, monkeypat
     assert read_checkpoint(tmp_path / "last.pth")["step"] == 2
 
 
+def test_a_log_that_was_cut_anywhere_is_written_again(films, tmp_path):
+    quietly(CONFIG, films, tmp_path / "whole")
+    whole = [{**row, "time": ""} for row in read_log(tmp_path / "whole")]
+    quietly(replace(CONFIG, steps=4), films, tmp_path / "cut")
+    log = tmp_path / "cut" / "log.csv"
+    header, first, second = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(header + first + second + b"1")  # of a row that would have begun with step 10
+    quietly(CONFIG, films, tmp_path / "cut", resume=True)
+    assert [{**row, "time": ""} for row in read_log(tmp_path / "cut")] == whole
+    for number, left in enumerate((b"", header[:7])):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "log.csv").write_bytes(left)  # killed in its first log, before a checkpoint
+        quietly(CONFIG, films, tmp_path / str(number), resume=True)
+        assert [{**row, "time": ""} for row in read_log(tmp_path / str(number))] == whole
+
+
 def test_other_films_are_refused(films, tmp_path):
     quietly(replace(CONFIG, steps=2), films, tmp_path)
     names = ("other", *films.classification.names[1:])
@@ -169,7 +187,6 @@ def test_training_ends_early_when_nothing_gets_better(films, tmp_path, monkeypat
 
 def test_a_clipped_gradient_is_short(films, tmp_path):
     run = Run(replace(CONFIG, gradient_clip=1e-3), torch.device("cpu"))
-    from multimix.loader import Loader
     run.optimise(Loader(films, CONFIG)(0))
     length = torch.cat([p.grad.flatten() for p in run.model.parameters()]).norm()
     assert length == pytest.approx(1e-3, rel=1e-3)

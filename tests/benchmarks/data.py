@@ -23,10 +23,10 @@ from multimix.film import network_input
 SIDE, FILMS, REPETITIONS = 256, 64, 7
 
 
-def seconds(*works: Callable[[], object]) -> list[float]:
+def seconds(*works: Callable[[], object], repetitions: int = REPETITIONS) -> list[float]:
     """Median seconds of each, taken in turns after one unmeasured round."""
     taken: list[list[float]] = [[] for _ in works]
-    for repetition in range(REPETITIONS + 1):
+    for repetition in range(repetitions + 1):
         for work, times in zip(works, taken):
             start = time.perf_counter()
             work()

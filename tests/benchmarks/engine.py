@@ -10,15 +10,13 @@ same loss and gradients.
 
 import argparse
 import gc
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from data import pillow_views
+from data import pillow_views, seconds
 
 sys.path.append(str(Path(__file__).parent.parent))
 from literal import LITERAL_DROPOUT, literal_forward, literal_loss
@@ -30,6 +28,7 @@ from multimix.loader import Loader
 from multimix.model import MultiMix, choose_device
 from multimix.predict import load_model, predict_batch
 from multimix.step import Run
+from multimix.train import compile_network
 
 
 class Work:
@@ -64,8 +63,7 @@ class Work:
         config = Config(side=self.side, precision=precision)
         run = Run(config, self.device)
         if compile:
-            run.model.encoder.compile()
-            run.model.decoder.compile()
+            compile_network(run.model)
 
         def step() -> None:
             self.step += 1
@@ -74,26 +72,14 @@ class Work:
         return step
 
 
-def seconds(works: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
-    """Median seconds of each, taken in turns after one unmeasured round."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
-    for repetition in range(repetitions + 1):
-        for name, work in works.items():
-            start = time.perf_counter()
-            work()
-            if repetition:
-                taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in taken.items()}
-
-
 def training(work: Work, repetitions: int) -> None:
     steps = {"literal": work.literal(), "float32": work.ours("float32"), "bfloat16": work.ours("bfloat16")}
     if work.device.type == "cuda":
         steps["bfloat16, compiled"] = work.ours("bfloat16", compile=True)
-    taken = seconds(steps, repetitions)
+    taken = dict(zip(steps, seconds(*steps.values(), repetitions=repetitions)))
     for name, time_taken in taken.items():
         print(f"training step, {name}: {time_taken:.2f} s, {taken['literal'] / time_taken:.1f}x")
-    load = seconds({"batch": lambda: work.loader(1)}, 5)["batch"]
+    load, = seconds(lambda: work.loader(1))
     print(f"making its batch: {load:.3f} s, {load / taken['bfloat16']:.1%} of the bfloat16 step")
 
 
@@ -125,6 +111,10 @@ def predicting(device: torch.device, repetitions: int) -> None:
     films = list(load_films("phantom://20", side=256, progress=False).classification.pixels[:16].numpy())
     x = network_input(torch.from_numpy(films[0])[None, None]).to(device)
 
+    def published() -> None:
+        with LITERAL_DROPOUT:
+            literal_forward(literal, x, True)
+
     def batches() -> None:
         for first in range(0, 16, 2):
             predict_batch(model, films[first:first + 2], ["", ""])
@@ -133,23 +123,20 @@ def predicting(device: torch.device, repetitions: int) -> None:
         with torch.autocast(device.type, torch.bfloat16):
             batches()
 
-    with LITERAL_DROPOUT:
-        theirs = seconds({"one": lambda: literal_forward(literal, x, True)}, repetitions)["one"]
-    taken = seconds({"one": lambda: predict_batch(model, films[:1], [""]), "batches": batches, "narrow": narrow},
-                    repetitions)
-    print(f"one film predicted: literal {theirs:.3f} s, ours {taken['one']:.3f} s, {theirs / taken['one']:.1f}x")
-    print(f"films in batches: float32 {16 / taken['batches']:.1f}/s, bfloat16 {16 / taken['narrow']:.1f}/s")
+    theirs, ours, many, many_narrow = seconds(published, lambda: predict_batch(model, films[:1], [""]), batches, narrow,
+                                              repetitions=repetitions)
+    print(f"one film predicted: literal {theirs:.3f} s, ours {ours:.3f} s, {theirs / ours:.1f}x")
+    print(f"films in batches: float32 {16 / many:.1f}/s, bfloat16 {16 / many_narrow:.1f}/s")
 
 
 def starting() -> None:
     def run(*arguments: str) -> Callable[[], object]:
         return lambda: subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
 
-    taken = seconds({"torch": run("-c", "import torch"), "multimix": run("-c", "import multimix"),
-                     "predict": run("-m", "multimix", "predict", "sample_data/real_adult_pa.png", "--out",
-                                    "build/predictions")}, 5)
-    print(f"import multimix beyond torch: {taken['multimix'] - taken['torch']:.2f} s; "
-          f"python -m multimix predict one.png: {taken['predict']:.2f} s")
+    alone, ours, cold = seconds(run("-c", "import torch"), run("-c", "import multimix"),
+                                run("-m", "multimix", "predict", "sample_data/real_adult_pa.png", "--out",
+                                    "build/predictions"))
+    print(f"import multimix beyond torch: {ours - alone:.2f} s; python -m multimix predict one.png: {cold:.2f} s")
 
 
 if __name__ == "__main__":
@@ -157,7 +144,6 @@ if __name__ == "__main__":
     options.add_argument("--side", type=int, default=256)
     options.add_argument("--device", default="auto")
     options.add_argument("--repetitions", type=int, default=3)
-    options.add_argument("--skip-training", action="store_true")
     options.add_argument("--peak", help=argparse.SUPPRESS)
     options = options.parse_args()
     if options.peak:
@@ -166,8 +152,7 @@ if __name__ == "__main__":
     device = choose_device(options.device)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {device}, {options.side} px")
     work = Work(options.side, device)
-    if not options.skip_training:
-        training(work, options.repetitions)
+    training(work, options.repetitions)
     if device.type == "cpu" and sys.platform == "linux":
         peaks(options.side)
     predicting(device, 5 * options.repetitions)
