@@ -189,8 +189,9 @@ for name, model in models.items():
 # | `umtl_ssl` | pseudo-labels | no | .897 | .810 to .988 | .939 |
 # | `multimix` | pseudo-labels and KL | yes | .871 | .808 to .925 | .940 |
 #
-# Each part lifts the plain `umtl` (its worst run most of all), and together they bring no more than each alone; but the means
-# lie closer together than the runs of one row, and even another number of CPU threads moves a run by some hundredths. So
+# Here each part lifts the AUC of the plain `umtl` (its worst run most of all), and together they bring no more than each
+# alone. But the means lie closer together than the runs of one row; five other draws put `umtl_s` below `umtl`, and even
+# another number of CPU threads moves a run by some hundredths. So
 # synthetic films at 64 px prove that every part works, not what it brings. That takes real films, full trainings and
 # paired tests.
 
@@ -227,8 +228,8 @@ plt.show()
 #
 # What to expect at 256 px and batches of ten, on two CPU cores: a step takes 5 s, or 3 s with `precision="bfloat16"` where
 # the processor has it (measured; `tests/benchmarks`). The recipe `improved` (6,000 steps) is then done overnight, the
-# paper's 52,200 steps take two days. A step is 0.7 TFLOP: a GPU such as Colab's T4 (8 TFLOP/s) or an H200 (bfloat16, 100
-# times that) needs a fraction of a second, but neither has been timed yet. On Colab choose Runtime, Change runtime
-# type, T4; the device is found by itself.
+# paper's 52,200 steps take two days. They want a GPU, on which nothing has been timed yet, neither on Colab's T4 nor on
+# an H200: the bar shows the time left after a few steps. On Colab choose Runtime, Change runtime type, T4; the device is
+# found by itself.
 #
 # Next: `04_your_own_data` does this for folders of your own.
