@@ -62,8 +62,8 @@ def predict_to(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, resu
 def row_of(path: Path, p: Prediction, seconds: float, out: Path, figures: bool) -> dict[str, str]:
     """Write the film's files; what the table says of it."""
     saved = p.save(out, figures)
-    return {"file": str(path), "label": p.label, **{name: f"{value:.4f}" for name, value in p.probabilities.items()},
-            "lung_share": f"{p.lung_share:.4f}", "seconds": f"{seconds:.3f}", "warnings": BETWEEN.join(p.warnings),
+    return {"file": str(path), "label": p.label, **{name: f"{value:.6f}" for name, value in p.probabilities.items()},
+            "lung_share": f"{p.lung_share:.6f}", "seconds": f"{seconds:.3f}", "warnings": BETWEEN.join(p.warnings),
             "mask": str(out / f"{p.name}_mask.png"), "overlay": str(saved) if figures else ""}
 
 
