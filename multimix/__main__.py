@@ -1,10 +1,9 @@
-"""The command line: python -m multimix [predict | train | evaluate]. Without arguments it predicts the sample films."""
+"""The command line: python -m multimix COMMAND. Without arguments it predicts the sample films."""
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
 from pathlib import Path
 
@@ -12,18 +11,20 @@ import torch
 
 from multimix.config import PRECISIONS, RECIPES, SYSTEMS, Config
 from multimix.data import Films, load_films
-from multimix.evaluate import evaluate
+from multimix.evaluate import as_table, evaluate, write_results
 from multimix.layouts import LAYOUTS
 from multimix.manifest import apply_manifest
-from multimix.model import CLASSES
 from multimix.parallel import ranks_of, speaks
 from multimix.predict import bundled, load_model, pictures_in
-from multimix.table import BETWEEN, predict_to
+from multimix.table import as_json, as_text, predict_to
 from multimix.train import train
 
 # Fields of Config that have an option of their own.
-CHANGES = {"steps": int, "batch": int, "side": int, "seed": int, "validate_every": int, "learning_rate": float,
+CHANGES = {"steps": int, "batch": int, "side": int, "validate_every": int, "learning_rate": float,
            "precision": str, "patience": int, "gradient_clip": float, "films_at_once": int}
+QUICK = {"classification": ["phantom://100"], "segmentation": ["phantom://60"],
+         "cross_classification": ["phantom://40+1000"], "cross_segmentation": ["phantom://40+1000"],
+         "class_labels": [20], "masks": [5], "seeds": 2, "steps": 60, "side": 64, "validate_every": 20}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"multimix: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"multimix: {stop or 'stopped; --resume goes on'}.", file=sys.stderr)
+        print(f"multimix: {str(stop) or 'stopped'}.", file=sys.stderr)
         return 130
 
 
@@ -61,13 +62,30 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=run_evaluate)
     add_films(command)
     command.add_argument("--split", default="test", choices=("train", "val", "test", "all"))
-    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write all, with a row for each film, and a .csv")
+    command.add_argument("--figures", type=Path, metavar="DIR", help="draw what was found")
     add_weights(command)
 
     command = commands.add_parser("doctor", help="tell what folders hold, and whether they are fit to train on")
     command.set_defaults(run=run_doctor)
     command.add_argument("folders", nargs="+", metavar="FOLDER")
     command.add_argument("--layout", default="auto", choices=("auto", *LAYOUTS))
+
+    command = commands.add_parser("sweep", help="train and compare systems: the paper's table 2")
+    command.set_defaults(run=run_sweep)
+    add_films(command)
+    for task in ("classification", "segmentation"):
+        command.add_argument(f"--cross-{task}", nargs="+", default=[], metavar="FOLDER", help="films from elsewhere")
+    command.add_argument("--out", type=Path, required=True, help="folder for the runs, the table and the figures")
+    command.add_argument("--quick", action="store_true", help="on a few small phantoms, unless told otherwise")
+    command.add_argument("--systems", type=names, metavar="A,B", help=f"of {', '.join(SYSTEMS)} (default: all)")
+    command.add_argument("--recipe", default="paper", choices=RECIPES)
+    command.add_argument("--class-labels", type=budgets, metavar="N,N", help="such as 100,1000,all")
+    command.add_argument("--masks", type=budgets, metavar="N,N", help="such as 10,50,all")
+    command.add_argument("--seeds", type=int, help="trainings of each (default: 5)")
+    command.add_argument("--jobs", type=int, default=0, help="trainings at once (default: as many as fit)")
+    add_changes(command)
+    command.add_argument("--device", default="auto")
 
     command = commands.add_parser("train", help="train a network on folders of films")
     command.set_defaults(run=run_train)
@@ -77,8 +95,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--recipe", default="paper", choices=RECIPES)
     command.add_argument("--class-labels", type=budget, default="all", metavar="N", help="films that keep their class")
     command.add_argument("--masks", type=budget, default="all", metavar="N", help="films that keep their mask")
-    for name, kind in CHANGES.items():
-        command.add_argument(f"--{name.replace('_', '-')}", type=kind, help="instead of the recipe's")
+    command.add_argument("--seed", type=int)
+    add_changes(command)
     command.add_argument("--resume", action="store_true", help="continue what is in the folder")
     command.add_argument("--compile", action="store_true", help="have torch compile the network")
     command.add_argument("--init", type=Path, metavar="FILE", help="weights to start from")
@@ -97,6 +115,15 @@ def add_films(command: argparse.ArgumentParser) -> None:
     command.add_argument("--manifest", type=Path, metavar="FILE", help="splits and labels of an earlier run")
 
 
+def add_changes(command: argparse.ArgumentParser) -> None:
+    for name, kind in CHANGES.items():
+        command.add_argument(f"--{name.replace('_', '-')}", type=kind, help="instead of the recipe's")
+
+
+def changes_of(options: argparse.Namespace) -> dict:
+    return {name: getattr(options, name) for name in CHANGES if getattr(options, name) is not None}
+
+
 def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
     """The films that the options name; what was left out is said on standard error."""
     films = load_films(options.classification, options.segmentation, side, seed, sys.stderr.isatty() and speaks(),
@@ -113,7 +140,17 @@ def add_weights(command: argparse.ArgumentParser) -> None:
 
 
 def budget(text: str) -> int | None:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of labels; write a number, or all")
     return None if text == "all" else int(text)
+
+
+def budgets(text: str) -> list[int | None]:
+    return [budget(part) for part in text.split(",")]
+
+
+def names(text: str) -> list[str]:
+    return text.split(",")
 
 
 def run_predict(options: argparse.Namespace) -> int:
@@ -125,44 +162,24 @@ def run_predict(options: argparse.Namespace) -> int:
                                                    enabled=options.precision == "bfloat16"):
         rows, faults = predict_to(options.out, model, paths, ranks, options.resume, not options.no_figures)
     if ranks.first:
-        print_json(rows) if options.json else print_table(rows, options.out)
+        if options.json or rows:
+            print(as_json(rows) if options.json else as_text(rows, options.out))
         for fault in faults:
             print(f"multimix: {fault}", file=sys.stderr)
     return 2 if faults else 0
-
-
-def warnings_of(row: dict[str, str]) -> list[str]:
-    return row["warnings"].split(BETWEEN) if row["warnings"] else []
-
-
-def print_json(rows: list[dict[str, str]]) -> None:
-    print(json.dumps([{"file": row["file"], "label": row["label"], "probability": float(row[row["label"]]),
-                       "probabilities": {name: float(row[name]) for name in CLASSES},
-                       "lung_share": float(row["lung_share"]), "seconds": float(row["seconds"]),
-                       "warnings": warnings_of(row), "mask": row["mask"], "overlay": row["overlay"]} for row in rows],
-                     indent=2))
-
-
-def print_table(rows: list[dict[str, str]], out: Path) -> None:
-    if not rows:
-        return
-    width = max(len(Path(row["file"]).name) for row in rows)
-    print(f"{'film':<{width}}  label      probability  lung area  seconds")
-    for row in rows:
-        print(f"{Path(row['file']).name:<{width}}  {row['label']:<9}  {float(row[row['label']]):>11.3f}  "
-              f"{float(row['lung_share']):>9.1%}  {float(row['seconds']):>7.2f}")
-        for warning in warnings_of(row):
-            print(f"{'':<{width}}  ! {warning}")
-    print(f"\nMasks, overlays (film, lungs, saliency) and predictions.csv are in {out}. "
-          "For research, not for diagnosis.")
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
     model = load_model(options.weights, options.device)
     films = films_of(options, model.side)
     results = evaluate(model, films, options.split, progress=sys.stderr.isatty())
-    print(json.dumps(results, indent=2) if options.json else
-          "\n".join(f"{name:<18} {value:.4f}" for name, value in results.items()))
+    print(as_table(results))
+    if options.json:
+        write_results(results, options.json)
+    if options.figures:
+        from multimix.plot import save_evaluation
+
+        print(f"\nDrawn: {', '.join(map(str, save_evaluation(results, options.figures)))}")
     return 0
 
 
@@ -179,9 +196,8 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    changes = {name: getattr(options, name) for name in CHANGES if getattr(options, name) is not None}
     config = Config.preset(options.system, options.recipe, class_labels=options.class_labels, masks=options.masks,
-                           **changes)
+                           seed=options.seed or 0, **changes_of(options))
     if not config.classify:
         options.classification = []
     if not config.segment:
@@ -196,6 +212,27 @@ def run_train(options: argparse.Namespace) -> int:
         print(f"The best network is in {options.out / 'best.pth'}; see it with: python -m multimix predict FILM "
               f"--weights {options.out / 'best.pth'}")
     return 0
+
+
+def run_sweep(options: argparse.Namespace) -> int:
+    """0 when every run is done, 2 when one failed."""
+    from multimix.report import draw, report
+    from multimix.sweep import Sources, grid, sweep
+
+    for name, value in (QUICK if options.quick else {"seeds": 5}).items():
+        if getattr(options, name) in (None, []):
+            setattr(options, name, value)
+    sources = Sources(tuple(options.classification), tuple(options.segmentation), tuple(options.cross_classification),
+                      tuple(options.cross_segmentation), str(options.cache or options.out / "cache"))
+    jobs = grid(options.systems or list(SYSTEMS), options.class_labels or [None], options.masks or [None],
+                options.seeds, options.recipe, sources, **changes_of(options))
+    faults = sweep(jobs, options.out, options.jobs, options.device)
+    print(report(jobs, options.out))
+    print(f"This is {options.out / 'table.md'}; every run: {options.out / 'runs.csv'}; drawn: "
+          f"{', '.join(path.name for path in draw(jobs, options.out))}")
+    for fault in faults:
+        print(f"multimix: {fault}", file=sys.stderr)
+    return 2 if faults else 0
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def whole_file(path: Path, old: Path | None = None) -> Iterator[BinaryIO]:
 
     `old` is where the file that was there goes, if it is to be kept.
     """
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # other processes may be writing the same file
     try:
         with open(part, "wb") as file:
             yield file
@@ -77,4 +77,5 @@ def network_of(content: dict, path: str | os.PathLike) -> MultiMix:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     model.side = content.get("config", {}).get("side", model.side)
+    model.calibration = content.get("calibration", {})
     return model

@@ -122,10 +122,11 @@ def load_set(folder: str, masks: bool, side: int, seed: int, progress: bool, lay
 
 def load_phantoms(address: str, masks: bool, side: int, progress: bool) -> FilmSet:
     """Synthetic films, NORMAL and PNEUMONIA in turn; of ten, eight are train, one val, one test."""
-    count = address.removeprefix(PHANTOM)
-    if not count.isdecimal() or int(count) < 20:
-        raise ValueError(f"'{address}' names no number of phantom films; write for example {PHANTOM}400 (20 or more).")
-    order, first_seed = range(int(count)), 1_000_000 if masks else 0
+    count, _, start = address.removeprefix(PHANTOM).partition("+")
+    if not count.isdecimal() or int(count) < 20 or not (start or "0").isdecimal():
+        raise ValueError(f"'{address}' names no number of phantom films; write for example {PHANTOM}400 (20 or more), "
+                         f"or {PHANTOM}400+1000 to leave out the first thousand.")
+    order, first_seed = range(int(count)), (1_000_000 if masks else 0) + int(start or 0)
     with ThreadPoolExecutor() as pool:
         drawn = list(tqdm(pool.map(lambda i: phantom.draw(first_seed + i, i % 2, side), order), total=len(order),
                           desc="drawing phantoms", unit="film", disable=not progress, leave=False))

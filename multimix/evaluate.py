@@ -2,100 +2,225 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from multimix.checkpoint import whole_file
 from multimix.data import Films, FilmSet
 from multimix.film import network_input
-from multimix.model import MultiMix, films_at_once
+from multimix.metrics import (
+    DEFINITIONS,
+    calibrate,
+    classification_metrics,
+    film_metrics,
+    intervals,
+    overlap,
+    placements,
+    possible,
+    segmentation_metrics,
+    tuned,
+)
+from multimix.model import CLASSES, MultiMix, films_at_once
 from multimix.parallel import ALONE, Ranks
 
 
-def evaluate(model: MultiMix, films: Films, split: str = "test", progress: bool = False,
-             ranks: Ranks = ALONE) -> dict[str, float]:
-    """Metrics on one split ('train', 'val', 'test' or 'all'), by name.
+class Results(dict[str, float]):
+    """Metrics by name, as `multimix.metrics.DEFINITIONS` explains them, and what they were made from."""
 
-    Classification: accuracy, balanced_accuracy, f1_normal, f1_pneumonia at probability 0.5, and auc (area under the
-    ROC curve of the softmax probability). Segmentation: dice and jaccard per film at probability 0.5, then the
-    mean; where mask and prediction are both empty, 1. Several `ranks` share the films. ValueError if the split holds
-    no labelled film.
+    def __init__(self) -> None:
+        super().__init__()
+        self.intervals: dict[str, tuple[float, float]] = {}  # 95%, by bootstrap over patients
+        self.trivial: dict[str, float] = {}  # what the larger class, and the mean training mask, score
+        self.rows: list[dict] = []  # what was found for each film
+        self.notes: list[str] = []  # plain sentences: what was measured, what could not be
+        self.segmentation: FilmSet | None = None  # the films with masks, and the masks predicted, (N, side, side) bool
+        self.predicted: np.ndarray | None = None
+
+
+def evaluate(model: MultiMix, films: Films, split: str = "test", progress: bool = False) -> Results:
+    """Every metric on one split ('train', 'val', 'test' or 'all'), by name, with intervals and a row for each film.
+
+    Films and masks are taken at the side they were loaded at. Trivial answers stand beside the network's: the share of
+    PNEUMONIA in the training split as the probability, and the mean training mask; of the films themselves where
+    those are the training films or there are none. ValueError if the split holds no labelled film, or the network
+    answers with what is no number.
     """
-    chosen = {task: getattr(films, task).split(split) for task in ("classification", "segmentation")
-              if getattr(films, task)}
-    chosen = {task: part[part.labelled.nonzero().flatten()] for task, part in chosen.items() if part.labelled.any()}
-    if not chosen:
+    results = Results()
+    for task, measure in (("classification", evaluate_classes), ("segmentation", evaluate_masks)):
+        part = labelled(getattr(films, task), split)
+        if part:
+            training = labelled(getattr(films, task), "train") if split in ("val", "test") else None
+            measure(results, model, part, training or part, progress)
+    if not results:
         raise ValueError(f"There are no labelled films in the split '{split}'; choose another one, or give a folder "
                          "that has labels or masks.")
-    results: dict[str, float] = {}
-    if "classification" in chosen:
-        part = chosen["classification"]
-        results |= classification_metrics(shared(probabilities, model, part, progress, ranks), part.targets)
-    if "segmentation" in chosen:
-        part = chosen["segmentation"]
-        results |= segmentation_metrics(shared(masks, model, part, progress, ranks), part.targets)
     return results
 
 
-def shared(answers: Callable, model: MultiMix, films: FilmSet, progress: bool, ranks: Ranks) -> Tensor:
+def validate(model: MultiMix, films: Films, ranks: Ranks = ALONE) -> tuple[dict[str, float], dict[str, float]]:
+    """What a training wants to know of the split 'val', quickly: metrics, and what `calibrate` makes of the classes.
+
+    Several `ranks` share the films.
+    """
+    results, calibration = {}, {}
+    if part := labelled(films.classification, "val"):
+        margin, labels = shared(margins, model, part, False, ranks), part.targets.numpy()
+        results |= classification_metrics(expit(margin), labels)
+        calibration = calibrate(margin, labels)
+    if part := labelled(films.segmentation, "val"):
+        found = overlap(shared(masks, model, part, False, ranks), part.targets.numpy())
+        results |= {name: float(values.mean()) for name, values in found.items()}
+    if not results:
+        raise ValueError("There are no labelled films in the split 'val'; give a folder that has labels or masks.")
+    return results, calibration
+
+
+def labelled(films: FilmSet | None, split: str) -> FilmSet | None:
+    """The films of a split whose answers are known; None where there is none."""
+    part = films.split(split) if films else None
+    return part[part.labelled.nonzero().flatten()] if part and part.labelled.any() else None
+
+
+def evaluate_classes(results: Results, model: MultiMix, films: FilmSet, training: FilmSet, progress: bool) -> None:
+    margin, labels = margins(model, films, progress).numpy(), films.targets.numpy()
+    probability, prior = expit(margin), training.targets.double().mean().item()
+
+    def measure(at) -> dict[str, float]:
+        found = classification_metrics(probability[at], labels[at])
+        return found | (tuned(margin[at], labels[at], model.calibration) if model.calibration else {})
+
+    results |= possible(measure(slice(None)))
+    results.intervals |= intervals(measure, films.patients)
+    results.trivial |= classification_metrics(np.full(len(labels), prior), labels)
+    counts = [f"{(labels == i).sum()} {name}" for i, name in enumerate(CLASSES) if (labels == i).any()]
+    results.notes.append(f"Classes: {len(films)} films of {len(set(films.patients))} patients, {', '.join(counts)}.")
+    if len(counts) == 1:
+        results.notes.append("They are of one class, so AUC, F1 and balanced accuracy cannot be measured: give films "
+                             "of both.")
+    results.notes.append("Operating point {operating_point:.3f} at temperature {temperature:.2f}.".format(
+        **model.calibration) if model.calibration else "The weights hold no operating point: 0.5 is the only one.")
+    columns = {"label": [CLASSES[i] for i in labels], "probability": probability,
+               "correct": (probability >= 0.5) == labels}
+    if len(counts) == 2:
+        columns["placement"] = placements(probability, labels)
+    results.rows += rows_of("classification", films, columns)
+
+
+def evaluate_masks(results: Results, model: MultiMix, films: FilmSet, training: FilmSet, progress: bool) -> None:
+    predicted, truth = masks(model, films, progress).numpy(), films.targets.numpy()
+    columns = film_metrics(predicted, truth)
+
+    def measure(at) -> dict[str, float]:
+        return segmentation_metrics({name: values[at] for name, values in columns.items()})
+
+    mean_mask = (training.targets.float().mean(0) > 0.5).numpy()
+    results |= possible(measure(slice(None)))
+    results.intervals |= intervals(measure, films.patients)
+    results.trivial |= segmentation_metrics(film_metrics(np.broadcast_to(mean_mask, truth.shape), truth))
+    results.notes.append(f"Lungs: {len(films)} films of {len(set(films.patients))} patients, at {truth.shape[-1]} px.")
+    results.rows += rows_of("segmentation", films, columns)
+    results.segmentation, results.predicted = films, predicted
+
+
+def rows_of(task: str, films: FilmSet, columns: dict) -> list[dict]:
+    return [{"task": task, "film": name, "patient": patient, **dict(zip(columns, values))}
+            for name, patient, *values in zip(films.names, films.patients, *map(plain, columns.values()))]
+
+
+def plain(values) -> list:
+    return values.tolist() if isinstance(values, np.ndarray) else values
+
+
+def shared(answers: Callable, model: MultiMix, films: FilmSet, progress: bool, ranks: Ranks) -> np.ndarray:
     """What `answers` gives for the films, each rank working on its part where there are enough."""
     if len(films) < ranks.count:
-        return answers(model, films, progress)
+        return answers(model, films, progress).numpy()
     mine = films[torch.tensor(ranks.share(len(films)))]
-    return ranks.join(answers(model, mine, progress and ranks.first))
+    return ranks.join(answers(model, mine, progress and ranks.first)).numpy()
 
 
-def in_batches(films: FilmSet, model: MultiMix, progress: bool):
-    """The films as network inputs on the network's device, a batch at a time; leaves the network in its mode."""
+def in_batches(answer: Callable[[Tensor], Tensor], films: FilmSet, model: MultiMix, progress: bool) -> Tensor:
+    """What `answer` makes of the films, a batch at a time; leaves the network in its mode."""
     device, was_training = next(model.parameters()).device, model.training
     model.eval()
     try:
         with torch.no_grad():
             size = films_at_once(device, films.pixels.shape[-1])
-            for pixels in tqdm(films.pixels.split(size), desc="evaluating", unit="batch", disable=not progress,
-                               leave=False):
-                yield network_input(pixels[:, None].to(device))
+            found = torch.cat([answer(network_input(pixels[:, None].to(device))).cpu() for pixels in
+                               tqdm(films.pixels.split(size), desc="evaluating", unit="batch", disable=not progress,
+                                    leave=False)])
     finally:
         model.train(was_training)
+    broken = found.flatten(1).isnan().any(1).nonzero().flatten() if found.is_floating_point() else ()
+    if len(broken):
+        raise ValueError(f"The network's answer to {films.names[broken[0]]} is no number (NaN): its weights are "
+                         "damaged or the training went wrong; take another checkpoint.")
+    return found
 
 
-def probabilities(model: MultiMix, films: FilmSet, progress: bool = False) -> Tensor:
-    """Probability of PNEUMONIA, (N,)."""
-    return torch.cat([model.classify(x).softmax(1)[:, 1].cpu() for x in in_batches(films, model, progress)])
+def margins(model: MultiMix, films: FilmSet, progress: bool = False) -> Tensor:
+    """Logit of PNEUMONIA minus that of NORMAL, (N,) float64: the logit of its probability."""
+    def answer(x: Tensor) -> Tensor:
+        normal, pneumonia = model.classify(x).double().unbind(1)
+        return (pneumonia - normal)[:, None]
+
+    return in_batches(answer, films, model, progress)[:, 0]
 
 
 def masks(model: MultiMix, films: FilmSet, progress: bool = False) -> Tensor:
     """Predicted lungs, (N, side, side) bool."""
-    return torch.cat([(model(x).mask_logits[:, 0] > 0).cpu() for x in in_batches(films, model, progress)])
+    def answer(x: Tensor) -> Tensor:
+        logits = model(x).mask_logits[:, 0]
+        return torch.where(logits.isnan(), torch.nan, (logits > 0).half())
 
-
-def classification_metrics(probability: Tensor, labels: Tensor) -> dict[str, float]:
-    """From probabilities of PNEUMONIA (N,) and labels (N,). The AUC is left out where only one class is there."""
-    from multimix import _torchvision  # noqa: F401  (heals torchvision for torchmetrics; both take a second to import)
-    # isort: split
-    from torchmetrics.functional import classification as metrics
-
-    predicted = (probability >= 0.5).long()
-    f1_normal, f1_pneumonia = metrics.multiclass_f1_score(predicted, labels, 2, average="none").tolist()
-    results = {"accuracy": (predicted == labels).float().mean().item(),
-               "balanced_accuracy": metrics.multiclass_accuracy(predicted, labels, 2, average="macro").item(),
-               "f1_normal": f1_normal, "f1_pneumonia": f1_pneumonia}
-    if len(labels.unique()) == 2:
-        results["auc"] = metrics.binary_auroc(probability, labels).item()
-    return results
-
-
-def segmentation_metrics(predicted: Tensor, truth: Tensor) -> dict[str, float]:
-    """From two stacks of masks (N, H, W) bool."""
-    both, either = (predicted & truth).sum((1, 2)), (predicted | truth).sum((1, 2))
-    jaccard = torch.where(either > 0, both / either.clamp(min=1), 1.0)
-    dice = 2 * jaccard / (1 + jaccard)
-    return {"dice": dice.mean().item(), "jaccard": jaccard.mean().item()}
+    return in_batches(answer, films, model, progress).bool()
 
 
 def score(results: dict[str, float]) -> float:
     """One number to choose a checkpoint by: the mean of AUC and Dice, of whichever were measured."""
     parts = [results[name] for name in ("auc", "dice") if name in results]
-    return sum(parts) / len(parts) if parts else results["balanced_accuracy"]
+    return sum(parts) / len(parts) if parts else results["accuracy"]
+
+
+def as_table(results: Results) -> str:
+    """The metrics with their intervals, trivial answers and definitions, for the terminal."""
+    lines = [*results.notes, "", f"{'metric':<24}{'value':>9}   {'95% interval':<18}{'trivial':>9}"]
+    for name, value in possible(results).items():
+        low, high = results.intervals[name]
+        trivial = f"{results.trivial[name]:9.4f}" if name in results.trivial else ""
+        lines += [f"{name:<24}{value:9.4f}   {f'{low:.4f} to {high:.4f}':<18}{trivial}".rstrip(),
+                  f"    {DEFINITIONS[name]}"]
+    return "\n".join([*lines, "", "Intervals: bootstrap over patients. Trivial: the training films' larger class and "
+                      "mean mask."])
+
+
+def as_dict(results: Results) -> dict:
+    """Metrics with intervals, trivial answers and definitions, notes, and a row for each film: plain values."""
+    metrics = {name: {"value": value, "interval": results.intervals[name], "trivial": results.trivial.get(name),
+                      "definition": DEFINITIONS[name]} for name, value in possible(results).items()}
+    return {"metrics": metrics, "notes": results.notes, "films": results.rows}
+
+
+def write_results(results: Results, path: Path, **more) -> None:
+    """`as_dict`, with whatever `more` there is to say, as JSON, and the films' rows as CSV beside it."""
+    table = path.with_suffix(".csv")
+    if table == path:
+        raise ValueError(f"{path} is asked for as JSON, and the films' table is to lie beside it as .csv; give a name "
+                         "that ends in .json.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO(newline="")
+    rows = csv.DictWriter(text, list(dict.fromkeys(name for row in results.rows for name in row)))
+    rows.writeheader()
+    rows.writerows(results.rows)
+    for target, content in ((table, text.getvalue()), (path, json.dumps({**more, **as_dict(results)}, indent=1))):
+        with whole_file(target) as file:
+            file.write(content.encode("utf-8", "surrogateescape"))

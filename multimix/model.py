@@ -110,6 +110,7 @@ class MultiMix(nn.Module):
             raise ValueError(f"widths are {widths}; five positive channel numbers are needed, such as {WIDTHS}.")
         self.widths, self.bridge = tuple(widths), bridge
         self.side = 256  # px: what a film is to be reduced to; a checkpoint says at which side it was trained
+        self.calibration: dict[str, float] = {}  # 'temperature' and 'operating_point', if validation films chose them
         self.encoder = Encoder(self.widths)
         self.decoder = Decoder(self.widths, bridge)
 

@@ -32,6 +32,8 @@ class Record:
         content = self._newest(there) if there else None
         if self.first:
             self.out.mkdir(parents=True, exist_ok=True)
+            for left in self.out.glob("*.part"):  # of a process that was killed as it wrote
+                left.unlink()
             with whole_file(self.out / "manifest.csv") as file:
                 file.write(self.manifest.encode("utf-8", "surrogateescape"))  # as file names may be any bytes
             step = content["step"] if content else 0

@@ -9,7 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from multimix.config import Config
 from multimix.data import Films
-from multimix.evaluate import evaluate, score
+from multimix.evaluate import score, validate
 from multimix.loader import Batch
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix, films_at_once, place
@@ -56,6 +56,7 @@ class Run:
         self.films_at_once = config.films_at_once or films_at_once(device, config.side)
         self.step, self.best, self.best_step, self.stopped = 0, float("-inf"), 0, False
         self.results: dict[str, float] = {}  # of the last validation
+        self.calibration: dict[str, float] = {}  # temperature and operating point, of the same
         self.sums: dict[str, float] = {}  # of each term, since then
         self.model = MultiMix(config.widths, config.bridge)
         if start is not None:
@@ -126,7 +127,7 @@ class Run:
     def validate(self, films: Films) -> dict[str, float]:
         """The row of the log: rate, mean terms since the last validation, and what the network scores now."""
         steps = self.sums.pop("steps")
-        self.results = evaluate(self.network, films, "val", ranks=self.ranks)
+        self.results, self.calibration = validate(self.network, films, self.ranks)
         row = {"step": self.step, "rate": self.config.learning_rate_at(self.step - 1),
                **{name: total / steps for name, total in self.sums.items()},
                **{f"val_{name}": value for name, value in self.results.items()}}
@@ -155,7 +156,7 @@ class Run:
                  "best_step": self.best_step, "sums": self.sums,
                  "average": self.average.state_dict() if self.average else None}
         return {"weights": self.network.state_dict(), "config": self.config.as_dict(), "step": self.step,
-                "validation": self.results, "training": state}
+                "validation": self.results, "calibration": self.calibration, "training": state}
 
     def restore(self, content: dict) -> None:
         """Continue from what `content` gave."""
@@ -165,4 +166,5 @@ class Run:
         if self.average:
             self.average.load_state_dict(state["average"])
         self.step, self.results, self.sums = content["step"], content["validation"], state["sums"]
+        self.calibration = content["calibration"]
         self.best, self.best_step = state["best"], state["best_step"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import time
 from itertools import chain
@@ -99,3 +100,27 @@ def unique_names(paths: list[Path]) -> dict[Path, str]:
         taken.add(name)
         names[path] = name
     return names
+
+
+def as_json(rows: list[dict[str, str]]) -> str:
+    return json.dumps([{"file": row["file"], "label": row["label"], "probability": float(row[row["label"]]),
+                        "probabilities": {name: float(row[name]) for name in CLASSES},
+                        "lung_share": float(row["lung_share"]), "seconds": float(row["seconds"]),
+                        "warnings": warnings_of(row), "mask": row["mask"], "overlay": row["overlay"]} for row in rows],
+                      indent=2)
+
+
+def as_text(rows: list[dict[str, str]], out: Path) -> str:
+    """For the terminal."""
+    width = max(len(Path(row["file"]).name) for row in rows)
+    lines = [f"{'film':<{width}}  label      probability  lung area  seconds"]
+    for row in rows:
+        lines.append(f"{Path(row['file']).name:<{width}}  {row['label']:<9}  {float(row[row['label']]):>11.3f}  "
+                     f"{float(row['lung_share']):>9.1%}  {float(row['seconds']):>7.2f}")
+        lines += [f"{'':<{width}}  ! {warning}" for warning in warnings_of(row)]
+    return "\n".join([*lines, "", f"Masks, overlays (film, lungs, saliency) and predictions.csv are in {out}. "
+                                  "For research, not for diagnosis."])
+
+
+def warnings_of(row: dict[str, str]) -> list[str]:
+    return row["warnings"].split(BETWEEN) if row["warnings"] else []

@@ -1,38 +1,71 @@
+import csv
+import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from multimix.evaluate import classification_metrics, evaluate, score, segmentation_metrics
+from multimix.evaluate import as_dict, as_table, evaluate, labelled, score, validate, write_results
+from multimix.metrics import DEFINITIONS, FILM_METRICS, classification_metrics
+from multimix.plot import save_evaluation
+from multimix.predict import load_model
 
-
-def test_classification_by_hand():
-    # One NORMAL called PNEUMONIA; of the 2 x 3 pairs of a NORMAL and a PNEUMONIA, five are in the right order.
-    results = classification_metrics(torch.tensor([0.1, 0.7, 0.6, 0.8, 0.9]), torch.tensor([0, 0, 1, 1, 1]))
-    assert results == pytest.approx({"accuracy": 4 / 5, "balanced_accuracy": (1 / 2 + 1) / 2, "f1_normal": 2 / 3,
-                                     "f1_pneumonia": 6 / 7, "auc": 5 / 6})
-
-
-def test_no_auc_of_one_class():
-    assert "auc" not in classification_metrics(torch.tensor([0.1, 0.7]), torch.tensor([1, 1]))
-
-
-def test_segmentation_by_hand():
-    truth = torch.zeros(3, 8, 8, dtype=torch.bool)
-    predicted = truth.clone()
-    truth[0, :4], predicted[0, 2:6] = True, True  # half overlap: Dice 1/2, Jaccard 1/3
-    truth[1, :4], predicted[1, :4] = True, True  # perfect; the third film is empty in both: 1
-    assert segmentation_metrics(predicted, truth) == pytest.approx({"dice": 2.5 / 3, "jaccard": (1 / 3 + 2) / 3})
-    assert segmentation_metrics(~truth, truth)["dice"] == pytest.approx(0)
+CLASSES = {"auc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "f1_normal", "f1_pneumonia", "ece"}
+MASKS = {*FILM_METRICS, "area_difference", "area_limits"}
+TUNED = {"tuned_accuracy", "tuned_balanced_accuracy", "tuned_ece"}
 
 
 def test_evaluate_measures_what_is_there(model, films):
     both = evaluate(model.train(), films)
-    assert set(both) == {"accuracy", "balanced_accuracy", "f1_normal", "f1_pneumonia", "auc", "dice", "jaccard"}
-    assert model.training and all(0 <= value <= 1 for value in both.values())
+    assert set(both) == CLASSES | MASKS and model.training
+    assert list(both) == [name for name in DEFINITIONS if name in both]
     assert both == evaluate(model, films)
-    masks_only = evaluate(model, replace(films, classification=None), "val")
-    assert set(masks_only) == {"dice", "jaccard"}
+    assert set(evaluate(model, replace(films, classification=None), "val")) == MASKS
+    for name, (low, high) in both.intervals.items():
+        assert low <= both[name] + 1e-6 or name == "area_limits", name
+        assert low <= high, name
+
+
+def test_a_row_for_each_film_makes_the_metrics(model, films):
+    results = evaluate(model, films, "all")
+    classes, lungs = ([row for row in results.rows if row["task"] == task]
+                      for task in ("classification", "segmentation"))
+    assert len(classes) == len(lungs) == 40
+    probability = [row["probability"] for row in classes]
+    labels = [row["label"] == "PNEUMONIA" for row in classes]
+    assert classification_metrics(probability, labels) == {name: results[name] for name in CLASSES}
+    assert np.mean([row["correct"] for row in classes]) == pytest.approx(results["accuracy"])
+    assert np.mean([row["placement"] for row in classes]) == pytest.approx(results["auc"], abs=1e-6)
+    for name in FILM_METRICS:
+        assert np.mean([row[name] for row in lungs]) == pytest.approx(results[name])
+    with torch.no_grad():
+        logits = model(films.segmentation.pixels[:1, None].float() / 127.5 - 1).mask_logits
+    assert lungs[0]["area"] == pytest.approx(100 * (logits > 0).float().mean().item())
+
+
+def test_trivial_answers(model, films):
+    results = evaluate(model, films)
+    assert (results.trivial["auc"], results.trivial["balanced_accuracy"]) == (0.5, 0.5)
+    training = labelled(films.segmentation, "train").targets.float().mean(0) > 0.5
+    truth = labelled(films.segmentation, "test").targets
+    dice = [2 * (training & mask).sum() / (training.sum() + mask.sum()) for mask in truth]
+    assert results.trivial["dice"] == pytest.approx(np.mean(dice))
+    training = torch.tensor([split == "train" for split in films.classification.splits])
+    ill = replace(films.classification, targets=torch.where(training, 1, films.classification.targets))
+    results = evaluate(model, replace(films, segmentation=None, classification=ill))  # the training films' larger class
+    assert (results.trivial["sensitivity"], results.trivial["specificity"]) == (1, 0)
+
+
+def test_operating_point_and_temperature(model, films):
+    assert "0.5 is the only one" in " ".join(evaluate(model, films).notes)
+    found, model.calibration = validate(model, films)
+    assert set(model.calibration) == {"temperature", "operating_point"}
+    tuned = evaluate(model, films, "val")
+    assert set(tuned) >= TUNED and "Operating point" in as_table(tuned)
+    assert tuned["tuned_balanced_accuracy"] >= found["balanced_accuracy"]
+    assert {name: tuned[name] for name in found} == pytest.approx(found)
 
 
 def test_films_without_answers_are_left_out(model, films):
@@ -46,7 +79,56 @@ def test_films_without_answers_are_left_out(model, films):
         evaluate(model, replace(films, classification=None, segmentation=nothing))
 
 
+def test_one_class_only_is_said(model, films):
+    ill = films.classification[films.classification.targets.nonzero().flatten()]
+    results = evaluate(model, replace(films, classification=ill, segmentation=None), "all")
+    assert set(results) == {"accuracy", "sensitivity", "ece"}
+    assert "They are of one class, so AUC, F1 and balanced accuracy cannot be measured" in as_table(results)
+    assert "placement" not in results.rows[0]
+
+
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_no_number_is_refused(model, films, task):
+    only = replace(films, **{("segmentation", "classification")[task == "segmentation"]: None})
+    (model.encoder.fc if task == "classification" else model.decoder.conv_last).bias.data.fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"answer to phantom-\d+ is no number \(NaN\): its weights are damaged"):
+        evaluate(model, only)
+
+
+def test_written_and_drawn(model, films, tmp_path):
+    results = evaluate(model, films, "all")
+    write_results(results, tmp_path / "a" / "found.json", command="here")
+    content = json.loads((tmp_path / "a" / "found.json").read_text())
+    assert content["command"] == "here" and content["films"] == as_dict(results)["films"]
+    assert content["metrics"]["dice"]["value"] == results["dice"]
+    with open(tmp_path / "a" / "found.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 80 and float(rows[79]["dice"]) == results.rows[79]["dice"]
+    paths = save_evaluation(results, tmp_path / "drawn")
+    assert [path.stem for path in paths] == ["roc", "confusion", "reliability", "overlays", "areas"]
+    assert all(np.asarray(Image.open(path).convert("L")).std() > 5 for path in paths)
+    with pytest.raises(ValueError, match=r"give a name that ends in \.json"):
+        write_results(results, tmp_path / "found.csv")
+    results["jaccard"] = results["dice"] + 0.1
+    for use in (as_table, as_dict):
+        with pytest.raises(ValueError, match="is impossible"):
+            use(results)
+
+
 def test_the_score_is_the_mean_of_auc_and_dice():
     assert score({"auc": 0.9, "dice": 0.5, "accuracy": 0}) == pytest.approx(0.7)
     assert score({"dice": 0.5, "jaccard": 0.1}) == 0.5
-    assert score({"accuracy": 0.8, "balanced_accuracy": 0.6}) == 0.6
+    assert score({"accuracy": 0.8}) == 0.8
+
+
+def test_the_bundled_weights_score_what_the_card_says(real):
+    from multimix.data import load_films
+
+    model = load_model(device="cpu")
+    films = load_films(str(real / "chest_xray"), str(real / "jsrt"), model.side, progress=False)
+    test = replace(films, classification=films.classification.split("test"),
+                   segmentation=films.segmentation.split("test"))
+    found = evaluate(model, test)
+    card = {"accuracy": 0.785, "balanced_accuracy": 0.716, "f1_normal": 0.606, "f1_pneumonia": 0.852, "auc": 0.946,
+            "dice": 0.976, "jaccard": 0.953}
+    assert {name: found[name] for name in card} == pytest.approx(card, abs=6e-4)

@@ -13,6 +13,7 @@ from multimix import phantom
 from multimix.__main__ import main
 from multimix.checkpoint import save_checkpoint
 from multimix.film import read_film
+from multimix.metrics import DEFINITIONS
 from multimix.predict import bundled
 from multimix.table import unique_names
 
@@ -129,8 +130,13 @@ def test_train_resume_evaluate_predict(tmp_path, capsys):
     assert main([*command, "--steps", "2", "--resume"]) == 0  # but it may be made longer
     best = f"{out}/best.pth"
     assert f"--weights {best}" in capsys.readouterr().out
-    assert main(["evaluate", "--weights", best, "--segmentation", "phantom://20", "--split", "all", "--json"]) == 0
-    results = json.loads(capsys.readouterr().out)
-    assert set(results) == {"dice", "jaccard"} and np.isfinite(list(results.values())).all()
+    assert main(["evaluate", "--weights", best, "--segmentation", "phantom://20", "--split", "all", "--json",
+                 f"{tmp_path}/found/all.json", "--figures", f"{tmp_path}/found"]) == 0
+    printed = capsys.readouterr().out
+    assert "Lungs: 20 films of 20 patients, at 32 px." in printed and "    " + DEFINITIONS["dice"] in printed
+    written = json.loads((tmp_path / "found" / "all.json").read_text())
+    assert f"dice {written['metrics']['dice']['value']:28.4f}" in printed and len(written["films"]) == 20
+    assert {path.name for path in (tmp_path / "found").iterdir()} == {"all.json", "all.csv", "overlays.png",
+                                                                      "areas.png"}
     assert main(["train", "--classification", "phantom://20", "--system", "enc", "--side", str(SIDE), "--steps", "1",
                  "--batch", "2", "--out", str(tmp_path / "second")]) == 0

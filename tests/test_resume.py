@@ -179,7 +179,7 @@ def test_what_does_not_matter_may_change(films, tmp_path):
 
 def test_training_ends_early_when_nothing_gets_better(films, tmp_path, monkeypatch):
     aucs = iter([0.6, 0.9, 0.7, 0.8, 0.95])
-    monkeypatch.setattr("multimix.step.evaluate", lambda *_, **__: {"auc": next(aucs)})
+    monkeypatch.setattr("multimix.step.validate", lambda *_: ({"auc": next(aucs)}, {}))
     quietly(replace(CONFIG, steps=20, validate_every=1, patience=2), films, tmp_path)
     assert [float(row["val_auc"]) for row in read_log(tmp_path)] == [0.6, 0.9, 0.7, 0.8]
     assert read_checkpoint(tmp_path / "best.pth")["step"] == 2

@@ -95,12 +95,11 @@ def test_the_best_checkpoint_is_the_best_scoring_one(films, tmp_path, monkeypatc
     aucs = iter([0.6, 0.9, 0.7])
     seen = []
 
-    def fake(model, films, split, ranks):
-        assert split == "val"
+    def fake(model, films, ranks):
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
-        return {"auc": next(aucs), "dice": 0.5}
+        return {"auc": next(aucs), "dice": 0.5}, {}
 
-    monkeypatch.setattr("multimix.step.evaluate", fake)
+    monkeypatch.setattr("multimix.step.validate", fake)
     best = quietly(CONFIG, films, tmp_path)
     content = read_checkpoint(tmp_path / "best.pth")
     assert content["step"] == 4 and content["validation"] == {"auc": 0.9, "dice": 0.5}
@@ -112,7 +111,9 @@ def test_validation_is_real(films, tmp_path):
     rows = []
     model = quietly(CONFIG, films, tmp_path, report=rows.append)
     content = read_checkpoint(tmp_path / "best.pth")
-    assert content["validation"] == pytest.approx(evaluate(model, films, "val"))
+    results = evaluate(model, films, "val")
+    assert content["validation"] == pytest.approx({name: results[name] for name in content["validation"]})
+    assert content["calibration"] == model.calibration and set(model.calibration) == {"temperature", "operating_point"}
     log = read_log(tmp_path)
     assert [int(row["step"]) for row in log] == [2, 4, 6]
     assert [{name: str(value) for name, value in row.items()} for row in rows] == log

@@ -1,0 +1,208 @@
+"""Train and measure a grid of systems, label budgets and seeds; what is done is skipped, what was cut off goes on."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+
+import psutil
+import torch
+
+from multimix.config import Config
+from multimix.data import Films, load_films
+from multimix.evaluate import evaluate, write_results
+from multimix.loader import Loader
+from multimix.model import choose_device, place
+from multimix.train import train
+
+GIB = 2**30
+NEEDED = 1.5 * GIB  # memory of one run at 256 px and batches of 10 on a CPU, with room to spare
+# A CPU's cache holds two films at once, a GPU works on all fifty: their maps count.
+NEEDED_CUDA = 8 * GIB
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Folders of films, as `load_films` takes them: to train and test on, and from elsewhere to test on alone."""
+
+    classification: tuple[str, ...] = ()
+    segmentation: tuple[str, ...] = ()
+    cross_classification: tuple[str, ...] = ()
+    cross_segmentation: tuple[str, ...] = ()
+    cache: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of the grid, and what to measure it on."""
+
+    system: str
+    recipe: str
+    config: Config
+    sources: Sources
+
+    @property
+    def budget(self) -> tuple[str, str]:
+        """Class labels and masks, as words: a number, 'all', or 'none' where the system lacks the task."""
+        return tuple(str(count or "all") if task else "none" for task, count in (
+            (self.config.classify, self.config.class_labels), (self.config.segment, self.config.masks)))
+
+    @property
+    def name(self) -> str:
+        """'multimix-100-10-seed0': system, class labels, masks, seed."""
+        return "-".join([self.system, *self.budget, f"seed{self.config.seed}"])
+
+    @property
+    def domains(self) -> list[str]:
+        """What is measured: 'test', and 'cross' if there are films from elsewhere."""
+        return ["test"] + ["cross"] * any(self.folders("cross"))
+
+    def folders(self, domain: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Folders for the tasks that the system has."""
+        s, prefix = self.sources, "cross_" if domain == "cross" else ""
+        return (getattr(s, f"{prefix}classification") if self.config.classify else (),
+                getattr(s, f"{prefix}segmentation") if self.config.segment else ())
+
+    def films(self, domain: str) -> Films:
+        return load(*self.folders(domain), self.config.side, self.config.seed, self.sources.cache)
+
+    def asked(self) -> dict:
+        """What a finished run must have been made from to count as this one."""
+        return {"config": json.loads(json.dumps(self.config.as_dict())),
+                "films": {domain: [list(folders) for folders in self.folders(domain)] for domain in self.domains}}
+
+    def done(self, out: Path) -> bool:
+        return all(read(out / self.name / f"{domain}.json").get("asked") == self.asked() for domain in self.domains)
+
+    def command(self, out: Path) -> str:
+        """The command line that trains just this one."""
+        words = ["python", "-m", "multimix", "train", "--system", self.system, "--recipe", self.recipe]
+        for task, folders in zip(("classification", "segmentation"), self.folders("test")):
+            words += [f"--{task}", *folders] if folders else []
+        usual = Config.preset(self.system, self.recipe)
+        words += [word for name, value in asdict(self.config).items() if value != getattr(usual, name)
+                  for word in (f"--{name.replace('_', '-')}", str(value))]
+        return shlex.join([*words, "--out", str(out / self.name)])
+
+
+@lru_cache(maxsize=4)
+def load(classification: tuple, segmentation: tuple, side: int, seed: int, cache: str | None) -> Films:
+    progress = multiprocessing.parent_process() is None and sys.stderr.isatty()
+    return load_films(classification, segmentation, side, seed, progress, cache=cache)
+
+
+def read(path: Path) -> dict:
+    """What a JSON file holds; nothing where it is missing or was cut short."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def grid(systems: list[str], class_labels: list[int | None], masks: list[int | None], seeds: int, recipe: str,
+         sources: Sources, **changes) -> list[Job]:
+    """Every combination once: a system without a task has no budget for it. One seed of all cells, then the next."""
+    if seeds < 1:
+        raise ValueError(f"{seeds} seeds are asked for; 1 or more are needed.")
+    jobs = {}
+    for seed, system, classes, count in product(range(seeds), systems, class_labels, masks):
+        config = Config.preset(system, recipe, seed=seed, **changes)
+        config = replace(config, class_labels=classes if config.classify else None,
+                         masks=count if config.segment else None)
+        jobs[config] = Job(system, recipe, config, sources)
+    return list(jobs.values())
+
+
+def check(jobs: list[Job]) -> None:
+    """Read the films of every job once (the cache then has them), and refuse what could not be trained on."""
+    for job in jobs:
+        Loader(job.films("test"), job.config)
+        if "cross" in job.domains:
+            job.films("cross")
+
+
+def sweep(jobs: list[Job], out: Path, at_once: int = 0, device: str = "auto") -> list[str]:
+    """Run what is not done, several at once; a sentence for each that failed.
+
+    Every run has a folder of its own, `out`/NAME, that `train` writes into; `test.json` and `cross.json` there, each
+    with a .csv of single films, say that it is done. `at_once` 0: as many as processors and memory allow.
+    """
+    missing = [job for job in jobs if not job.done(out)]
+    check(missing)
+    at_once = min(at_once or runs_at_once(choose_device(device), jobs[0].config), max(1, len(missing)))
+    print(f"{len(jobs)} runs, {len(jobs) - len(missing)} of them done; {at_once} at once.", flush=True)
+    faults = []
+    for number, (job, seconds, fault) in enumerate(finished(missing, out, device, at_once), start=1):
+        if fault:
+            faults.append(f"{job.name}: {fault}")
+        print(f"[{number}/{len(missing)}] {job.name}: {fault or f'{seconds / 60:.1f} min'}", flush=True)
+    return faults
+
+
+def finished(jobs: list[Job], out: Path, device: str, at_once: int) -> Iterator[tuple[Job, float, str]]:
+    """Each job as it ends, with its seconds and what went wrong, if anything did."""
+    pool = ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), prepare_worker, (at_once,))
+    try:
+        if at_once == 1:
+            yield from (run(job, out, device) for job in jobs)
+            return
+        waiting = [pool.submit(run, job, out, device) for job in jobs]
+        for future in as_completed(waiting):
+            yield future.result()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; the same command goes on") from None
+    except BrokenProcessPool:
+        raise ValueError("A run was killed from outside, most likely for want of memory; the same command goes on, "
+                         "with fewer at once (--jobs).") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def prepare_worker(at_once: int) -> None:
+    """Share out the processors; end when the sweep itself has ended, however it did."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // at_once))
+    threading.Thread(target=follow, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def follow(parent) -> None:
+    parent.join()
+    while True:  # the first lets a training save, the next one ends what is left
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+
+def run(job: Job, out: Path, device: str) -> tuple[Job, float, str]:
+    """Train one, measure it, write down what came."""
+    start, folder = time.perf_counter(), out / job.name
+    try:
+        model = train(job.config, job.films("test"), folder, resume=True, device=device, progress=False)
+        model = place(model, choose_device(device))
+        for domain in job.domains:
+            results = evaluate(model, job.films(domain), "test" if domain == "test" else "all")
+            write_results(results, folder / f"{domain}.json", asked=job.asked(), command=job.command(out))
+    except (ValueError, OSError) as error:
+        return job, time.perf_counter() - start, str(error)
+    return job, time.perf_counter() - start, ""
+
+
+def runs_at_once(device: torch.device, config: Config) -> int:
+    """As many as there are processors (on a CPU) and memory for: a small network fills neither alone."""
+    size = (config.side / 256) ** 2
+    if device.type == "cuda":
+        return max(1, int(torch.cuda.mem_get_info(device)[0] / (NEEDED_CUDA * size * config.batch / 10 + GIB)))
+    if device.type == "mps":
+        return 1
+    return max(1, min(os.cpu_count() or 1, int(psutil.virtual_memory().available / max(NEEDED * size, GIB))))

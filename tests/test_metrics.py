@@ -1,0 +1,180 @@
+"""Hand-computed cases, and agreement with independent libraries."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import mannwhitneyu
+
+from multimix import _torchvision, metrics, phantom  # noqa: F401  (heals torchvision for torchmetrics)
+
+# isort: split
+from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.functional.segmentation.utils import mask_edges, surface_distance
+
+
+def square(top: int, left: int, size: int, side: int = 32) -> np.ndarray:
+    mask = np.zeros((side, side), dtype=bool)
+    mask[top:top + size, left:left + size] = True
+    return mask
+
+
+def circle(radius: float, side: int = 128) -> np.ndarray:
+    down, across = np.mgrid[:side, :side] - (side - 1) / 2
+    return down**2 + across**2 < radius**2
+
+
+@pytest.fixture(scope="module")
+def lungs() -> tuple[np.ndarray, np.ndarray]:
+    """Eight phantom lungs at 64 px, and the same moved a little, one each way."""
+    truth = np.stack([phantom.draw(seed, side=64)[1] for seed in range(8)])
+    return np.stack([np.roll(mask, (i % 3, i - 4), (0, 1)) for i, mask in enumerate(truth)]), truth
+
+
+def test_classification_by_hand():
+    # One NORMAL called PNEUMONIA; of the 2 x 3 pairs of a NORMAL and a PNEUMONIA, five are in the right order.
+    results = metrics.classification_metrics([0.1, 0.7, 0.6, 0.8, 0.9], [0, 0, 1, 1, 1])
+    assert results.pop("ece") == pytest.approx((0.1 + 0.7 + 0.4 + 0.2 + 0.1) / 5)  # each in a bin of its own
+    assert results == pytest.approx({"accuracy": 4 / 5, "balanced_accuracy": (1 / 2 + 1) / 2, "f1_normal": 2 / 3,
+                                     "f1_pneumonia": 6 / 7, "auc": 5 / 6, "specificity": 1 / 2, "sensitivity": 1})
+
+
+def test_one_class_has_no_auc():
+    assert set(metrics.classification_metrics([0.1, 0.7], [1, 1])) == {"accuracy", "ece", "sensitivity"}
+
+
+def test_known_roc():
+    # Uniform against triangular: P(x < y) for y of density 2y on [0, 1] and x uniform is 2/3.
+    normal, ill = np.linspace(0, 1, 501), np.sqrt(np.linspace(0, 1, 501))
+    p, y = np.concatenate([normal, ill]), np.repeat([0, 1], 501)
+    assert metrics.classification_metrics(p, y)["auc"] == pytest.approx(2 / 3, abs=2e-3)
+
+
+def test_auc_and_placements_agree_with_mann_and_whitney():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 200)
+    p = np.round(rng.random(200) * 0.7 + 0.3 * y, 2)  # rounded, so that there are ties
+    auc = mannwhitneyu(p[y == 1], p[y == 0]).statistic / ((y == 1).sum() * (y == 0).sum())
+    assert metrics.classification_metrics(p, y)["auc"] == pytest.approx(auc, abs=1e-6)
+    assert metrics.placements(p, y).mean() == pytest.approx(auc, abs=1e-12)
+    assert metrics.placements(np.array([0.1, 0.7, 0.6, 0.8, 0.9]), np.array([0, 0, 1, 1, 1])) == pytest.approx(
+        [1, 2 / 3, 1 / 2, 1, 1])
+
+
+def test_overlap_of_squares_by_hand():
+    a, b = square(0, 0, 8), square(0, 4, 8)  # 64 pixels each, 32 shared
+    empty = np.zeros_like(a)
+    found = metrics.overlap(np.stack([a, a, empty, empty, a]), np.stack([b, a, empty, a, square(16, 16, 4)]))
+    assert found["dice"] == pytest.approx([1 / 2, 1, 1, 0, 0])
+    assert found["jaccard"] == pytest.approx([1 / 3, 1, 1, 0, 0])
+    inner = metrics.overlap(square(2, 2, 4)[None], a[None])  # 16 of 64
+    assert (inner["precision"], inner["recall"]) == (1, 1 / 4)
+    assert inner["dice"] == pytest.approx(2 * 16 / 80)
+
+
+def test_surface_distances_by_hand():
+    a = square(4, 4, 10)
+    assert metrics.surface_distances(a, a) == (0, 0)
+    # Moved 3 to the right: of 36 edge pixels, the left and right columns' 10 are 3 off, less where a row is nearer.
+    average, hd95 = metrics.surface_distances(a, square(4, 7, 10))
+    row = [3, 2, 1] + [0] * 7  # of top and bottom, from the end that sticks out
+    inner = [3, 3, 3, 3, 3, 3, 3, 3]  # of the column that sticks out
+    other = [3, 3, 3, 3, 3, 3, 3, 3]  # of the opposite column, inside
+    other[0] = other[-1] = 1  # a row of the other square's edge is one away
+    other[1] = other[-2] = 2
+    assert average == pytest.approx(np.mean([*row, *row, *inner, *other]))
+    assert hd95 == 3
+    outer, within = metrics.surface_distances(circle(50), circle(40))
+    assert outer == pytest.approx(10, abs=0.35) and within == pytest.approx(10, abs=0.8)
+    empty = np.zeros((3, 4), dtype=bool)
+    assert metrics.surface_distances(empty, empty) == (0, 0)
+    assert metrics.surface_distances(empty, ~empty) == (5, 5)
+
+
+def test_surface_distances_agree_with_torchmetrics(lungs):
+    for a, b in zip(*lungs):
+        edges = [mask_edges(torch.from_numpy(x), torch.from_numpy(y))[0].bool() for x, y in ((a, b), (b, a))]
+        ways = [surface_distance(one, other).numpy() for one, other in (edges, edges[::-1])]
+        expected = np.concatenate(ways).mean(), max(np.percentile(way, 95) for way in ways)
+        assert metrics.surface_distances(a, b) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of MONAI, at itself
+def test_surface_distances_agree_with_monai(lungs):
+    monai = pytest.importorskip("monai.metrics")
+    a, b = (torch.from_numpy(stack[:, None]).float() for stack in lungs)
+    ours = np.array([metrics.surface_distances(*pair) for pair in zip(*lungs)])
+    assert monai.compute_average_surface_distance(a, b, True, symmetric=True).numpy()[:, 0] == pytest.approx(
+        ours[:, 0], abs=1e-6)
+    assert monai.compute_hausdorff_distance(a, b, True, percentile=95).numpy()[:, 0] == pytest.approx(
+        ours[:, 1], abs=1e-6)
+
+
+def test_ssim_by_hand_and_as_torchmetrics(lungs):
+    same = np.stack([square(4, 4, 10)] * 2)
+    assert metrics.film_metrics(same, same)["ssim"] == pytest.approx([1, 1])
+    black, white = np.zeros((1, 32, 32), dtype=bool), np.ones((1, 32, 32), dtype=bool)
+    c1 = 0.01**2  # both constant: luminance (2 * 0 * 1 + c1) / (0 + 1 + c1), contrast and structure 1
+    assert metrics.film_metrics(black, white)["ssim"] == pytest.approx(c1 / (1 + c1), rel=1e-4)
+    _, maps = structural_similarity_index_measure(*(torch.from_numpy(stack[:, None]).double() for stack in lungs),
+                                                  data_range=1.0, reduction="none", return_full_image=True)
+    inside = maps[:, 0, 5:-5, 5:-5].mean((1, 2))  # torchmetrics counts the border, where the window sticks out
+    assert metrics.film_metrics(*lungs)["ssim"] == pytest.approx(inside.numpy(), abs=1e-6)
+
+
+def test_distances_are_told_at_256(lungs):
+    predicted, truth = lungs
+    small, large = (metrics.film_metrics(*(stack.repeat(k, 1).repeat(k, 2) for stack in (predicted, truth)))
+                    for k in (1, 4))
+    assert large["asd"].mean() == pytest.approx(small["asd"].mean(), rel=0.1)
+    assert large["dice"] == pytest.approx(small["dice"])
+
+
+def test_bland_altman_by_hand():
+    area = {name: np.zeros(3) for name in metrics.FILM_METRICS}
+    area |= {"area": np.array([11.0, 22, 33]), "true_area": np.array([10.0, 20, 30])}
+    results = metrics.segmentation_metrics(area)
+    assert results["area_difference"] == 2 and results["area_limits"] == pytest.approx(1.96)
+
+
+def test_masks_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"\(2, 8, 8\) and the true ones \(2, 4, 4\); two stacks of one shape"):
+        metrics.overlap(np.ones((2, 8, 8), bool), np.ones((2, 4, 4), bool))
+
+
+def test_temperature_and_operating_point():
+    rng = np.random.default_rng(0)
+    z = rng.normal(0, 2, 4000)
+    y = (rng.random(4000) < 1 / (1 + np.exp(-z))).astype(int)  # the true logit is z
+    found = metrics.calibrate(3 * z, y)
+    assert found["temperature"] == pytest.approx(3, rel=0.1)
+    assert found["operating_point"] == pytest.approx(0.5, abs=0.1)
+    before = metrics.classification_metrics(1 / (1 + np.exp(-3 * z)), y)["ece"]
+    assert metrics.tuned(3 * z, y, found)["tuned_ece"] < before / 3
+    # Between the classes, halfway in the logit; and no more certain than the bound where the order is perfect.
+    easy = metrics.calibrate(np.array([-2.0, -1, 2, 5]), np.array([0, 0, 1, 1]))
+    assert easy["temperature"] == pytest.approx(0.25, rel=1e-2)
+    assert np.log(easy["operating_point"] / (1 - easy["operating_point"])) * easy["temperature"] == pytest.approx(0.5)
+    assert metrics.tuned(np.array([0.4, 0.6]), np.array([0, 1]), easy)["tuned_accuracy"] == 1
+    assert metrics.calibrate(np.array([1.0, 2]), np.array([1, 1])) == {}
+
+
+def test_intervals_draw_patients_not_films():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=400)
+    measure = lambda at: {"mean": values[at].mean()}  # noqa: E731
+    alone = metrics.intervals(measure, tuple(map(str, range(400))))["mean"]
+    assert alone[1] - alone[0] == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+    values = np.repeat(rng.normal(size=40), 10)  # ten equal films of each of 40 patients
+    films = metrics.intervals(measure, tuple(map(str, range(400))))["mean"]
+    patients = metrics.intervals(measure, tuple(str(i // 10) for i in range(400)))["mean"]
+    assert (patients[1] - patients[0]) / (films[1] - films[0]) == pytest.approx(10**0.5, rel=0.15)
+    assert metrics.intervals(measure, tuple(str(i // 10) for i in range(400)))["mean"] == patients
+
+
+def test_the_impossible_is_refused():
+    with pytest.raises(ValueError, match=r"A Jaccard of 0.6950 above a Dice of 0.6340 is impossible"):
+        metrics.possible({"dice": 0.634, "jaccard": 0.695})
+    with pytest.raises(ValueError, match="asd is nan, which is no number"):
+        metrics.possible({"asd": float("nan")})
+    assert list(metrics.possible({"dice": 0.9, "jaccard": 0.8, "auc": 0.5})) == ["auc", "dice", "jaccard"]
+    assert set(metrics.DEFINITIONS) >= set(metrics.FILM_METRICS)

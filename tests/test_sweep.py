@@ -1,0 +1,176 @@
+"""The grid, its table and its paired tests, on phantoms."""
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import ROOT, SIDE, TINY
+
+from multimix.__main__ import main, parser
+from multimix.compare import Found, comparisons
+from multimix.config import SYSTEMS
+from multimix.report import COLUMNS, published, table
+from multimix.sweep import Sources, grid, sweep
+
+PHANTOMS = Sources(("phantom://20",), ("phantom://20",), ("phantom://20+1000",), ("phantom://20+1000",))
+SMALL = {"side": SIDE, "steps": 2, "batch": 2, "validate_every": 1, "widths": TINY}
+
+
+def small(systems=("unet", "multimix"), seeds=2, **changes):
+    return grid(list(systems), [4], [2], seeds, "paper", PHANTOMS, **{**SMALL, **changes})
+
+
+def test_a_grid_has_every_cell_once():
+    jobs = grid(list(SYSTEMS), [100, 1000, None], [10, None], 2, "paper", PHANTOMS)
+    names = [job.name for job in jobs]
+    assert len(names) == len(set(names)) == 2 * (2 + 2 * 3 + 5 * 6)  # unet; enc, enc_ssl; the others
+    assert {"unet-none-10-seed0", "enc-100-none-seed1", "multimix-all-all-seed0"} <= set(names)
+    assert all(job.config.steps == jobs[0].config.steps for job in jobs)
+    assert next(job for job in jobs if job.system == "enc").folders("test") == (("phantom://20",), ())
+
+
+def test_what_is_done_is_skipped_and_what_was_cut_off_goes_on(tmp_path, capsys, monkeypatch):
+    jobs = small()
+    assert sweep(jobs, tmp_path, at_once=1) == []
+    assert "4 runs, 0 of them done" in capsys.readouterr().out
+    monkeypatch.setattr("multimix.sweep.train", lambda *_, **__: pytest.fail("done, and yet trained"))
+    assert sweep(jobs, tmp_path) == []
+    assert "4 runs, 4 of them done" in capsys.readouterr().out
+    monkeypatch.undo()
+    before = (tmp_path / jobs[0].name / "test.json").read_text()
+    (tmp_path / jobs[0].name / "test.json").write_text(before[:50])  # cut off: measured again, not trained again
+    steps = (tmp_path / jobs[0].name / "log.csv").read_text()
+    assert sweep(jobs, tmp_path) == []
+    assert "3 of them done" in capsys.readouterr().out
+    assert (tmp_path / jobs[0].name / "test.json").read_text() == before
+    assert (tmp_path / jobs[0].name / "log.csv").read_text() == steps
+
+
+def test_a_run_is_what_its_command_says(tmp_path):
+    job = small(["umtl"], 2, widths=(16, 32, 64, 128, 256))[1]
+    sweep([job], tmp_path / "a")
+    command = json.loads((tmp_path / "a" / job.name / "test.json").read_text())["command"]
+    assert command == job.command(tmp_path / "a")
+    words = shlex.split(command)[3:]
+    assert main([*words[:-1], str(tmp_path / "b")]) == 0
+    logs = [(path / "log.csv").read_text().splitlines() for path in (tmp_path / "a" / job.name, tmp_path / "b")]
+    assert [line.rpartition(",")[0] for line in logs[0]] == [line.rpartition(",")[0] for line in logs[1]]  # less time
+
+
+def test_one_failure_does_not_stop_the_others(tmp_path, capsys):
+    jobs = small()
+    (tmp_path / jobs[0].name).mkdir()
+    (tmp_path / jobs[0].name / "last.pth").write_bytes(b"no checkpoint")
+    fault, = sweep(jobs, tmp_path, at_once=1)
+    assert fault.startswith("unet-none-2-seed0: Nothing in") and "can be resumed" in fault
+    assert all(job.done(tmp_path) for job in jobs[1:])
+
+
+def test_faults_are_found_before_the_first_training(tmp_path):
+    with pytest.raises(ValueError, match="99 labelled films are asked for, but there are 16"):
+        sweep([*small(), *grid(["enc"], [99], [None], 1, "paper", PHANTOMS, **SMALL)], tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--systems", "unet,resnet"], "There is no system 'resnet'; choose one of unet, enc"),
+    (["--seeds", "0"], "0 seeds are asked for; 1 or more are needed"),
+    (["--class-labels", "100,many"], "'many' is no number of labels; write a number, or all"),
+])
+def test_bad_grids(tmp_path, capsys, options, message):
+    command = ["sweep", "--quick", "--out", str(tmp_path), *options]
+    try:
+        assert main(command) == 2
+    except SystemExit as refused:  # by argparse
+        assert refused.code == 2
+    assert message in capsys.readouterr().err and not any(tmp_path.iterdir())
+
+
+def test_quick_does_it_all(tmp_path, capsys):
+    command = ["sweep", "--quick", "--systems", "unet,enc,umtl,multimix", "--side", str(SIDE), "--steps", "2",
+               "--batch", "2", "--validate-every", "1", "--jobs", "2", "--out", str(tmp_path)]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    text = (tmp_path / "table.md").read_text()
+    assert text in printed and "8 runs, 0 of them done; 2 at once." in printed
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        f"{name}.png" for name in ("dice_test", "dice_cross", "scatter_test", "scatter_cross", "training_auc",
+                                   "training_dice")}
+    with open(tmp_path / "runs.csv", newline="") as file:
+        runs = list(csv.DictReader(file))
+    dice = [float(run["test_dice"]) for run in runs if run["system"] == "unet"]
+    mean = f"{np.mean(dice):.3f} ± {np.std(dice, ddof=1):.3f}"
+    assert f"| unet | none | 5 | ours, 2 seeds |  |  |  |  |  | {mean} |" in text
+    assert "| second task | unet | umtl | 20 / 5 | cross | dice |" in text
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
+    command = [sys.executable, "-m", "multimix", "sweep", "--quick", "--systems", "unet,enc", "--seeds", "1", "--side",
+               str(SIDE), "--steps", "100000", "--validate-every", "100000", "--jobs", "2", "--out", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          start_new_session=True) as process:
+        wanted = [tmp_path / name / "manifest.csv" for name in ("unet-none-5-seed0", "enc-20-none-seed0")]
+        while not all(path.exists() for path in wanted):
+            assert process.poll() is None
+            time.sleep(0.2)
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in errors
+    assert errors.startswith("multimix: ") and "goes on" in errors
+    assert all((path.parent / "last.pth").exists() for path in wanted)
+
+
+def fake(system: str, seed: int, values: list[float], column: str = "dice", budget=(100, 10)) -> Found:
+    job = replace(grid([system], [budget[0]], [budget[1]], seed + 1, "paper", PHANTOMS)[seed])
+    rows = [{"film": f"f{i}", "patient": f"p{i}", column: value} for i, value in enumerate(values)]
+    return Found(job, {"test": {column: float(np.mean(values))}}, {"test": rows})
+
+
+def test_paired_tests_by_hand():
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.8, 0.95, 40)
+    off = [fake("umtl_ssl_s", seed, base + rng.normal(0, 0.001, 40)) for seed in (0, 1)]
+    on = [fake("multimix", seed, base + 0.01 + rng.normal(0, 0.001, 40)) for seed in (0, 1)]
+    found, = comparisons(off + on)
+    assert (found.part, found.off, found.on, found.budget) == ("KL term", "umtl_ssl_s", "multimix", ("100", "10"))
+    assert found.interval[0] < found.difference < found.interval[1]
+    assert found.difference == pytest.approx(0.01, abs=1e-3)
+    assert found.p < 1e-6 and (found.better, found.seeds, found.verdict) == (2, 2, "helped")
+    assert comparisons(off[:1] + on[:1])[0].verdict == "one seed: open"
+    worse = [fake("multimix", seed, base - 0.01) for seed in (0, 1)]
+    assert comparisons(off + worse)[0].verdict == "harmed"
+    noise = [fake("multimix", seed, base + rng.normal(0, 0.001, 40)) for seed in (0, 1)]
+    assert comparisons(off + noise)[0].verdict == "not shown"
+    split = [fake("multimix", 0, base + 0.05), fake("multimix", 1, base - 0.01)]  # clear over films, not over seeds
+    assert comparisons(off + split)[0].p < 1e-6 and comparisons(off + split)[0].verdict == "not shown"
+    assert comparisons([*off, *(fake("multimix", seed, base, budget=(1000, 10)) for seed in (0, 1))]) == []
+    same = comparisons([fake("umtl", 0, base), fake("unet", 0, base)])
+    assert same[0].part == "second task" and same[0].p == 1 and same[0].difference == 0
+
+
+def test_the_table_marks_what_was_published_and_is_impossible():
+    text = table([fake("umtl", 0, [0.5, 0.7])])
+    assert "| umtl | 100 | 10 | ours, 1 seed | 0.600 |" in text and "|  |  |  | paper | 0.626 |" in text
+    runs = [fake("umtl", 0, [0.5, 0.7])]
+    runs[0].metrics["test"]["jaccard"] = 0.45
+    assert "0.871†" in table(runs) and "no masks can have a Jaccard above their Dice" in table(runs)
+    paper = published()
+    assert len(paper) == 11 and paper["multimix", "all", "all"]["cross", "asd"] == 0.417
+    assert paper["enc", "100", "none"] == {("test", "accuracy"): 0.732, ("test", "f1_normal"): 0.424,
+                                           ("test", "f1_pneumonia"): 0.806, ("cross", "accuracy"): 0.352}
+    assert all(set(row) <= set(COLUMNS) for row in paper.values())
+
+
+def test_the_help_names_the_systems(capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["sweep", "--help"])
+    assert "umtl_ssl_s" in capsys.readouterr().out
