@@ -71,18 +71,18 @@ def strong(films: Tensor, chance: Chance) -> Tensor:
 
 
 def transform(films: Tensor, *, angle: Tensor | float = 0.0, shear: Tensor | float = 0.0, scale: Tensor | float = 1.0,
-              right: Tensor | float = 0.0, down: Tensor | float = 0.0) -> Tensor:
-    """Rotate (radians), shear, scale and shift (shares of the side) about the centre, one bilinear reading.
+              aspect: Tensor | float = 1.0, right: Tensor | float = 0.0, down: Tensor | float = 0.0) -> Tensor:
+    """Rotate (radians), shear, scale, widen and shift (shares of the side) about the centre, one bilinear reading.
 
     Each number is one for all films or (N, 1, 1, 1); channels move together. What comes in from outside is `FILL`.
     """
-    angle, shear, scale, right, down = (torch.as_tensor(v, device=films.device, dtype=films.dtype).expand(
-        len(films), 1, 1, 1)[..., 0] for v in (angle, shear, scale, right, down))
+    angle, shear, scale, aspect, right, down = (torch.as_tensor(v, device=films.device, dtype=films.dtype).expand(
+        len(films), 1, 1, 1)[..., 0] for v in (angle, shear, scale, aspect, right, down))
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
     # Where each pixel is read from; torch's affine_grid says the same five times slower.
     y, x = ((torch.arange(n, device=films.device, dtype=films.dtype) * 2 + 1) / n - 1 for n in films.shape[2:])
-    across = cosine * x + ((shear - sine) * y[:, None] - 2 * right)
-    along = sine * x + (cosine * y[:, None] - 2 * down)
+    across = cosine / aspect * x + ((shear - sine) * y[:, None] - 2 * right)
+    along = sine * x + (cosine * aspect * y[:, None] - 2 * down)
     return F.grid_sample(films - FILL, torch.stack([across, along], 3), align_corners=False) + FILL
 
 
@@ -143,27 +143,3 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "shear": lambda films, a, b: transform(films, shear=signed(a, 0.27)),
     "translate": lambda films, a, b: transform(films, right=signed(a, 0.27), down=signed(b, 0.27)),
 }
-
-
-def segmentation(films: Tensor, masks: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
-    """One random view of films and their masks, both (N, 1, H, W): flip, turn, scale, shift; gamma, fade, noise.
-
-    The `improved` recipe's. InstanceNorm undoes brightness and contrast, so the intensity changes are non-linear.
-    """
-    mirrored = coin(films, 0.5, chance)
-    films, masks = (torch.where(mirrored, both.flip(3), both) for both in (films, masks))
-    place = dict(angle=uniform(films, -0.3, 0.3, chance), shear=uniform(films, -0.1, 0.1, chance),
-                 scale=uniform(films, 0.75, 1.25, chance), right=uniform(films, -0.1, 0.1, chance),
-                 down=uniform(films, -0.1, 0.1, chance))
-    edge = torch.where(coin(films, 0.5, chance), uniform(films, 0, 1, chance), 0.0)
-    moved = transform(torch.cat([films, masks.to(films.dtype), torch.ones_like(films)], 1), **place)
-    inside = moved[:, 2:] > 0.75  # FILL is half-way: outside is 0.5, inside is 1
-    films = torch.where(inside, moved[:, :1], edge)
-    masks = ((moved[:, 1:2] > 0.5) & inside).to(films.dtype)
-    films = films.clamp(1e-3, 1) ** (2 ** uniform(films, -1, 1, chance))
-    curve = films * films * (3 - 2 * films)  # the film's S-shaped characteristic curve
-    films = blend(curve, films, uniform(films, -0.5, 1, chance))
-    blurred = torch.where(coin(films, 0.3, chance), F.avg_pool2d(films, 3, 1, 1, count_include_pad=False), films)
-    noise = torch.stack([torch.randn(films.shape[1:], generator=generator) for generator in chance]).to(films.device)
-    films = (blurred + noise * uniform(films, 0, 0.05, chance)).clamp(0, 1)
-    return torch.where(coin(films, 0.1, chance), 1 - films, films), masks

@@ -53,7 +53,15 @@ class Config:
     ema_decay: float = 0.0  # > 0: validate, keep, and draw pseudo-labels from a moving average of the weights
     gradient_clip: float = 0.0  # > 0: the largest norm that a step's gradient may have
     patience: int = 0  # > 0: stop after so many validations without a better score
-    mask_augmentation: bool = False  # geometry and intensity of the segmentation films
+
+    # What the improved recipe adds.
+    mask_augmentation: bool = False  # broad views of the segmentation films
+    class_augmentation: bool = False  # and of the labelled classification films
+    balanced_classes: bool = False  # as many labelled films of each class in a batch
+    bce_weight: float = 0.0  # binary cross-entropy of the masks, beside Dice
+    pixel_consistency_weight: float = 0.0  # masks of unlabelled films follow what is sure in the plain film (UniMatch)
+    pixel_threshold: float = 0.9  # what is sure
+    class_films_for_masks: bool = False  # half of the unlabelled segmentation films are classification films
 
     # The rest.
     side: int = 256  # px
@@ -80,6 +88,9 @@ class Config:
             ("patience", self.patience >= 0, "0 (off) or more"),
             ("films_at_once", self.films_at_once >= 0, "0 (as many as suit the device) or more"),
             ("threshold", 0 <= self.threshold <= 1, "a probability"),
+            ("pixel_threshold", 0.5 <= self.pixel_threshold <= 1, "a probability of 0.5 or more"),
+            ("bce_weight", self.bce_weight >= 0, "0 (off) or more"),
+            ("pixel_consistency_weight", self.pixel_consistency_weight >= 0, "0 (off) or more"),
             ("side", self.side >= 32 and self.side % 16 == 0, "a multiple of 16, 32 or more,"),
             ("widths", len(self.widths) == 5 and min(self.widths) >= 1, "five positive channel numbers"),
         ) if not valid]

@@ -16,6 +16,7 @@ from multimix.data import Films, FilmSet
 from multimix.film import network_input
 from multimix.model import CLASSES
 from multimix.parallel import ALONE, Ranks
+from multimix.vary import STAY, draw_places, vary
 
 
 def draw_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
@@ -48,6 +49,8 @@ class Batch(NamedTuple):
     mask_films: Tensor | None = None
     masks: Tensor | None = None  # (N, 1, side, side), 0 or 1
     unlabelled_mask_films: Tensor | None = None
+    plain_mask_films: Tensor | None = None  # the same films as they are,
+    places: Tensor | None = None  # and where they went, (N, 11) as `vary.draw_places` says
     class_films: Tensor | None = None  # weak views
     labels: Tensor | None = None  # (N,)
     weak: Tensor | None = None  # two views of the same unlabelled films
@@ -115,14 +118,22 @@ class Loader:
         config, batch = self.config, {}
         if config.segment:
             which = self.mask_budget[self._pick(len(self.mask_budget), step, stream=1)]
-            batch["mask_films"], batch["masks"] = self._mask_views(which, step, 1)
+            films, masks = self._films(self.mask_films, which), self.mask_films.targets[which, None]
+            batch["mask_films"], batch["masks"], _ = self._views(films, masks.to(self.device).float(), step, 1)
             if config.mask_consistency:
-                which = self._pick(len(self.mask_films), step, stream=2)
-                batch["unlabelled_mask_films"], _ = self._mask_views(which, step, 2)
+                films = self._unlabelled_mask_films(step)
+                batch["unlabelled_mask_films"], _, places = self._views(films, torch.zeros_like(films), step, 2)
+                if config.pixel_consistency_weight:
+                    batch["plain_mask_films"], batch["places"] = network_input(films), places
         if config.classify:
-            which = self.class_budget[self._pick(len(self.class_budget), step, stream=3)]
+            which = self._labelled_class_films(step)
             films = self._films(self.class_films, which)
-            batch["class_films"] = network_input(augment.weak(films, self._chance(3, step)))
+            if config.class_augmentation:
+                chance = self._chance(3, step)
+                films, _ = vary(films, torch.zeros_like(films), draw_places(chance), chance, opaque=False)
+            else:
+                films = augment.weak(films, self._chance(3, step))
+            batch["class_films"] = network_input(films)
             batch["labels"] = self.class_films.targets[which].to(self.device)
             if config.pseudo_labels:
                 films = self._films(self.class_films, self._pick(len(self.class_films), step, stream=4))
@@ -149,9 +160,29 @@ class Loader:
     def _films(self, films: FilmSet, which: Tensor) -> Tensor:
         return films.pixels[which, None].to(self.device).float() / 255
 
-    def _mask_views(self, which: Tensor, step: int, stream: int) -> tuple[Tensor, Tensor]:
-        films = self._films(self.mask_films, which)
-        masks = self.mask_films.targets[which, None].to(self.device).float()
-        if self.config.mask_augmentation:
-            films, masks = augment.segmentation(films, masks, self._chance(stream, step))
-        return network_input(films), masks
+    def _labelled_class_films(self, step: int) -> Tensor:
+        """Where in the set the step's labelled films are; class by class in turn if they are to be balanced."""
+        if not self.config.balanced_classes:
+            return self.class_budget[self._pick(len(self.class_budget), step, stream=3)]
+        kinds = [self.class_budget[self.class_films.targets[self.class_budget] == i] for i in range(len(CLASSES))]
+        places = [self._pick(len(kind), step, stream=6 + i) for i, kind in enumerate(kinds)]
+        turn = (step * self.config.batch + torch.tensor(list(self.share))) % len(CLASSES)
+        return torch.where(turn == 0, kinds[0][places[0]], kinds[1][places[1]])
+
+    def _unlabelled_mask_films(self, step: int) -> Tensor:
+        """Every second one is a classification film, if those are to serve too."""
+        films = self._films(self.mask_films, self._pick(len(self.mask_films), step, stream=2))
+        if self.config.class_films_for_masks and self.class_films is not None:
+            others = self._films(self.class_films, self._pick(len(self.class_films), step, stream=8))
+            odd = torch.tensor([slot % 2 == 1 for slot in self.share], device=self.device)
+            films = torch.where(odd[:, None, None, None], others, films)
+        return films
+
+    def _views(self, films: Tensor, masks: Tensor, step: int, stream: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Network inputs, masks, and where both went."""
+        chance = self._chance(stream, step)
+        if not self.config.mask_augmentation:
+            return network_input(films), masks, STAY.expand(len(films), -1)
+        places = draw_places(chance)
+        films, masks = vary(films, masks, places, chance)
+        return network_input(films), masks, places

@@ -1,4 +1,4 @@
-"""The three loss terms besides cross-entropy, as pure functions (paper, section 2.2)."""
+"""The loss terms besides cross-entropy, as pure functions (paper, section 2.2; the last is the improved recipe's)."""
 
 from __future__ import annotations
 
@@ -39,3 +39,15 @@ def mask_consistency_loss(labelled_logits: Tensor, unlabelled_logits: Tensor) ->
     if_lung = F.logsigmoid(labelled_logits) - F.logsigmoid(unlabelled_logits)
     if_not = F.logsigmoid(-labelled_logits) - F.logsigmoid(-unlabelled_logits)
     return (lung * if_lung + (1 - lung) * if_not).mean()
+
+
+def pixel_consistency_loss(guess: Tensor, film: Tensor, mask_logits: Tensor, threshold: float) -> Tensor:
+    """Binary cross-entropy of a strong view's mask against what is sure in the plain film's, the mean over all pixels.
+
+    `guess` (N, 1, H, W) is the plain film's lung probability, moved to where the view is; pixels count where it is at
+    least `threshold` sure either way and `film` (bool) is true. No gradient reaches the guess. (UniMatch, Yang 2023.)
+    """
+    guess = guess.detach()
+    sure = film & ((guess - 0.5).abs() >= threshold - 0.5)
+    loss = F.binary_cross_entropy_with_logits(mask_logits, (guess > 0.5).to(mask_logits.dtype), reduction="none")
+    return (sure * loss).mean()

@@ -11,9 +11,10 @@ from multimix.config import Config
 from multimix.data import Films
 from multimix.evaluate import score, validate
 from multimix.loader import Batch
-from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
+from multimix.losses import dice_loss, mask_consistency_loss, pixel_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix, films_at_once, place
 from multimix.parallel import ALONE, Ranks
+from multimix.vary import move
 
 
 def train_step(model: MultiMix, batch: Batch, config: Config, teacher: MultiMix | None = None) -> dict[str, Tensor]:
@@ -41,9 +42,18 @@ def train_step(model: MultiMix, batch: Batch, config: Config, teacher: MultiMix 
         logits, unlabelled_logits = model(films).mask_logits.float().tensor_split([len(batch.mask_films)])
         terms["dice"] = dice_loss(logits, batch.masks)
         total = total + config.dice_weight * terms["dice"]
+        if config.bce_weight:
+            terms["mask_bce"] = F.binary_cross_entropy_with_logits(logits, batch.masks)
+            total = total + config.bce_weight * terms["mask_bce"]
         if unlabelled is not None:
             terms["mask_consistency"] = mask_consistency_loss(logits, unlabelled_logits)
             total = total + config.mask_consistency_weight * terms["mask_consistency"]
+            if batch.plain_mask_films is not None:
+                with torch.no_grad():
+                    guess = torch.sigmoid((teacher or model)(batch.plain_mask_films).mask_logits.float())
+                terms["pixel_consistency"] = pixel_consistency_loss(*move(guess, batch.places), unlabelled_logits,
+                                                                    config.pixel_threshold)
+                total = total + config.pixel_consistency_weight * terms["pixel_consistency"]
     return {**terms, "total": total}
 
 

@@ -129,16 +129,3 @@ def test_a_quarter_of_the_strong_views_have_no_operation():
     strong, weak = augment.strong(films, chance(5, 3000)), augment.weak(films, chance(5, 3000))
     untouched = (strong == weak).flatten(1).all(1).float().mean().item()
     assert untouched == pytest.approx((0.5 + 0.5 / 11) ** 2, abs=0.05)
-
-
-def test_masks_move_with_their_films():
-    shape = torch.zeros(16, 1, 64, 64)
-    shape[:, :, 20:44, 16:30] = 1
-    films, masks = augment.segmentation(shape * 0.6 + 0.2, shape, chance())
-    assert set(masks.unique().tolist()) == {0, 1} and films.min() >= 0 and films.max() <= 1
-    for film, mask, original in zip(films, masks, shape):
-        inside, outside = film[mask > 0].median(), film[(mask == 0)].median()
-        assert abs(inside - outside) > 0.05  # bright where the mask is, or dark where the film was inverted
-        assert not torch.equal(mask, original)
-    again = augment.segmentation(shape * 0.6 + 0.2, shape, chance())
-    assert torch.equal(films, again[0]) and torch.equal(masks, again[1])

@@ -47,6 +47,7 @@ def test_the_cosine_warms_up_and_ends_near_zero():
     (dict(widths=(1, 2)), "five positive"),
     (dict(class_labels=1), "class_labels is 1"),
     (dict(threshold=1.5), "threshold is 1.5"),
+    (dict(pixel_threshold=0.4), "pixel_threshold is 0.4; a probability of 0.5 or more is needed"),
 ))
 def test_impossible_values_are_named(changes, words):
     with pytest.raises(ValueError, match=words):

@@ -31,7 +31,7 @@ def test_batches_depend_on_seed_and_step_alone(films):
     loader, again = Loader(films, CONFIG), Loader(films, CONFIG)
     again(11)
     for first, second in zip(loader(5), again(5)):
-        assert torch.equal(first, second)
+        assert first is second is None or torch.equal(first, second)
     assert not torch.equal(loader(5).weak, loader(6).weak)
     assert not torch.equal(loader(5).weak, Loader(films, replace(CONFIG, seed=1))(5).weak)
 
@@ -64,6 +64,44 @@ def test_films_meet_their_own_targets(films):
 def test_augmented_masks_differ_from_the_plain_ones(films):
     plain, moved = (Loader(films, replace(CONFIG, mask_augmentation=on))(2) for on in (False, True))
     assert not torch.equal(plain.masks, moved.masks) and not torch.equal(plain.mask_films, moved.mask_films)
+
+
+def test_balanced_batches_have_as_many_of_each_class(films):
+    config = replace(CONFIG, balanced_classes=True)
+    labels = [Loader(few_normal(films), config)(step).labels.tolist() for step in range(4)]
+    assert labels == [[0, 1, 0, 1]] * 4
+    odd = [Loader(few_normal(films), replace(config, batch=3))(step).labels.tolist() for step in (0, 1)]
+    assert odd == [[0, 1, 0], [1, 0, 1]]  # over two batches as many again
+    batch = Loader(few_normal(films), config)(0)
+    pixels = films.classification.pixels[:, None].flatten(1).float()
+    weak = [(pixels.mean(1) - (film.mean() + 1) * 127.5).abs().min() for film in batch.class_films]
+    assert max(weak) < 30  # views of films of the set
+
+
+def few_normal(films):
+    """The films with no more than two NORMAL ones to train on."""
+    part = films.classification
+    normal = ((part.targets == 0) & torch.tensor([split == "train" for split in part.splits])).nonzero().flatten()
+    return replace(films, classification=replace(part, labelled=part.labelled.index_fill(0, normal[2:], False)))
+
+
+def test_class_films_serve_as_mask_films(films):
+    config = replace(CONFIG, class_films_for_masks=True, pixel_consistency_weight=1.0)
+    batch = Loader(films, config)(1)
+    sets = [network_input(part.pixels[:, None]) for part in (films.segmentation, films.classification)]
+    for slot, film in enumerate(batch.plain_mask_films):
+        assert [(films_ == film).flatten(1).all(1).any().item() for films_ in sets] == [slot % 2 == 0, slot % 2 == 1]
+    assert torch.equal(batch.plain_mask_films, batch.unlabelled_mask_films)  # without augmentation
+    moved = Loader(films, replace(config, mask_augmentation=True))(1)
+    assert torch.equal(moved.plain_mask_films, batch.plain_mask_films) and moved.places.shape == (4, 11)
+    assert not torch.equal(moved.unlabelled_mask_films, batch.unlabelled_mask_films)
+    assert len(Loader(replace(films, classification=None), Config.preset(
+        "unet", "improved", side=SIDE, widths=TINY, batch=4))(0).mask_films) == 4  # none there, none used
+
+
+def test_augmented_class_films_differ_from_the_weak_views(films):
+    weak, broad = (Loader(films, replace(CONFIG, class_augmentation=on))(2) for on in (False, True))
+    assert torch.equal(weak.labels, broad.labels) and not torch.equal(weak.class_films, broad.class_films)
 
 
 def labels(count: int, patients_of: int = 1) -> FilmSet:

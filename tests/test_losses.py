@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
+from multimix.losses import dice_loss, mask_consistency_loss, pixel_consistency_loss, pseudo_label_loss
 
 
 def logit(p: float) -> float:
@@ -66,3 +66,14 @@ def test_consistency_is_positive_finite_and_teaches_both_maps():
     loss.backward()
     assert labelled.grad.abs().sum() > 0 and unlabelled.grad.abs().sum() > 0
     assert mask_consistency_loss(torch.full((1, 1, 2, 2), 500.0), torch.full((1, 1, 2, 2), -500.0)).isfinite()
+
+
+def test_pixel_consistency_by_hand():
+    guess = torch.tensor([[[[0.95, 0.6], [0.02, 0.95]]]], requires_grad=True)  # sure lung, unsure, sure not, framed
+    film = torch.tensor([[[[True, True], [True, False]]]])
+    logits = torch.tensor([[[[0.0, 5.0], [math.log(3), -9.0]]]], requires_grad=True)
+    loss = pixel_consistency_loss(guess, film, logits, 0.9)
+    assert loss.item() == pytest.approx((math.log(2) + math.log(4)) / 4)  # -ln .5 and -ln .25, over four pixels
+    loss.backward()
+    assert guess.grad is None and (logits.grad != 0).sum() == 2
+    assert pixel_consistency_loss(guess, film, logits, 1.0) == 0

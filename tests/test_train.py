@@ -32,6 +32,18 @@ def same(first: MultiMix, second: MultiMix) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values()))
 
 
+def test_the_improved_terms_are_added(films, model):
+    config = replace(CONFIG, mask_augmentation=True, bce_weight=2.0, pixel_consistency_weight=3.0, pixel_threshold=0.5)
+    terms = train_step(model, Loader(films, config)(0), config)
+    assert set(terms) == TERMS | {"mask_bce", "pixel_consistency"}
+    paper = replace(config, bce_weight=0.0)
+    without = train_step(model, Loader(films, paper)(0), paper)
+    assert terms["total"].item() == pytest.approx((without["total"] + 2 * terms["mask_bce"]).item(), rel=1e-5)
+    assert terms["pixel_consistency"] > 0
+    lighter = train_step(model, Loader(films, config)(0), replace(config, pixel_consistency_weight=1.0))
+    assert (terms["total"] - lighter["total"]).item() == pytest.approx(2 * terms["pixel_consistency"].item(), rel=1e-4)
+
+
 def test_the_total_is_the_papers_sum(films, model):
     batch = Loader(films, CONFIG)(0)
     config = replace(CONFIG, threshold=0.5)  # so that every pseudo-label counts
