@@ -15,7 +15,7 @@ from multimix.evaluate import as_table, evaluate, write_results
 from multimix.layouts import LAYOUTS
 from multimix.manifest import apply_manifest
 from multimix.parallel import ranks_of, speaks
-from multimix.predict import bundled, load_model, pictures_in
+from multimix.predict import INVERT, Manner, bundled, load_model, pictures_in
 from multimix.table import as_json, as_text, predict_to
 from multimix.train import train
 
@@ -56,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--no-figures", action="store_true", help="masks and table alone: many times faster")
     command.add_argument("--resume", action="store_true", help="leave out what the folder's predictions.csv has")
     command.add_argument("--precision", default="float32", choices=PRECISIONS)
+    command.add_argument("--invert", default="auto", choices=INVERT, help="turn the grey values round")
+    add_manner(command)
     add_weights(command)
 
     command = commands.add_parser("evaluate", help="measure a network on films with known answers")
@@ -64,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--split", default="test", choices=("train", "val", "test", "all"))
     command.add_argument("--json", type=Path, metavar="FILE", help="write all, with a row for each film, and a .csv")
     command.add_argument("--figures", type=Path, metavar="DIR", help="draw what was found")
+    add_manner(command)
     add_weights(command)
 
     command = commands.add_parser("doctor", help="tell what folders hold, and whether they are fit to train on")
@@ -134,6 +137,11 @@ def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
     return apply_manifest(films, options.manifest) if options.manifest else films
 
 
+def add_manner(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--flip", action="store_true", help="average with the mirrored film: twice the time")
+    command.add_argument("--raw", action="store_true", help="keep specks and holes of the lungs")
+
+
 def add_weights(command: argparse.ArgumentParser) -> None:
     command.add_argument("--weights", type=Path, help="a .pth file (default: the bundled one)")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -160,7 +168,8 @@ def run_predict(options: argparse.Namespace) -> int:
     paths = [film for path in options.paths for film in pictures_in(path)]
     with ranks_of(device) as ranks, torch.autocast(device.type, torch.bfloat16,
                                                    enabled=options.precision == "bfloat16"):
-        rows, faults = predict_to(options.out, model, paths, ranks, options.resume, not options.no_figures)
+        manner = Manner(options.flip, not options.raw, options.invert)
+        rows, faults = predict_to(options.out, model, paths, ranks, manner, options.resume, not options.no_figures)
     if ranks.first:
         if options.json or rows:
             print(as_json(rows) if options.json else as_text(rows, options.out))
@@ -172,7 +181,7 @@ def run_predict(options: argparse.Namespace) -> int:
 def run_evaluate(options: argparse.Namespace) -> int:
     model = load_model(options.weights, options.device)
     films = films_of(options, model.side)
-    results = evaluate(model, films, options.split, progress=sys.stderr.isatty())
+    results = evaluate(model, films, options.split, sys.stderr.isatty(), flip=options.flip, clean=not options.raw)
     print(as_table(results))
     if options.json:
         write_results(results, options.json)

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from multimix.checkpoint import whole_file
 from multimix.data import Films, FilmSet
 from multimix.film import network_input
+from multimix.infer import answer, class_margin
 from multimix.metrics import (
     DEFINITIONS,
     calibrate,
@@ -46,20 +47,24 @@ class Results(dict[str, float]):
         self.predicted: np.ndarray | None = None
 
 
-def evaluate(model: MultiMix, films: Films, split: str = "test", progress: bool = False) -> Results:
+def evaluate(model: MultiMix, films: Films, split: str = "test", progress: bool = False, *, flip: bool = False,
+             clean: bool = True) -> Results:
     """Every metric on one split ('train', 'val', 'test' or 'all'), by name, with intervals and a row for each film.
 
-    Films and masks are taken at the side they were loaded at. Trivial answers stand beside the network's: the share of
-    PNEUMONIA in the training split as the probability, and the mean training mask; of the films themselves where
-    those are the training films or there are none. ValueError if the split holds no labelled film, or the network
-    answers with what is no number.
+    `flip` and `clean` as `predict` has them. Films and masks are taken at the side they were loaded at. Trivial answers
+    stand beside the network's: the share of PNEUMONIA in the training split as the probability, and the mean training
+    mask; of the films themselves where those are the training films or there are none. ValueError if the split holds
+    no labelled film, or the network answers with what is no number.
     """
     results = Results()
-    for task, measure in (("classification", evaluate_classes), ("segmentation", evaluate_masks)):
-        part = labelled(getattr(films, task), split)
-        if part:
+    for task in ("classification", "segmentation"):
+        if part := labelled(getattr(films, task), split):
             training = labelled(getattr(films, task), "train") if split in ("val", "test") else None
-            measure(results, model, part, training or part, progress)
+            if task == "classification":
+                margin = margins(model, part, progress, flip).numpy()
+                evaluate_classes(results, margin, part, training or part, model.calibration)
+            else:
+                evaluate_masks(results, masks(model, part, progress, flip, clean).numpy(), part, training or part)
     if not results:
         raise ValueError(f"There are no labelled films in the split '{split}'; choose another one, or give a folder "
                          "that has labels or masks.")
@@ -73,11 +78,11 @@ def validate(model: MultiMix, films: Films, ranks: Ranks = ALONE) -> tuple[dict[
     """
     results, calibration = {}, {}
     if part := labelled(films.classification, "val"):
-        margin, labels = shared(margins, model, part, False, ranks), part.targets.numpy()
+        margin, labels = shared(margins, model, part, ranks), part.targets.numpy()
         results |= classification_metrics(expit(margin), labels)
         calibration = calibrate(margin, labels)
     if part := labelled(films.segmentation, "val"):
-        found = overlap(shared(masks, model, part, False, ranks), part.targets.numpy())
+        found = overlap(shared(masks, model, part, ranks), part.targets.numpy())
         results |= {name: float(values.mean()) for name, values in found.items()}
     if not results:
         raise ValueError("There are no labelled films in the split 'val'; give a folder that has labels or masks.")
@@ -90,13 +95,14 @@ def labelled(films: FilmSet | None, split: str) -> FilmSet | None:
     return part[part.labelled.nonzero().flatten()] if part and part.labelled.any() else None
 
 
-def evaluate_classes(results: Results, model: MultiMix, films: FilmSet, training: FilmSet, progress: bool) -> None:
-    margin, labels = margins(model, films, progress).numpy(), films.targets.numpy()
+def evaluate_classes(results: Results, margin: np.ndarray, films: FilmSet, training: FilmSet,
+                     calibration: dict[str, float]) -> None:
+    labels = films.targets.numpy()
     probability, prior = expit(margin), training.targets.double().mean().item()
 
     def measure(at) -> dict[str, float]:
         found = classification_metrics(probability[at], labels[at])
-        return found | (tuned(margin[at], labels[at], model.calibration) if model.calibration else {})
+        return found | (tuned(margin[at], labels[at], calibration) if calibration else {})
 
     results |= possible(measure(slice(None)))
     results.intervals |= intervals(measure, films.patients)
@@ -107,7 +113,7 @@ def evaluate_classes(results: Results, model: MultiMix, films: FilmSet, training
         results.notes.append("They are of one class, so AUC, F1 and balanced accuracy cannot be measured: give films "
                              "of both.")
     results.notes.append("Operating point {operating_point:.3f} at temperature {temperature:.2f}.".format(
-        **model.calibration) if model.calibration else "The weights hold no operating point: 0.5 is the only one.")
+        **calibration) if calibration else "The weights hold no operating point: 0.5 is the only one.")
     columns = {"label": [CLASSES[i] for i in labels], "probability": probability,
                "correct": (probability >= 0.5) == labels}
     if len(counts) == 2:
@@ -115,8 +121,8 @@ def evaluate_classes(results: Results, model: MultiMix, films: FilmSet, training
     results.rows += rows_of("classification", films, columns)
 
 
-def evaluate_masks(results: Results, model: MultiMix, films: FilmSet, training: FilmSet, progress: bool) -> None:
-    predicted, truth = masks(model, films, progress).numpy(), films.targets.numpy()
+def evaluate_masks(results: Results, predicted: np.ndarray, films: FilmSet, training: FilmSet) -> None:
+    truth = films.targets.numpy()
     columns = film_metrics(predicted, truth)
 
     def measure(at) -> dict[str, float]:
@@ -140,22 +146,21 @@ def plain(values) -> list:
     return values.tolist() if isinstance(values, np.ndarray) else values
 
 
-def shared(answers: Callable, model: MultiMix, films: FilmSet, progress: bool, ranks: Ranks) -> np.ndarray:
+def shared(answers: Callable, model: MultiMix, films: FilmSet, ranks: Ranks) -> np.ndarray:
     """What `answers` gives for the films, each rank working on its part where there are enough."""
     if len(films) < ranks.count:
-        return answers(model, films, progress).numpy()
-    mine = films[torch.tensor(ranks.share(len(films)))]
-    return ranks.join(answers(model, mine, progress and ranks.first)).numpy()
+        return answers(model, films).numpy()
+    return ranks.join(answers(model, films[torch.tensor(ranks.share(len(films)))])).numpy()
 
 
-def in_batches(answer: Callable[[Tensor], Tensor], films: FilmSet, model: MultiMix, progress: bool) -> Tensor:
-    """What `answer` makes of the films, a batch at a time; leaves the network in its mode."""
+def in_batches(ask: Callable[[Tensor], Tensor], films: FilmSet, model: MultiMix, progress: bool) -> Tensor:
+    """What `ask` makes of the films, a batch at a time; leaves the network in its mode."""
     device, was_training = next(model.parameters()).device, model.training
     model.eval()
     try:
         with torch.no_grad():
             size = films_at_once(device, films.pixels.shape[-1])
-            found = torch.cat([answer(network_input(pixels[:, None].to(device))).cpu() for pixels in
+            found = torch.cat([ask(network_input(pixels[:, None].to(device))).cpu() for pixels in
                                tqdm(films.pixels.split(size), desc="evaluating", unit="batch", disable=not progress,
                                     leave=False)])
     finally:
@@ -167,22 +172,18 @@ def in_batches(answer: Callable[[Tensor], Tensor], films: FilmSet, model: MultiM
     return found
 
 
-def margins(model: MultiMix, films: FilmSet, progress: bool = False) -> Tensor:
+def margins(model: MultiMix, films: FilmSet, progress: bool = False, flip: bool = False) -> Tensor:
     """Logit of PNEUMONIA minus that of NORMAL, (N,) float64: the logit of its probability."""
-    def answer(x: Tensor) -> Tensor:
-        normal, pneumonia = model.classify(x).double().unbind(1)
-        return (pneumonia - normal)[:, None]
-
-    return in_batches(answer, films, model, progress)[:, 0]
+    return in_batches(lambda x: class_margin(model, x, flip)[:, None], films, model, progress)[:, 0]
 
 
-def masks(model: MultiMix, films: FilmSet, progress: bool = False) -> Tensor:
+def masks(model: MultiMix, films: FilmSet, progress: bool = False, flip: bool = False, clean: bool = False) -> Tensor:
     """Predicted lungs, (N, side, side) bool."""
-    def answer(x: Tensor) -> Tensor:
-        logits = model(x).mask_logits[:, 0]
-        return torch.where(logits.isnan(), torch.nan, (logits > 0).half())
+    def ask(x: Tensor) -> Tensor:
+        lung = answer(model, x, flip, clean).lung[:, 0]
+        return torch.where(lung.isnan(), torch.nan, (lung > 0.5).half())
 
-    return in_batches(answer, films, model, progress).bool()
+    return in_batches(ask, films, model, progress).bool()
 
 
 def score(results: dict[str, float]) -> float:

@@ -12,10 +12,10 @@ from pathlib import Path
 import ipywidgets as widgets
 from PIL import Image
 
-from multimix.film import film_paths, read_film
+from multimix.film import film_paths, look_at
 from multimix.model import choose_device
 from multimix.plot import VIEWS, as_png, plot_view
-from multimix.predict import bundled, load_model, predict_batch
+from multimix.predict import Manner, bundled, load_model, predict_batch
 
 WIDE = {"description_width": "7em"}
 
@@ -86,7 +86,7 @@ class Panel(widgets.VBox):
         """Take a film from a file; one that cannot be read leaves one sentence."""
         self.film, self.name = None, Path(name).stem
         try:
-            self.film = read_film(path)
+            self.film = look_at(path)
         except ValueError as error:
             self.say(str(error).replace(str(path), name))
             return
@@ -95,7 +95,7 @@ class Panel(widgets.VBox):
     def predict(self) -> None:
         """Ask the network about the film."""
         if self.model is not None and self.film is not None:
-            self.prediction = predict_batch(self.model, [self.film], [self.name])[0]
+            self.prediction = predict_batch(self.model, [self.film], [self.name], Manner())[0]
             self.draw()
 
     def say(self, sentence: object) -> None:

@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -42,12 +43,27 @@ def read_film(source: Source, side: int | None = None) -> np.ndarray:
     is wrong. `side` says that the film will be reduced to so many pixels anyway: a JPEG is then decoded at 1/2, 1/4 or
     1/8 of its size, as far as that leaves `side` or more.
     """
+    return look_at(source, side).grey
+
+
+class Look(NamedTuple):
+    """A film as it was read, and whether it had colours."""
+
+    grey: np.ndarray  # (H, W) uint8
+    coloured: bool
+
+
+def look_at(source: Source, side: int | None = None) -> Look:
+    """`read_film`, and whether the picture is a coloured one."""
     if isinstance(source, (str, os.PathLike)):
         source = open_film(Path(source), side)
-    grey = grey_picture(source) if isinstance(source, Image.Image) else grey_array(np.asarray(source))
+    if not isinstance(source, Image.Image):
+        source = array_or_picture(np.asarray(source))
+    coloured = isinstance(source, Image.Image) and is_coloured(source)
+    grey = grey_picture(source) if isinstance(source, Image.Image) else source
     if min(grey.shape) < 2:
         raise ValueError(f"The film has {grey.shape[0]} x {grey.shape[1]} pixels; at least 2 x 2 are needed.")
-    return to_8_bits(grey)
+    return Look(to_8_bits(grey), coloured)
 
 
 def open_film(path: Path, side: int | None) -> Image.Image | np.ndarray:
@@ -132,14 +148,14 @@ def grey_picture(picture: Image.Image) -> np.ndarray:
     return np.asarray(picture.convert("RGB").convert("L"))
 
 
-def grey_array(array: np.ndarray) -> np.ndarray:
-    """(H, W) from an array with or without a channel axis at the end."""
+def array_or_picture(array: np.ndarray) -> np.ndarray | Image.Image:
+    """(H, W) where there is one channel, a picture where there are several."""
     if array.dtype.kind not in "buif" or array.shape[2:] not in ((), (1,), (3,), (4,)) or array.ndim < 2:
         raise ValueError(f"The film is an array of {array.dtype} with shape {array.shape}; numbers of shape (H, W), "
                          "(H, W, 1), (H, W, 3) or (H, W, 4) are needed.")
     if array.ndim == 2 or array.shape[2] == 1:
         return array.reshape(array.shape[:2])
-    return grey_picture(Image.fromarray(to_8_bits(array)))
+    return Image.fromarray(to_8_bits(array))
 
 
 def to_8_bits(values: np.ndarray) -> np.ndarray:
@@ -174,18 +190,31 @@ def resize(grey: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(grey).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3))
 
 
+CENTRE = slice(7, 25)  # of 32 pixels: what lies around it may be black, white or collimated
+
+
 @functools.cache
 def typical_film() -> np.ndarray:
-    """(32, 32) float: the mean of a few phantoms, centred, of length 1."""
-    mean = np.mean([resize(phantom.draw(seed)[0], 32) for seed in range(12)], axis=0)
+    """(18, 18) float: the centre of the mean of a few phantoms, centred, of length 1."""
+    mean = np.mean([resize(phantom.draw(seed)[0], 32) for seed in range(12)], axis=0)[CENTRE, CENTRE]
     return (mean - mean.mean()) / np.linalg.norm(mean - mean.mean())
 
 
 def looks_inverted(film: np.ndarray) -> bool:
     """Whether a film (H, W) uint8 is more like the negative of a typical frontal film than like the film itself."""
-    small = resize(film, 32).astype(np.float32)
+    small = resize(film, 32)[CENTRE, CENTRE].astype(np.float32)
     small -= small.mean()
-    return bool((small * typical_film()).sum() < -0.2 * np.linalg.norm(small))  # a correlation
+    return bool((small * typical_film()).sum() < -0.1 * np.linalg.norm(small))  # a correlation
+
+
+def is_coloured(picture: Image.Image) -> bool:
+    """Whether more than a hundredth of a picture's pixels have a colour that one can see."""
+    if picture.mode in ("1", "L", "LA", "La") or picture.mode.startswith(("I", "F")):
+        return False
+    small = picture.convert("RGB")
+    small.thumbnail((128, 128))
+    values = np.asarray(small).astype(int)
+    return bool(((values.max(2) - values.min(2)) > 40).mean() > 0.01)
 
 
 def network_input(films: Tensor) -> Tensor:

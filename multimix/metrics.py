@@ -7,8 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, logit
+from scipy.special import expit
 from scipy.stats import rankdata
+
+from multimix.infer import calibrated
 
 AT = 256  # px: the film side that distances are told at
 BINS = 15  # of the calibration error
@@ -154,10 +156,9 @@ def calibrate(margin: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 def tuned(margin: np.ndarray, labels: np.ndarray, calibration: dict[str, float]) -> dict[str, float]:
     """The metrics 'tuned_…': with the temperature and at the operating point that `calibrate` found."""
-    scaled = margin / calibration["temperature"]
-    at_point = classification_metrics(expit(scaled - logit(calibration["operating_point"])), labels)
+    at_point = classification_metrics(expit(calibrated(margin, calibration)), labels)
     found = {name: at_point.get(name) for name in ("accuracy", "balanced_accuracy")}
-    found["ece"] = classification_metrics(expit(scaled), labels)["ece"]
+    found["ece"] = classification_metrics(expit(margin / calibration["temperature"]), labels)["ece"]
     return {f"tuned_{name}": value for name, value in found.items() if value is not None}
 
 

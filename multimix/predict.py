@@ -14,7 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from multimix.checkpoint import network_of, read_checkpoint
-from multimix.film import Source, film_paths, looks_inverted, network_input, read_film, resize
+from multimix.doubts import doubts
+from multimix.film import Look, Source, film_paths, look_at, looks_inverted, network_input, resize
+from multimix.infer import answer, calibrated
 from multimix.model import CLASSES, MultiMix, choose_device, films_at_once, place
 
 
@@ -43,6 +45,7 @@ class Prediction:
     mask_probability: np.ndarray = field(repr=False)  # (H, W) float32 in [0, 1]: probability of lung
     saliency: np.ndarray = field(repr=False)  # (H, W) float32, >= 0: what moved the class score
     warnings: tuple[str, ...] = ()  # plain sentences: what makes this film a doubtful one
+    disagreement: np.ndarray | None = field(default=None, repr=False)  # (H, W) float32, with `flip` alone
 
     @property
     def label(self) -> str:
@@ -86,21 +89,41 @@ class Prediction:
         return save_figure(self.plot(), out / f"{self.name}.png")
 
 
-def predict(model: MultiMix, films: Source | Iterable[Source]) -> Prediction | list[Prediction]:
+INVERT = ("auto", "never", "always")
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How to predict."""
+
+    flip: bool = False  # average with the mirrored film: twice the time
+    clean: bool = True  # at most two lungs, without holes
+    invert: str = "auto"  # turn a film's grey values round: auto if it looks inverted, never, always
+
+    def __post_init__(self) -> None:
+        if self.invert not in INVERT:
+            raise ValueError(f"invert is '{self.invert}'; {', '.join(INVERT[:-1])} or {INVERT[-1]} is needed.")
+
+
+def predict(model: MultiMix, films: Source | Iterable[Source], *, flip: bool = False, clean: bool = True,
+            invert: str = "auto") -> Prediction | list[Prediction]:
     """Predict one film, or a list of films, or every picture in a folder (a list each).
 
     A film is a path, a PIL image or an array as `read_film` takes it; masks and saliency come back at its own size.
+    `flip` averages with the mirrored film and tells where the two disagree, in twice the time; `clean` leaves at most
+    two lungs and no holes; `invert` turns the grey values round: 'auto' if the film looks inverted, 'never', 'always'.
     ValueError, in one sentence, where a film cannot be read.
     """
+    manner = Manner(flip, clean, invert)
     if isinstance(films, (str, os.PathLike)) and Path(films).is_dir():
         films = pictures_in(Path(films))
     single = isinstance(films, (str, os.PathLike, Image.Image, np.ndarray))
     sources = [films] if single else list(films)
-    pictures = [read_film(source) for source in sources]
+    pictures = [look_at(source) for source in sources]
     names = [name_of(source, number) for number, source in enumerate(sources, start=1)]
     size = films_at_once(next(model.parameters()).device, model.side)
     found = [prediction for first in range(0, len(sources), size)
-             for prediction in predict_batch(model, pictures[first:first + size], names[first:first + size])]
+             for prediction in predict_batch(model, pictures[first:first + size], names[first:first + size], manner)]
     return found[0] if single else found
 
 
@@ -116,37 +139,26 @@ def name_of(source: Source, number: int) -> str:
     return Path(source).stem if isinstance(source, (str, os.PathLike)) else f"film-{number}"
 
 
-def predict_batch(model: MultiMix, films: list[np.ndarray], names: list[str]) -> list[Prediction]:
-    """Predict films that `read_film` has read, in one pass. The network's mode is left as it was."""
+def predict_batch(model: MultiMix, looks: list[Look], names: list[str], manner: Manner) -> list[Prediction]:
+    """Predict films that `look_at` has read, in one pass. The network's mode is left as it was."""
     device, was_training = next(model.parameters()).device, model.training
+    inverted = [looks_inverted(look.grey) for look in looks]
+    turned = [manner.invert == "always" or (manner.invert == "auto" and looks_so) for looks_so in inverted]
+    films = [255 - look.grey if turn else look.grey for look, turn in zip(looks, turned)]
     small = torch.from_numpy(np.stack([resize(film, model.side) for film in films]))
     try:
         with torch.inference_mode():
-            out = model.eval()(network_input(small[:, None].to(device)))
-            class_logits, mask_logits, saliency = (part.float().cpu() for part in out)  # autocast may narrow them
-            probabilities, lung = class_logits.softmax(1), torch.sigmoid(mask_logits)
+            found = answer(model.eval(), network_input(small[:, None].to(device)), manner.flip, manner.clean)
     finally:
         model.train(was_training)
-    return [Prediction(name, film, dict(zip(CLASSES, p.tolist())), enlarge(m, film.shape), enlarge(s, film.shape),
-                       doubts(film, m)) for name, film, p, m, s in zip(names, films, probabilities, lung, saliency)]
+    pneumonia = torch.sigmoid(calibrated(found.margin, model.calibration)).tolist()
+    return [Prediction(name, film, dict(zip(CLASSES, (1 - pneumonia[i], pneumonia[i]))),
+                       enlarge(found.lung[i], film.shape), enlarge(found.saliency[i], film.shape),
+                       doubts(film, found.lung[i, 0].numpy() > 0.5, inverted[i], turned[i], looks[i].coloured),
+                       None if found.disagreement is None else enlarge(found.disagreement[i], film.shape))
+            for i, (name, film) in enumerate(zip(names, films))]
 
 
 def enlarge(map: Tensor, shape: tuple[int, int]) -> np.ndarray:
     """(1, side, side) to (H, W), bilinear."""
     return F.interpolate(map[None], shape, mode="bilinear", align_corners=False)[0, 0].numpy()
-
-
-def doubts(film: np.ndarray, lung: Tensor) -> tuple[str, ...]:
-    """Plain sentences about what makes a film unlike those that the network has learnt from."""
-    found = []
-    if min(film.shape) < 128:
-        found.append(f"The film is tiny ({film.shape[1]} x {film.shape[0]} pixels): details are lost.")
-    if looks_inverted(film):
-        found.append("The film looks inverted, with air bright: turn its grey values round.")
-    darkest, brightest = np.percentile(film, (1, 99))
-    if brightest - darkest < 40:
-        found.append("The film has little contrast: it may be empty or badly exposed.")
-    share = (lung > 0.5).float().mean().item()
-    if not 0.08 < share < 0.6:
-        found.append(f"The lungs fill {share:.0%} of the film, which is implausible: is it a frontal chest film?")
-    return tuple(found)

@@ -25,7 +25,7 @@ from multimix.config import Config
 from multimix.data import Films, load_films
 from multimix.evaluate import evaluate, write_results
 from multimix.loader import Loader
-from multimix.model import choose_device, place
+from multimix.model import choose_device
 from multimix.train import train
 
 GIB = 2**30
@@ -189,9 +189,9 @@ def run(job: Job, out: Path, device: str) -> tuple[Job, float, str]:
     start, folder = time.perf_counter(), out / job.name
     try:
         model = train(job.config, job.films("test"), folder, resume=True, device=device, progress=False)
-        model = place(model, choose_device(device))
         for domain in job.domains:
-            results = evaluate(model, job.films(domain), "test" if domain == "test" else "all")
+            results = evaluate(model, job.films(domain), "test" if domain == "test" else "all",
+                               clean=False)  # as published
             write_results(results, folder / f"{domain}.json", asked=job.asked(), command=job.command(out))
     except (ValueError, OSError) as error:
         return job, time.perf_counter() - start, str(error)

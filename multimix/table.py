@@ -13,17 +13,17 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from multimix.checkpoint import whole_file, whole_lines
-from multimix.film import read_film
+from multimix.film import look_at
 from multimix.model import CLASSES, MultiMix, films_at_once
 from multimix.parallel import Ranks
-from multimix.predict import Prediction, predict_batch
+from multimix.predict import Manner, Prediction, predict_batch
 
 BETWEEN = " | "  # two warnings of one film
 COLUMNS = ("file", "label", *CLASSES, "lung_share", "seconds", "warnings", "mask", "overlay")
 
 
-def predict_to(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, resume: bool = False,
-               figures: bool = True) -> tuple[list[dict[str, str]], list[str]]:
+def predict_to(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, manner: Manner,
+               resume: bool = False, figures: bool = True) -> tuple[list[dict[str, str]], list[str]]:
     """The rows of `predictions.csv`, and a sentence for each film that could not be read.
 
     A row is written after the film's files, so what has a row is done: `resume` leaves those films alone.
@@ -45,10 +45,10 @@ def predict_to(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, resu
             start, films = time.perf_counter(), {}
             for path in rest[first:first + size]:
                 try:
-                    films[path] = read_film(path)
+                    films[path] = look_at(path)
                 except ValueError as error:
                     faults.append(str(error))
-            predictions = predict_batch(model, list(films.values()), [names[p] for p in films]) if films else []
+            predictions = predict_batch(model, list(films.values()), [names[p] for p in films], manner) if films else []
             seconds = (time.perf_counter() - start) / max(len(films), 1)
             new = [row_of(path, p, seconds, out, figures) for path, p in zip(films, predictions)]
             append(table, as_csv(*new))

@@ -16,7 +16,7 @@ from multimix.config import Config
 from multimix.data import Films
 from multimix.loader import Loader
 from multimix.manifest import manifest_of
-from multimix.model import MultiMix, choose_device
+from multimix.model import MultiMix, choose_device, place
 from multimix.parallel import ranks_of, restarted
 from multimix.record import Record
 from multimix.step import Run
@@ -82,7 +82,7 @@ def train(config: Config, films: Films, out: str | os.PathLike, *, resume: bool 
                     raise KeyboardInterrupt(f"stopped after step {run.step} of {config.steps}; --resume goes on from "
                                             "there (in Python: resume=True)")
         ranks.wait()
-        return network_of(read_checkpoint(record.out / "best.pth"), record.out / "best.pth")
+        return place(network_of(read_checkpoint(record.out / "best.pth"), record.out / "best.pth"), device)
 
 
 def make_step(run: Run, loader: Loader, record: Record, stop: StopSignal, bar: tqdm) -> None:

@@ -98,6 +98,24 @@ def test_doubtful_films_carry_warnings(model):
     assert any("The lungs fill 100%" in text for text in predict(model, phantom.draw(1)[0]).warnings)
 
 
+def test_the_calibration_moves_the_probability(model):
+    film = phantom.draw(3, 1, 64)[0]
+    plain = predict(model, film)
+    odds = np.log(plain.probabilities["PNEUMONIA"] / plain.probabilities["NORMAL"])
+    model.calibration = {"temperature": 2.0, "operating_point": 0.8}
+    moved = predict(model, film)
+    assert np.log(moved.probabilities["PNEUMONIA"] / moved.probabilities["NORMAL"]) == pytest.approx(
+        odds / 2 - np.log(4), abs=1e-4)
+    assert moved.label == max(moved.probabilities, key=moved.probabilities.get)
+
+
+def test_flip_tells_where_it_disagrees(model):
+    film = phantom.draw(3, 1, 100)[0]
+    p = predict(model, film, flip=True)
+    assert p.disagreement.shape == film.shape and 0 < p.disagreement.max() <= 1
+    assert predict(model, film).disagreement is None
+
+
 def test_save_writes_figure_and_mask(model, tmp_path):
     p = predict(model, phantom.draw(3, 1, 100)[0])
     path = p.save(tmp_path / "new" / "folder")

@@ -23,10 +23,10 @@ from literal import LITERAL_DROPOUT, literal_forward, literal_loss
 
 from multimix.config import Config
 from multimix.data import load_films
-from multimix.film import network_input
+from multimix.film import Look, network_input
 from multimix.loader import Loader
 from multimix.model import MultiMix, choose_device
-from multimix.predict import load_model, predict_batch
+from multimix.predict import Manner, load_model, predict_batch
 from multimix.step import Run
 from multimix.train import compile_network
 
@@ -108,8 +108,9 @@ def peak(name: str, work: Work) -> float:
 
 def predicting(device: torch.device, repetitions: int) -> None:
     model, literal = load_model(device=device.type), MultiMix().to(device)
-    films = list(load_films("phantom://20", side=256, progress=False).classification.pixels[:16].numpy())
-    x = network_input(torch.from_numpy(films[0])[None, None]).to(device)
+    films = [Look(film, False) for film in
+             load_films("phantom://20", side=256, progress=False).classification.pixels[:16].numpy()]
+    x = network_input(torch.from_numpy(films[0].grey)[None, None]).to(device)
 
     def published() -> None:
         with LITERAL_DROPOUT:
@@ -117,14 +118,16 @@ def predicting(device: torch.device, repetitions: int) -> None:
 
     def batches() -> None:
         for first in range(0, 16, 2):
-            predict_batch(model, films[first:first + 2], ["", ""])
+            predict_batch(model, films[first:first + 2], ["", ""], Manner())
 
     def narrow() -> None:
         with torch.autocast(device.type, torch.bfloat16):
             batches()
 
-    theirs, ours, many, many_narrow = seconds(published, lambda: predict_batch(model, films[:1], [""]), batches, narrow,
-                                              repetitions=repetitions)
+    def one() -> None:
+        predict_batch(model, films[:1], [""], Manner())
+
+    theirs, ours, many, many_narrow = seconds(published, one, batches, narrow, repetitions=repetitions)
     print(f"one film predicted: literal {theirs:.3f} s, ours {ours:.3f} s, {theirs / ours:.1f}x")
     print(f"films in batches: float32 {16 / many:.1f}/s, bfloat16 {16 / many_narrow:.1f}/s")
 

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from multimix import phantom
+from multimix.doubts import doubts
+from multimix.predict import predict
+
+FILM, LUNGS = phantom.draw(3, side=256)
+
+
+def shifted(mask: np.ndarray, columns: int) -> np.ndarray:
+    """The mask moved sideways, cut off at the film's edge."""
+    moved = np.zeros_like(mask)
+    moved[:, columns:] = mask[:, :mask.shape[1] - columns]
+    return moved
+
+
+def test_a_good_film_raises_none():
+    assert doubts(FILM, LUNGS, False, False, False) == ()
+    assert all(doubts(*phantom.draw(seed, seed % 2), False, False, False) == () for seed in range(20))
+
+
+@pytest.mark.parametrize(("mask", "words"), [
+    (np.zeros_like(LUNGS), "The lungs fill 0% of the film"),
+    (np.ones_like(LUNGS), "The lungs fill 100% of the film"),
+    (LUNGS & (np.arange(256) < 128), "not two of about the same size"),
+    (shifted(LUNGS, 70), "over the film's edge"),
+])
+def test_implausible_lungs(mask, words):
+    assert any(words in text for text in doubts(FILM, mask, False, False, False))
+
+
+def test_inverted_films_are_turned_and_it_is_said(model):
+    dark, plain = predict(model, FILM), predict(model, 255 - FILM, invert="never")
+    turned = predict(model, 255 - FILM)
+    assert np.array_equal(turned.film, FILM) and turned.probabilities == dark.probabilities
+    assert any("looked inverted" in text for text in turned.warnings)
+    assert np.array_equal(plain.film, 255 - FILM) and any("looks inverted" in text for text in plain.warnings)
+    assert np.array_equal(predict(model, FILM, invert="always").film, 255 - FILM)
+    assert not any("inverted" in text for text in dark.warnings)
+    with pytest.raises(ValueError, match="invert is 'yes'; auto, never or always is needed"):
+        predict(model, FILM, invert="yes")
+
+
+def test_colours_are_noticed(model, tmp_path):
+    photo = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    for source in (photo, tmp_path / "photo.png", Image.fromarray(photo)):
+        assert any("in colour" in text for text in predict(model, source).warnings)
+    for grey in (FILM, np.dstack([FILM] * 3), Image.fromarray(FILM).convert("RGBA"), Image.fromarray(FILM).convert("P"),
+                 FILM / 255, FILM.astype(np.uint16) * 16):
+        assert not any("in colour" in text for text in predict(model, grey).warnings)
