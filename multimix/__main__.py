@@ -102,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
     add_changes(command)
     command.add_argument("--resume", action="store_true", help="continue what is in the folder")
     command.add_argument("--compile", action="store_true", help="have torch compile the network")
-    command.add_argument("--init", type=Path, metavar="FILE", help="weights to start from")
+    command.add_argument("--init", metavar="WEIGHTS", help="a network's name or file to start from")
     command.add_argument("--device", default="auto")
     return root
 
@@ -143,7 +143,7 @@ def add_manner(command: argparse.ArgumentParser) -> None:
 
 
 def add_weights(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--weights", type=Path, help="a .pth file (default: the bundled one)")
+    command.add_argument("--weights", default="multimix", help="a bundled network's name, or a .pth file")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
 
 

@@ -58,7 +58,7 @@ class Panel(widgets.VBox):
     def reload(self, _change=None) -> None:
         """Load the chosen weights on the chosen device, and look at the film again."""
         try:
-            self.model = load_model(self.weights.value.strip() or None, self.device.value)
+            self.model = load_model(self.weights.value.strip() or "multimix", self.device.value)
         except ValueError as error:
             self.model = None
             self.say(error)

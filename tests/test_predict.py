@@ -129,8 +129,11 @@ def test_faults_are_named(model, tmp_path):
                           ([np.zeros((3, 3, 3, 3))], "array of float64")):
         with pytest.raises(ValueError, match=words):
             predict(model, source)
-    with pytest.raises(ValueError, match="There is no weights file"):
-        load_model(tmp_path / "none.pth")
+    for weights in (tmp_path / "none", "none.pth", str(tmp_path / "none")):
+        with pytest.raises(ValueError, match="There is no weights file"):
+            load_model(weights)
+    with pytest.raises(ValueError, match="There is no bundled network 'multimax'; choose multimix"):
+        load_model("multimax")
 
 
 def test_a_trained_network_predicts_at_the_side_it_was_trained_at(films, tmp_path):
