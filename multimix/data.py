@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from multimix import phantom
 from multimix.checkpoint import whole_file
-from multimix.film import picture_for_network, read_mask
+from multimix.film import check_mask_shapes, picture_for_network, read_mask
 from multimix.layouts import SPLITS, Film, read_layout
 
 MIN_VALIDATION = 20  # films; a smaller validation folder (Kaggle's has 16) is filled up from the training films
@@ -107,8 +107,8 @@ def load_set(folder: str, masks: bool, side: int, seed: int, progress: bool, lay
                              f"film-{side}", skipped)
     labelled = torch.tensor([bool(film.masks) if masks else film.label is not None for film in films])
     if masks:
-        shapes, _ = read_all([film for film in films if film.masks], lambda film: read_mask(film.masks, side),
-                             f"{root} masks", progress, cache, f"mask-{side}", None)
+        shapes, _ = read_all([film for film in films if film.masks], lambda film: mask_of(film, side), f"{root} masks",
+                             progress, cache, f"mask-{side}", None)
         targets = torch.zeros(len(films), side, side, dtype=torch.bool)
         targets[labelled] = torch.from_numpy(np.asarray(shapes, dtype=bool).reshape(-1, side, side))
     else:
@@ -118,6 +118,12 @@ def load_set(folder: str, masks: bool, side: int, seed: int, progress: bool, lay
     names = tuple(f"{root}/{film.name}" for film in films)
     return FilmSet(torch.from_numpy(pixels), targets, labelled, names, patients,
                    split_by_patient(patients, [film.split for film in films], strata, seed))
+
+
+def mask_of(film: Film, side: int) -> np.ndarray:
+    """(side, side) bool."""
+    check_mask_shapes(film.source, film.masks)
+    return read_mask(film.masks, side)
 
 
 def load_phantoms(address: str, masks: bool, side: int, progress: bool) -> FilmSet:

@@ -15,7 +15,8 @@ from PIL import Image
 from scipy.fft import dctn
 from tqdm.auto import tqdm
 
-from multimix.film import looks_inverted, open_film, read_film, read_mask, resize
+from multimix.data import mask_of
+from multimix.film import looks_inverted, open_film, read_film, resize
 from multimix.layouts import Film, read_layout
 from multimix.model import CLASSES
 
@@ -93,7 +94,7 @@ def examine_mask(film: Film) -> tuple[float | None, str]:
     if not film.masks:
         return None, ""
     try:
-        lungs = read_mask(film.masks, 256)
+        lungs = mask_of(film, 256)
     except ValueError as error:
         return None, str(error)
     border = np.concatenate([lungs[0], lungs[-1], lungs[:, 0], lungs[:, -1]])

@@ -180,6 +180,28 @@ def read_mask(sources: Sequence[Source], side: int) -> np.ndarray:
     return lungs
 
 
+def check_mask_shapes(film: Source, masks: Sequence[Source]) -> None:
+    """ValueError where a mask cannot have been drawn on the film, by its proportions; their sizes may differ."""
+    width, height = picture_size(film) or (0, 0)
+    for mask in masks:
+        across, down = picture_size(mask) or (0, 0)
+        if width * down and abs(width * down / (height * across) - 1) > 0.05:
+            raise ValueError(f"The mask {mask} has {across} x {down} pixels and its film {width} x {height}; a mask of "
+                             "the whole film is needed, in the same proportions.")
+
+
+def picture_size(source: Source) -> tuple[int, int] | None:
+    """Width and height of a picture file as its header says; None of anything else, or where it cannot be read."""
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    try:
+        with Image.open(source) as picture:
+            turned = picture.getexif().get(0x0112, 1) > 4  # by a quarter, when it is read
+            return picture.size[::-1] if turned else picture.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
 def picture_for_network(source: Source, side: int) -> np.ndarray:
     """(side, side) uint8: what a training holds of a film."""
     return resize(read_film(source, side), side)

@@ -99,6 +99,15 @@ def test_faults_are_named(kaggle, masked, tmp_path):
     assert "film04.png has no film" in fault(segmentation=masked)
 
 
+def test_masks_of_other_proportions_are_refused(masked):
+    mask = phantom.draw(1, 0, 64)[1]
+    save(masked / "masks" / "film01.png", mask.astype(np.uint8) * 255)  # twice the size: the same proportions
+    assert len(load_films(segmentation=masked, side=SIDE, progress=False).segmentation) == 20
+    save(masked / "masks" / "film02.png", (mask.astype(np.uint8) * 255)[:40])
+    with pytest.raises(ValueError, match=r"film02\.png has 64 x 40 pixels and its film 32 x 32; a mask of"):
+        load_films(segmentation=masked, side=SIDE, progress=False)
+
+
 def test_damaged_films_are_left_out_when_asked(masked):
     (masked / "images" / "film04.png").write_text("broken")
     films = load_films(segmentation=masked, side=SIDE, progress=False, skip_damaged=True)
