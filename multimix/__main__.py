@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("sweep", help="train and compare systems: the paper's table 2")
     command.set_defaults(run=run_sweep)
-    add_films(command)
+    add_folders(command)
     for task in ("classification", "segmentation"):
         command.add_argument(f"--cross-{task}", nargs="+", default=[], metavar="FOLDER", help="films from elsewhere")
     command.add_argument("--out", type=Path, required=True, help="folder for the runs, the table and the figures")
@@ -107,13 +107,18 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def add_films(command: argparse.ArgumentParser) -> None:
+def add_folders(command: argparse.ArgumentParser) -> None:
     for task, example in (("classification", "{train,val,test}/{NORMAL,PNEUMONIA}"),
                           ("segmentation", "images/ and masks/")):
         command.add_argument(f"--{task}", nargs="+", default=[], metavar="FOLDER",
                              help=f"{example}, any other layout, or phantom://400")
-        command.add_argument(f"--{task}-layout", default="auto", choices=("auto", *LAYOUTS))
     command.add_argument("--cache", type=Path, metavar="DIR", help="keep the reduced films there for the next time")
+
+
+def add_films(command: argparse.ArgumentParser) -> None:
+    add_folders(command)
+    for task in ("classification", "segmentation"):
+        command.add_argument(f"--{task}-layout", default="auto", choices=("auto", *LAYOUTS))
     command.add_argument("--skip-damaged", action="store_true", help="leave out films that cannot be read")
     command.add_argument("--manifest", type=Path, metavar="FILE", help="splits and labels of an earlier run")
 

@@ -41,15 +41,16 @@ class Comparison(NamedTuple):
     difference: float  # on minus off, mean over films of the mean over seeds
     interval: tuple[float, float]  # 95%, bootstrap over patients
     p: float  # Wilcoxon's signed-rank test over patients; from `comparisons`, adjusted for their number
-    better: int  # seeds in which on was better
+    agreeing: int  # seeds whose mean change has the sign of the difference
     seeds: int
 
     @property
     def verdict(self) -> str:
-        """A difference counts if the films show it (p < 0.05) and all of two or more seeds agree."""
+        """A difference counts if the films show it, by test and by interval, and all of two or more seeds agree."""
         if self.seeds < 2:
             return "one seed: open"
-        if self.p >= 0.05 or 0 < self.better < self.seeds:
+        low, high = self.interval
+        if self.p >= 0.05 or low <= 0 <= high or self.agreeing < self.seeds:
             return "not shown"
         return "helped" if self.difference > 0 else "harmed"
 
@@ -74,10 +75,11 @@ def cells(found: Iterable[Found]) -> dict[tuple[str, str, str], list[Found]]:
     return groups
 
 
-def film_values(runs: list[Found], domain: str, column: str) -> dict[int, dict[tuple[str, str], float]]:
-    """By seed, then by patient and film."""
-    return {run.job.config.seed: {(row["patient"], row["film"]): float(row[column]) for row in run.rows[domain]
-                                  if row.get(column) is not None} for run in runs if domain in run.rows}
+def film_values(runs: list[Found], domain: str, column: str) -> dict[int, dict[tuple[str, str, str], float]]:
+    """By seed, then by patient, film and class (of films with masks: '')."""
+    return {run.job.config.seed: {(row["patient"], row["film"], row.get("label", "")): float(row[column])
+                                  for row in run.rows[domain] if row.get(column) is not None}
+            for run in runs if domain in run.rows}
 
 
 def comparisons(found: list[Found]) -> list[Comparison]:
@@ -116,11 +118,15 @@ def paired(part: str, off: Job, on: Job, domain: str, metric: str, changes: list
     """From the change of each film, seed by seed."""
     films = sorted({film for change in changes for film in change})
     mean = np.array([np.mean([change[film] for change in changes if film in change]) for film in films])
-    patients = tuple(patient for patient, _ in films)
-    low_high = intervals(lambda at: {"": mean[at].mean()}, patients)[""]
+    difference = mean.mean()
+    if metric == "auc":  # each class's mean is the AUC: a film counts as one of its class, not one of all (DeLong)
+        labels = [label for *_, label in films]
+        mean = difference + (mean - difference) * [len(labels) / labels.count(label) for label in labels]
+    patients = tuple(patient for patient, *_ in films)
+    interval = intervals(lambda at: {"": mean[at].mean()}, patients)[""]
     owner = np.unique(patients, return_inverse=True)[1]
     by_patient = np.bincount(owner, mean) / np.bincount(owner)
     p = float(wilcoxon(by_patient).pvalue) if np.any(by_patient) else 1.0
-    better = sum(np.mean(list(change.values())) > 0 for change in changes)
-    return Comparison(part, off.system, on.system, on.budget, domain, metric, float(mean.mean()), low_high, p,
-                      int(better), len(changes))
+    agreeing = sum(np.sign(np.mean(list(change.values()))) == np.sign(difference) for change in changes)
+    return Comparison(part, off.system, on.system, on.budget, domain, metric, float(difference), interval, p,
+                      int(agreeing), len(changes))

@@ -20,7 +20,8 @@ def doubts(film: np.ndarray, mask: np.ndarray, inverted: bool, turned: bool, col
     if min(film.shape) < TINY:
         found.append(f"The film is tiny ({film.shape[1]} x {film.shape[0]} pixels): details are lost.")
     if turned:
-        found.append("The film looked inverted, with air bright: its grey values were turned round.")
+        why = "The film looked inverted, with air bright" if inverted else "The film did not look inverted"
+        found.append(f"{why}: its grey values were turned round.")
     elif inverted:
         found.append("The film looks inverted, with air bright: turn its grey values round (invert).")
     darkest, brightest = np.percentile(film, (1, 99))

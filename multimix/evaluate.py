@@ -196,17 +196,17 @@ def as_table(results: Results) -> str:
     """The metrics with their intervals, trivial answers and definitions, for the terminal."""
     lines = [*results.notes, "", f"{'metric':<24}{'value':>9}   {'95% interval':<18}{'trivial':>9}"]
     for name, value in possible(results).items():
-        low, high = results.intervals[name]
+        interval = "{:.4f} to {:.4f}".format(*results.intervals[name]) if name in results.intervals else ""
         trivial = f"{results.trivial[name]:9.4f}" if name in results.trivial else ""
-        lines += [f"{name:<24}{value:9.4f}   {f'{low:.4f} to {high:.4f}':<18}{trivial}".rstrip(),
+        lines += [f"{name:<24}{value:9.4f}   {interval:<18}{trivial}".rstrip(),
                   f"    {DEFINITIONS[name]}"]
-    return "\n".join([*lines, "", "Intervals: bootstrap over patients. Trivial: the training films' larger class and "
-                      "mean mask."])
+    return "\n".join([*lines, "", "Intervals: bootstrap over patients. Trivial: larger class and mean mask of the "
+                      "training films, or of these where there are no others."])
 
 
 def as_dict(results: Results) -> dict:
     """Metrics with intervals, trivial answers and definitions, notes, and a row for each film: plain values."""
-    metrics = {name: {"value": value, "interval": results.intervals[name], "trivial": results.trivial.get(name),
+    metrics = {name: {"value": value, "interval": results.intervals.get(name), "trivial": results.trivial.get(name),
                       "definition": DEFINITIONS[name]} for name, value in possible(results).items()}
     return {"metrics": metrics, "notes": results.notes, "films": results.rows}
 

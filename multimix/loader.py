@@ -35,8 +35,11 @@ def draw_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
     chosen: list[int] = []
     shares = [(strata == stratum).sum().item() for stratum in strata.unique()]
     # Cumulative rounding: the parts add up to the budget exactly.
-    ends = np.rint(np.cumsum(shares) * budget / len(usable)).astype(int)
-    for stratum, wanted in zip(strata.unique(), np.diff(ends, prepend=0)):
+    counts = np.diff(np.rint(np.cumsum(shares) * budget / len(usable)).astype(int), prepend=0)
+    for absent in np.flatnonzero(counts == 0)[:max(0, budget - 1)]:  # one of each class at least
+        counts[counts.argmax()] -= 1
+        counts[absent] += 1
+    for stratum, wanted in zip(strata.unique(), counts):
         places = usable[strata == stratum].tolist()
         rank = {p: i for i, p in enumerate(generator.permutation(sorted({films.patients[i] for i in places})))}
         chosen += sorted(places, key=lambda i: rank[films.patients[i]])[:wanted]

@@ -48,7 +48,9 @@ class Prediction:
 
     name: str  # file name without folder and ending, or film-1, film-2, …
     film: np.ndarray = field(repr=False)  # (H, W) uint8, as it was read
-    probabilities: dict[str, float]  # {'NORMAL': 0.03, 'PNEUMONIA': 0.97}
+    # {'NORMAL': 0.03, 'PNEUMONIA': 0.97}; where validation films gave the weights a temperature and an operating point,
+    # after both: what the network believes where both classes are equally frequent.
+    probabilities: dict[str, float]
     mask_probability: np.ndarray = field(repr=False)  # (H, W) float32 in [0, 1]: probability of lung
     saliency: np.ndarray = field(repr=False)  # (H, W) float32, >= 0: what moved the class score
     warnings: tuple[str, ...] = ()  # plain sentences: what makes this film a doubtful one

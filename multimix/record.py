@@ -56,7 +56,8 @@ class Record:
         if "training" not in content:
             raise ValueError(f"{path} has weights but no training state; --resume needs a file that training wrote.")
         before, now = content["config"], self.config.as_dict()
-        free = FREE | ({"steps"} if self.config.schedule == "staircase" else set())
+        longer = self.config.schedule == "staircase" and content["step"] <= self.config.steps
+        free = FREE | ({"steps"} if longer else set())
         changed = [f"{name} ({before.get(name)} then, {value} now)" for name, value in now.items()
                    if before.get(name) != value and name not in free]
         if content["manifest"] != self.manifest:

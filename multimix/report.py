@@ -11,7 +11,7 @@ from multimix.checkpoint import whole_file
 from multimix.compare import Found, cells, collect, comparisons, film_values
 from multimix.sweep import Job
 
-# Table 2 and the supplement: system, class labels, masks, then the figures in the order of COLUMNS' third entries.
+# Table 2 and the supplement: system, class labels, masks, then the figures in the order of COLUMNS.
 PUBLISHED = """
 unet        none  10    -     -     -     .634  .695  .810  2.899  -     .555  8.691
 unet        none  all   -     -     -     .915  .906  .929  .104   -     .838  1.414
@@ -75,11 +75,11 @@ def table(found: list[Found]) -> str:
 def verdicts(found: list[Found]) -> str:
     """Markdown: whether each part of the method helped."""
     head = ["part", "off", "on", "class labels / masks", "films", "metric", "on - off", "95% interval", "p",
-            "better in", ""]
+            "seeds that agree", ""]
     lines = [head, ["---"] * len(head)]
     for t in comparisons(found):
         lines.append([t.part, t.off, t.on, " / ".join(t.budget), t.domain, t.metric, f"{t.difference:+.4f}",
-                      f"{t.interval[0]:+.4f} to {t.interval[1]:+.4f}", f"{t.p:.2g}", f"{t.better} of {t.seeds} seeds",
+                      f"{t.interval[0]:+.4f} to {t.interval[1]:+.4f}", f"{t.p:.2g}", f"{t.agreeing} of {t.seeds}",
                       f"**{t.verdict}**"])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -112,8 +112,8 @@ Means ± standard deviations over seeds; ASD in px at 256.
 {verdicts(found)}
 
 A part helped or harmed where Wilcoxon's signed-rank test over patients gives p < 0.05, adjusted for the number of
-lines (Benjamini and Hochberg), and all seeds agree. The interval is a bootstrap over patients. Both tell of other
-films, not of other trainings: the seeds have to show those.
+lines (Benjamini and Hochberg), the interval (bootstrap over patients) leaves 0 out, and all seeds agree. Test and
+interval tell of other films, not of other trainings: the seeds have to show those.
 """
     for path, content in ((out / "table.md", text), (out / "runs.csv", runs_table(found))):
         with whole_file(path) as file:
@@ -140,7 +140,7 @@ def draw(jobs: list[Job], out: Path) -> list[Path]:
     for metric, budget in (("auc", "class labels"), ("dice", "masks")):
         title = COLUMNS["test", metric]
         if lines := budget_curves(groups, metric, budget):
-            figures[f"budget_{metric}"] = plot.plot_lines(lines, f"Comparison {title} by label budget", budget, title)
+            figures[f"budget_{metric}"] = plot.plot_lines(lines, f"Test {title} by label budget", budget, title)
         logs = {names[cell]: curve for cell, runs in groups.items() if (curve := log_means(runs, out, f"val_{metric}"))}
         if logs:
             figures[f"training_{metric}"] = plot.plot_lines(logs, f"Validation {title}, mean over seeds", "step", title)

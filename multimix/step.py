@@ -21,8 +21,8 @@ def train_step(model: MultiMix, batch: Batch, config: Config, teacher: MultiMix 
     """The loss of one step, every term by name: 'total' is what to back-propagate (equations 1 to 3).
 
     total = classification + lambda * pseudo_label + alpha * dice + beta * mask_consistency; a term that the system
-    does not have is absent. 'kept' is the share of unlabelled films whose pseudo-label counted. `teacher` draws the
-    pseudo-labels if given, else the model itself does.
+    does not have is absent, and the improved recipe may add 'mask_bce' and 'pixel_consistency'. 'kept' is the share of
+    unlabelled films whose pseudo-label counted. `teacher` draws the pseudo-labels if given, else the model itself does.
     """
     terms: dict[str, Tensor] = {}
     total = 0.0

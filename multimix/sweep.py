@@ -6,15 +6,11 @@ import json
 import multiprocessing
 import os
 import shlex
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -23,10 +19,11 @@ import torch
 
 from multimix.config import Config
 from multimix.data import Films, load_films
-from multimix.evaluate import evaluate, write_results
+from multimix.evaluate import evaluate, labelled, write_results
 from multimix.loader import Loader
 from multimix.model import choose_device
 from multimix.train import train
+from multimix.workers import in_processes
 
 GIB = 2**30
 NEEDED = 1.5 * GIB  # memory of one run at 256 px and batches of 10 on a CPU, with room to spare
@@ -88,17 +85,17 @@ class Job:
         return all(read(out / self.name / f"{domain}.json").get("asked") == self.asked() for domain in self.domains)
 
     def command(self, out: Path) -> str:
-        """The command line that trains just this one."""
+        """The command line that trains just this one, beside it."""
         words = ["python", "-m", "multimix", "train", "--system", self.system, "--recipe", self.recipe]
         for task, folders in zip(("classification", "segmentation"), self.folders("test")):
             words += [f"--{task}", *folders] if folders else []
         usual = Config.preset(self.system, self.recipe)
         words += [word for name, value in asdict(self.config).items() if value != getattr(usual, name)
                   for word in (f"--{name.replace('_', '-')}", str(value))]
-        return shlex.join([*words, "--out", str(out / self.name)])
+        return shlex.join([*words, "--out", str(out / f"{self.name}-again")])
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)
 def load(classification: tuple, segmentation: tuple, side: int, seed: int, cache: str | None) -> Films:
     progress = multiprocessing.parent_process() is None and sys.stderr.isatty()
     return load_films(classification, segmentation, side, seed, progress, cache=cache)
@@ -126,12 +123,25 @@ def grid(systems: list[str], class_labels: list[int | None], masks: list[int | N
     return list(jobs.values())
 
 
-def check(jobs: list[Job]) -> None:
-    """Read the films of every job once (the cache then has them), and refuse what could not be trained on."""
+def check(jobs: list[Job]) -> int:
+    """Read the films of every job (the cache then has them); refuse what could not be trained on or measured.
+
+    Returns the bytes of the largest set's pixels.
+    """
+    largest = 0
     for job in jobs:
         Loader(job.films("test"), job.config)
-        if "cross" in job.domains:
-            job.films("cross")
+        for domain, splits in (("test", ("val", "test")), ("cross", ("all",))):
+            films = job.films(domain) if domain in job.domains else None
+            for split in splits if films else ():
+                if not (labelled(films.classification, split) or labelled(films.segmentation, split)):
+                    raise ValueError(f"{job.name} could not be measured: of the folders "
+                                     f"{', '.join(sum(job.folders(domain), ()))} no film of the split '{split}' has a "
+                                     "class or a mask that the system needs.")
+            parts = (films.classification, films.segmentation) if films else ()
+            largest = max(largest, sum(part.pixels.nbytes for part in parts if part))
+    load.cache_clear()
+    return largest
 
 
 def sweep(jobs: list[Job], out: Path, at_once: int = 0, device: str = "auto") -> list[str]:
@@ -141,68 +151,50 @@ def sweep(jobs: list[Job], out: Path, at_once: int = 0, device: str = "auto") ->
     with a .csv of single films, say that it is done. `at_once` 0: as many as processors and memory allow.
     """
     missing = [job for job in jobs if not job.done(out)]
-    check(missing)
-    at_once = min(at_once or runs_at_once(choose_device(device), jobs[0].config), max(1, len(missing)))
+    held = check(missing)
+    at_once = min(at_once or runs_at_once(choose_device(device), jobs[0].config, held), max(1, len(missing)))
     print(f"{len(jobs)} runs, {len(jobs) - len(missing)} of them done; {at_once} at once.", flush=True)
-    faults = []
-    for number, (job, seconds, fault) in enumerate(finished(missing, out, device, at_once), start=1):
-        if fault:
-            faults.append(f"{job.name}: {fault}")
-        print(f"[{number}/{len(missing)}] {job.name}: {fault or f'{seconds / 60:.1f} min'}", flush=True)
+    work, faults = partial(run, out=out, device=device), []
+    ended = ((job, *timed(work, job)) for job in missing) if at_once == 1 else in_processes(work, missing, at_once)
+    try:
+        for number, (job, seconds, fault) in enumerate(ended, start=1):
+            if fault:
+                faults.append(f"{job.name}: {fault}")
+            print(f"[{number}/{len(missing)}] {job.name}: {fault or f'{seconds / 60:.1f} min'}", flush=True)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; the same command goes on") from None
     return faults
 
 
-def finished(jobs: list[Job], out: Path, device: str, at_once: int) -> Iterator[tuple[Job, float, str]]:
-    """Each job as it ends, with its seconds and what went wrong, if anything did."""
-    pool = ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), prepare_worker, (at_once,))
-    try:
-        if at_once == 1:
-            yield from (run(job, out, device) for job in jobs)
-            return
-        waiting = [pool.submit(run, job, out, device) for job in jobs]
-        for future in as_completed(waiting):
-            yield future.result()
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped; the same command goes on") from None
-    except BrokenProcessPool:
-        raise ValueError("A run was killed from outside, most likely for want of memory; the same command goes on, "
-                         "with fewer at once (--jobs).") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+def timed(work: Callable[[Job], str], job: Job) -> tuple[float, str]:
+    start = time.perf_counter()
+    fault = work(job)
+    return time.perf_counter() - start, fault
 
 
-def prepare_worker(at_once: int) -> None:
-    """Share out the processors; end when the sweep itself has ended, however it did."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // at_once))
-    threading.Thread(target=follow, args=(multiprocessing.parent_process(),), daemon=True).start()
-
-
-def follow(parent) -> None:
-    parent.join()
-    while True:  # the first lets a training save, the next one ends what is left
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(60)
-
-
-def run(job: Job, out: Path, device: str) -> tuple[Job, float, str]:
-    """Train one, measure it, write down what came."""
-    start, folder = time.perf_counter(), out / job.name
+def run(job: Job, out: Path, device: str) -> str:
+    """Train one, measure it, write down what came; what went wrong, or ''."""
+    folder = out / job.name
     try:
         model = train(job.config, job.films("test"), folder, resume=True, device=device, progress=False)
-        for domain in job.domains:
-            results = evaluate(model, job.films(domain), "test" if domain == "test" else "all",
-                               clean=False)  # as published
-            write_results(results, folder / f"{domain}.json", asked=job.asked(), command=job.command(out))
-    except (ValueError, OSError) as error:
-        return job, time.perf_counter() - start, str(error)
-    return job, time.perf_counter() - start, ""
+        for domain, split in (("test", "test"), ("cross", "all")):
+            if domain in job.domains:
+                results = evaluate(model, job.films(domain), split, clean=False)  # as published
+                write_results(results, folder / f"{domain}.json", asked=job.asked(), command=job.command(out))
+    except Exception as error:  # noqa: BLE001  (whatever ends one run must not end the others)
+        return str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
+    return ""
 
 
-def runs_at_once(device: torch.device, config: Config) -> int:
-    """As many as there are processors (on a CPU) and memory for: a small network fills neither alone."""
+def runs_at_once(device: torch.device, config: Config, held: int) -> int:
+    """As many as there are processors (on a CPU) and memory for: a small network fills neither alone.
+
+    `held` is the size in bytes of the films of one run.
+    """
     size = (config.side / 256) ** 2
     if device.type == "cuda":
         return max(1, int(torch.cuda.mem_get_info(device)[0] / (NEEDED_CUDA * size * config.batch / 10 + GIB)))
     if device.type == "mps":
         return 1
-    return max(1, min(os.cpu_count() or 1, int(psutil.virtual_memory().available / max(NEEDED * size, GIB))))
+    each = max(NEEDED * size, GIB) + 3 * held  # whole, its training split, and a while as it is read
+    return max(1, min(os.cpu_count() or 1, int(psutil.virtual_memory().available / each)))

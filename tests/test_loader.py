@@ -66,16 +66,18 @@ def test_augmented_masks_differ_from_the_plain_ones(films):
     assert not torch.equal(plain.masks, moved.masks) and not torch.equal(plain.mask_films, moved.mask_films)
 
 
-def test_balanced_batches_have_as_many_of_each_class(films):
+def test_balanced_batches_have_as_many_of_each_class(films, monkeypatch):
     config = replace(CONFIG, balanced_classes=True)
     labels = [Loader(few_normal(films), config)(step).labels.tolist() for step in range(4)]
     assert labels == [[0, 1, 0, 1]] * 4
     odd = [Loader(few_normal(films), replace(config, batch=3))(step).labels.tolist() for step in (0, 1)]
     assert odd == [[0, 1, 0], [1, 0, 1]]  # over two batches as many again
+    monkeypatch.setattr(augment, "weak", lambda x, chance: x)
     batch = Loader(few_normal(films), config)(0)
-    pixels = films.classification.pixels[:, None].flatten(1).float()
-    weak = [(pixels.mean(1) - (film.mean() + 1) * 127.5).abs().min() for film in batch.class_films]
-    assert max(weak) < 30  # views of films of the set
+    pixels = network_input(films.classification.pixels[:, None])
+    for film, label in zip(batch.class_films, batch.labels):
+        place = (pixels == film).flatten(1).all(1).nonzero().item()
+        assert films.classification.splits[place] == "train" and films.classification.targets[place] == label
 
 
 def few_normal(films):
@@ -145,3 +147,10 @@ def test_faults_are_named(films):
         Loader(replace(films, classification=None), CONFIG)
     with pytest.raises(ValueError, match="loaded at 32 px and the training wants 64 px"):
         Loader(films, replace(CONFIG, side=64))
+
+
+def test_the_smallest_budget_has_both_classes():
+    films = labels(40)
+    few = replace(films, targets=(torch.arange(40) > 3).long())  # a tenth is NORMAL
+    assert few.targets[draw_budget(few, 2, 0)].tolist() == [0, 1]
+    assert few.targets[draw_budget(few, 20, 0)].tolist().count(0) == 2

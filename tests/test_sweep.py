@@ -9,16 +9,20 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
+import torch
 from conftest import ROOT, SIDE, TINY
 
 from multimix.__main__ import main, parser
-from multimix.compare import Found, comparisons
+from multimix.compare import Found, cells, comparisons
 from multimix.config import SYSTEMS
-from multimix.report import COLUMNS, published, table
-from multimix.sweep import Sources, grid, sweep
+from multimix.metrics import placements
+from multimix.report import COLUMNS, budget_curves, published, table
+from multimix.sweep import Sources, grid, runs_at_once, sweep
 
 PHANTOMS = Sources(("phantom://20",), ("phantom://20",), ("phantom://20+1000",), ("phantom://20+1000",))
 SMALL = {"side": SIDE, "steps": 2, "batch": 2, "validate_every": 1, "widths": TINY}
@@ -65,13 +69,15 @@ def test_a_run_is_what_its_command_says(tmp_path):
     assert [line.rpartition(",")[0] for line in logs[0]] == [line.rpartition(",")[0] for line in logs[1]]  # less time
 
 
-def test_one_failure_does_not_stop_the_others(tmp_path, capsys):
+def test_one_failure_does_not_stop_the_others(tmp_path, monkeypatch):
     jobs = small()
     (tmp_path / jobs[0].name).mkdir()
     (tmp_path / jobs[0].name / "last.pth").write_bytes(b"no checkpoint")
     fault, = sweep(jobs, tmp_path, at_once=1)
     assert fault.startswith("unet-none-2-seed0: Nothing in") and "can be resumed" in fault
     assert all(job.done(tmp_path) for job in jobs[1:])
+    monkeypatch.setattr("multimix.sweep.train", lambda *_, **__: 1 / 0)
+    assert sweep(jobs[:1], tmp_path) == ["unet-none-2-seed0: ZeroDivisionError: division by zero"]
 
 
 def test_faults_are_found_before_the_first_training(tmp_path):
@@ -112,26 +118,57 @@ def test_quick_does_it_all(tmp_path, capsys):
     assert "| second task | unet | umtl | 20 / 5 | cross | dice |" in text
 
 
-def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
-    command = [sys.executable, "-m", "multimix", "sweep", "--quick", "--systems", "unet,enc", "--seeds", "1", "--side",
-               str(SIDE), "--steps", "100000", "--validate-every", "100000", "--jobs", "2", "--out", str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          start_new_session=True) as process:
-        wanted = [tmp_path / name / "manifest.csv" for name in ("unet-none-5-seed0", "enc-20-none-seed0")]
-        while not all(path.exists() for path in wanted):
-            assert process.poll() is None
-            time.sleep(0.2)
-        time.sleep(1)
+def start_a_sweep(tmp_path, seeds: int) -> subprocess.Popen:
+    """Endless trainings, two at once, in a process group of their own; comes back when both have begun."""
+    command = [sys.executable, "-m", "multimix", "sweep", "--quick", "--systems", "unet", "--seeds", str(seeds),
+               "--side", str(SIDE), "--steps", "100000", "--validate-every", "100000", "--jobs", "2", "--out",
+               str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)
+    while not all((tmp_path / f"unet-none-5-seed{seed}" / "manifest.csv").exists() for seed in (0, 1)):
+        assert process.poll() is None
+        time.sleep(0.2)
+    time.sleep(1)
+    return process
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_ctrl_c_saves_and_starts_no_more(tmp_path):
+    with start_a_sweep(tmp_path, seeds=3) as process:
+        workers = workers_of(process)
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in errors
-    assert errors.startswith("multimix: ") and "goes on" in errors
-    assert all((path.parent / "last.pth").exists() for path in wanted)
+    assert process.returncode == 130 and errors == "multimix: stopped; the same command goes on.\n"
+    assert len(workers) == 2 and not any(worker.is_running() for worker in workers)
+    assert sorted(path.parent.name for path in tmp_path.glob("*/last.pth")) == ["unet-none-5-seed0",
+                                                                                "unet-none-5-seed1"]
+    assert not (tmp_path / "unet-none-5-seed2").exists()
 
 
-def fake(system: str, seed: int, values: list[float], column: str = "dice", budget=(100, 10)) -> Found:
-    job = replace(grid([system], [budget[0]], [budget[1]], seed + 1, "paper", PHANTOMS)[seed])
-    rows = [{"film": f"f{i}", "patient": f"p{i}", column: value} for i, value in enumerate(values)]
+def test_trainings_do_not_outlive_a_sweep_that_is_killed(tmp_path):
+    with start_a_sweep(tmp_path, seeds=2) as process:
+        workers = workers_of(process)
+        process.kill()
+        _, alive = psutil.wait_procs(workers, timeout=60)
+    assert len(workers) == 2 and not alive
+    assert len(list(tmp_path.glob("*/last.pth"))) == 2
+
+
+def test_as_many_runs_as_memory_allows(monkeypatch):
+    config, gib = small()[0].config, 2**30
+    for cores, free, held, expected in ((4, 100, 0, 4), (4, 2.5, 0, 2), (4, 0.1, 0, 1), (4, 8, 1, 2)):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr("psutil.virtual_memory", lambda free=free: SimpleNamespace(available=free * gib))
+        assert runs_at_once(torch.device("cpu"), config, held * gib) == expected
+
+
+def fake(system: str, seed: int, values: list[float], column: str = "dice", budget=(100, 10), films_each=1) -> Found:
+    """A run with these values of films; `films_each` of a patient."""
+    job = grid([system], [budget[0]], [budget[1]], seed + 1, "paper", PHANTOMS)[seed]
+    rows = [{"film": f"f{i}", "patient": f"p{i // films_each}", column: value} for i, value in enumerate(values)]
     return Found(job, {"test": {column: float(np.mean(values))}}, {"test": rows})
 
 
@@ -144,7 +181,7 @@ def test_paired_tests_by_hand():
     assert (found.part, found.off, found.on, found.budget) == ("KL term", "umtl_ssl_s", "multimix", ("100", "10"))
     assert found.interval[0] < found.difference < found.interval[1]
     assert found.difference == pytest.approx(0.01, abs=1e-3)
-    assert found.p < 1e-6 and (found.better, found.seeds, found.verdict) == (2, 2, "helped")
+    assert found.p < 1e-6 and (found.agreeing, found.seeds, found.verdict) == (2, 2, "helped")
     assert comparisons(off[:1] + on[:1])[0].verdict == "one seed: open"
     worse = [fake("multimix", seed, base - 0.01) for seed in (0, 1)]
     assert comparisons(off + worse)[0].verdict == "harmed"
@@ -155,6 +192,76 @@ def test_paired_tests_by_hand():
     assert comparisons([*off, *(fake("multimix", seed, base, budget=(1000, 10)) for seed in (0, 1))]) == []
     same = comparisons([fake("umtl", 0, base), fake("unet", 0, base)])
     assert same[0].part == "second task" and same[0].p == 1 and same[0].difference == 0
+
+
+def test_ten_films_of_a_patient_are_not_ten_patients():
+    rng = np.random.default_rng(1)
+    base, change = rng.uniform(0.8, 0.9, 60), np.repeat([0.02, 0.01, 0.015, -0.005, 0.03, -0.01], 10)
+    by_film, by_patient = (comparisons([fake("umtl", s, base, films_each=each) for s in (0, 1)]
+                                       + [fake("umtl_s", s, base + change, films_each=each) for s in (0, 1)])[0]
+                           for each in (1, 10))
+    assert by_film.p < 1e-3 < 0.1 < by_patient.p
+    assert by_patient.interval[1] - by_patient.interval[0] > 2 * (by_film.interval[1] - by_film.interval[0])
+
+
+def test_a_few_disasters_against_many_small_gains_are_no_verdict():
+    base = np.linspace(0.8, 0.9, 40)
+    change = np.full(40, 0.004)
+    change[:2] = -0.8
+    found, = comparisons([fake("umtl", s, base) for s in (0, 1)] + [fake("umtl_s", s, base + change) for s in (0, 1)])
+    assert found.p < 1e-3 and found.difference < 0 and found.verdict == "not shown"
+
+
+def test_p_values_are_adjusted_for_their_number():
+    rng = np.random.default_rng(2)
+    base = rng.uniform(0.8, 0.95, 12)
+    off = [fake("umtl", s, base) for s in (0, 1)]
+    on = [fake("umtl_s", s, base + rng.normal(0.004, 0.005, 12)) for s in (0, 1)]
+    others = [fake("unet", s, base + rng.normal(0, 0.01, 12)) for s in (0, 1)]
+    alone, = comparisons(off + on)
+    among = next(c for c in comparisons(off + on + others) if c.on == "umtl_s")
+    assert among.p > alone.p > 0
+
+
+def test_aucs_that_do_not_differ_are_seldom_told_apart():
+    # Two systems of equal true AUC on the same films: at most one in ten comparisons may call them different, and nine
+    # intervals in ten hold 0.
+    rng, called, held = np.random.default_rng(3), 0, 0
+    label = np.repeat(["NORMAL", "PNEUMONIA"], (50, 150))
+    for _ in range(60):
+        runs = []
+        for system in ("umtl", "umtl_s"):
+            score = rng.normal(size=200) + 1.5 * (label == "PNEUMONIA")
+            values = placements(score, (label == "PNEUMONIA").astype(int))
+            runs.append(fake(system, 0, values, "placement"))
+            for row, name in zip(runs[-1].rows["test"], label):
+                row["label"] = name
+        found, = comparisons(runs)
+        called += found.p < 0.05
+        held += found.interval[0] <= 0 <= found.interval[1]
+    assert called <= 8 and held >= 52
+
+
+def test_budget_curves_need_two_budgets():
+    runs = [fake("umtl", 0, [0.5, 0.7], budget=(100, masks)) for masks in (10, 50)]
+    assert budget_curves(cells(runs), "dice", "masks") == {"umtl, 100 class labels": [("10", 0.6), ("50", 0.6)]}
+    assert budget_curves(cells(runs), "dice", "class labels") == {}
+
+
+def test_films_that_could_not_be_measured_are_refused_at_once(tmp_path, masked):
+    (masked / "plain").mkdir()
+    for path in (masked / "images").iterdir():
+        path.rename(masked / "plain" / path.name)
+    sources = replace(PHANTOMS, cross_segmentation=(str(masked / "plain"),))
+    with pytest.raises(ValueError, match="no film of the split 'all' has a class or a mask"):
+        sweep(grid(["unet"], [None], [2], 1, "paper", sources, **SMALL), tmp_path / "out")
+
+
+def test_a_shorter_sweep_does_not_pass_off_a_longer_training(tmp_path):
+    assert sweep(small(["unet"], 1, steps=4), tmp_path) == []
+    fault, = sweep(small(["unet"], 1, steps=2), tmp_path)
+    assert "steps (4 then, 2 now)" in fault
+    assert sweep(small(["unet"], 1, steps=5), tmp_path) == []  # but it may be made longer
 
 
 def test_the_table_marks_what_was_published_and_is_impossible():
