@@ -22,9 +22,6 @@ from multimix.train import train
 # Fields of Config that have an option of their own.
 CHANGES = {"steps": int, "batch": int, "side": int, "validate_every": int, "learning_rate": float,
            "precision": str, "patience": int, "gradient_clip": float, "films_at_once": int}
-QUICK = {"classification": ["phantom://100"], "segmentation": ["phantom://60"],
-         "cross_classification": ["phantom://40+1000"], "cross_segmentation": ["phantom://40+1000"],
-         "class_labels": [20], "masks": [5], "seeds": 2, "steps": 60, "side": 64, "validate_every": 20}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -231,7 +228,7 @@ def run_train(options: argparse.Namespace) -> int:
 def run_sweep(options: argparse.Namespace) -> int:
     """0 when every run is done, 2 when one failed."""
     from multimix.report import draw, report
-    from multimix.sweep import Sources, grid, sweep
+    from multimix.sweep import QUICK, Sources, grid, sweep
 
     for name, value in (QUICK if options.quick else {"seeds": 5}).items():
         if getattr(options, name) in (None, []):

@@ -29,6 +29,10 @@ GIB = 2**30
 NEEDED = 1.5 * GIB  # memory of one run at 256 px and batches of 10 on a CPU, with room to spare
 # A CPU's cache holds two films at once, a GPU works on all fifty: their maps count.
 NEEDED_CUDA = 8 * GIB
+# What the command line takes for --quick where nothing else is said.
+QUICK = {"classification": ["phantom://100"], "segmentation": ["phantom://60"],
+         "cross_classification": ["phantom://40+1000"], "cross_segmentation": ["phantom://40+1000"],
+         "class_labels": [20], "masks": [5], "seeds": 2, "steps": 60, "side": 64, "validate_every": 20}
 
 
 @dataclass(frozen=True)
