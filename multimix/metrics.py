@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.ndimage import binary_erosion, distance_transform_edt
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import rankdata
 
@@ -26,9 +26,9 @@ DEFINITIONS = {
     "f1_normal": "harmonic mean of precision and recall of NORMAL at 0.5",
     "f1_pneumonia": "harmonic mean of precision and recall of PNEUMONIA at 0.5",
     "ece": f"expected calibration error: mean |share of PNEUMONIA - mean probability| over {BINS} equal bins",
-    "tuned_accuracy": "accuracy at the operating point, which validation films chose",
-    "tuned_balanced_accuracy": "balanced accuracy at the operating point",
-    "tuned_ece": "calibration error after temperature scaling on validation films",
+    "tuned_accuracy": "accuracy of the calibrated probability: temperature and operating point from validation films",
+    "tuned_balanced_accuracy": "balanced accuracy of the calibrated probability",
+    "tuned_ece": "calibration error of the calibrated probability, which takes both classes as equally frequent",
     "dice": "2 |A and B| / (|A| + |B|) a film at probability 0.5, then the mean; 1 where both are empty",
     "jaccard": "|A and B| / |A or B| a film, then the mean; 1 where both are empty",
     "precision": "share of the predicted lung that is lung, a film, then the mean; 1 where both are empty",
@@ -136,10 +136,9 @@ def segmentation_metrics(films: dict[str, np.ndarray]) -> dict[str, float]:
 def calibrate(margin: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Temperature and operating point from validation films; {} where they have one class only.
 
-    `margin` is the logit of PNEUMONIA minus that of NORMAL, (N,). The temperature T, between 1/4 and 10, makes
-    sigmoid(margin / T) the most likely (Guo 2017). The operating point is the probability after that from which a film
-    counts as PNEUMONIA: the one that makes sigmoid(margin / T - its logit) the most likely where both classes weigh
-    the same, which hangs on no single film as the best cut does. Both against Platt's (1999) targets, which keep few
+    `margin` is the logit of PNEUMONIA minus that of NORMAL, (N,). They are the T and p that make
+    sigmoid(margin / T - logit(p)) the most likely where both classes weigh the same (Platt 1999): p is the probability
+    after temperature scaling from which a film counts as PNEUMONIA. T is between 1/4 and 10. Platt's targets keep few
     films in perfect order from making the network certain.
     """
     ill = (labels == 1).sum()
@@ -149,23 +148,18 @@ def calibrate(margin: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     target = np.where(labels == 1, (ill + 1) / (ill + 2), 1 / (well + 2))
     weight = np.where(labels == 1, 1 / ill, 1 / well)
 
-    def surprise(z: np.ndarray) -> np.ndarray:
-        return target * np.logaddexp(0, -z) + (1 - target) * np.logaddexp(0, z)
+    def surprise(at: np.ndarray) -> float:
+        z = margin / np.exp(at[0]) - at[1]
+        return (weight * (target * np.logaddexp(0, -z) + (1 - target) * np.logaddexp(0, z))).sum()
 
-    temperature = np.exp(minimize_scalar(lambda t: surprise(margin / np.exp(t)).mean(), bounds=np.log((0.25, 10)),
-                                         method="bounded").x)
-    shift = minimize_scalar(lambda s: (weight * surprise(margin / temperature - s)).sum(), bounds=(-8, 8),
-                            method="bounded").x
-    return {"temperature": float(temperature), "operating_point": float(expit(shift))}
+    log_temperature, shift = minimize(surprise, (0.0, 0.0), bounds=(np.log((0.25, 10)), (-8, 8))).x
+    return {"temperature": float(np.exp(log_temperature)), "operating_point": float(expit(shift))}
 
 
 def tuned(margin: np.ndarray, labels: np.ndarray, calibration: dict[str, float]) -> dict[str, float]:
     """The metrics 'tuned_…': with the temperature and at the operating point that `calibrate` found."""
-    right = (calibrated(margin, calibration) >= 0) == (labels == 1)
-    rates = [right[labels == label].mean() for label in np.unique(labels)]
-    results = {"tuned_accuracy": float(right.mean())} | ({"tuned_balanced_accuracy": float(np.mean(rates))} if
-                                                        len(rates) == 2 else {})
-    return results | {"tuned_ece": classification_metrics(expit(margin / calibration["temperature"]), labels)["ece"]}
+    found = classification_metrics(expit(calibrated(margin, calibration)), labels)
+    return {f"tuned_{name}": found[name] for name in ("accuracy", "balanced_accuracy", "ece") if name in found}
 
 
 def intervals(measure: Callable[[np.ndarray], dict[str, float]], patients: tuple[str, ...],
