@@ -56,7 +56,7 @@ class Config:
 
     # What the improved recipe adds.
     mask_augmentation: bool = False  # broad views of the segmentation films
-    class_augmentation: bool = False  # and of the labelled classification films
+    class_augmentation: bool = False  # and of half of the labelled classification films
     balanced_classes: bool = False  # as many labelled films of each class in a batch
     bce_weight: float = 0.0  # binary cross-entropy of the masks, beside Dice
     pixel_consistency_weight: float = 0.0  # masks of unlabelled films follow what is sure in the plain film (UniMatch)

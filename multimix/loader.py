@@ -130,13 +130,13 @@ class Loader:
                     batch["plain_mask_films"], batch["places"] = network_input(films), places
         if config.classify:
             which = self._labelled_class_films(step)
-            films = self._films(self.class_films, which)
-            if config.class_augmentation:
-                chance = self._chance(3, step)
-                films, _ = vary(films, torch.zeros_like(films), draw_places(chance), chance, opaque=False)
-            else:
-                films = augment.weak(films, self._chance(3, step))
-            batch["class_films"] = network_input(films)
+            films, chance = self._films(self.class_films, which), self._chance(3, step)
+            views = augment.weak(films, chance)
+            if config.class_augmentation:  # every second pair of slots: the plain look must stay known
+                broad, _ = vary(films, torch.zeros_like(films), draw_places(chance), chance, opaque=False)
+                odd = torch.tensor([slot // 2 % 2 == 1 for slot in self.share], device=self.device)
+                views = torch.where(odd[:, None, None, None], broad, views)
+            batch["class_films"] = network_input(views)
             batch["labels"] = self.class_films.targets[which].to(self.device)
             if config.pseudo_labels:
                 films = self._films(self.class_films, self._pick(len(self.class_films), step, stream=4))

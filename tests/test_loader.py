@@ -101,9 +101,10 @@ def test_class_films_serve_as_mask_films(films):
         "unet", "improved", side=SIDE, widths=TINY, batch=4))(0).mask_films) == 4  # none there, none used
 
 
-def test_augmented_class_films_differ_from_the_weak_views(films):
+def test_half_of_the_augmented_class_films_differ_from_the_weak_views(films):
     weak, broad = (Loader(films, replace(CONFIG, class_augmentation=on))(2) for on in (False, True))
-    assert torch.equal(weak.labels, broad.labels) and not torch.equal(weak.class_films, broad.class_films)
+    assert torch.equal(weak.labels, broad.labels)
+    assert [torch.equal(a, b) for a, b in zip(weak.class_films, broad.class_films)] == [True, True, False, False]
 
 
 def labels(count: int, patients_of: int = 1) -> FilmSet:
