@@ -79,3 +79,11 @@ def network_of(content: dict, path: str | os.PathLike) -> MultiMix:
     model.side = content.get("config", {}).get("side", model.side)
     model.calibration = content.get("calibration", {})
     return model
+
+
+def publish(source: str | os.PathLike, out: str | os.PathLike, card: str) -> None:
+    """A trained network as it is passed on: half-precision tensors, and a model card in the file."""
+    content = read_checkpoint(source)
+    network_of(content, source)
+    content["weights"] = {name: tensor.half() for name, tensor in content["weights"].items()}
+    save_checkpoint(Path(out), {**content, "card": card})

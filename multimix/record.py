@@ -73,9 +73,10 @@ class Record:
         if not self.first:
             return
         try:
+            content = {**content, "manifest": self.manifest}
             if best:
                 save_checkpoint(self.out / "best.pth", {n: v for n, v in content.items() if n != "training"})
-            save_checkpoint(self.out / "last.pth", {**content, "manifest": self.manifest}, self.out / "previous.pth")
+            save_checkpoint(self.out / "last.pth", content, self.out / "previous.pth")
         except OSError as error:
             raise ValueError(f"{self.out} could not be written to ({error.strerror or error}); {self.last_good()} is "
                              "whole: make room, then resume (--resume).") from error

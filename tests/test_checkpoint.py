@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from multimix.checkpoint import network_of, read_checkpoint, save_checkpoint
+from multimix.checkpoint import network_of, publish, read_checkpoint, save_checkpoint
 from multimix.model import MultiMix
 
 
@@ -16,6 +16,20 @@ def test_a_checkpoint_comes_back(tmp_path, model, x):
     again = network_of(content, path)
     assert again.side == 64 and torch.equal(model(x).mask_logits, again(x).mask_logits)
     assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_a_published_network_is_half_as_large_and_says_the_same(tmp_path, model, x):
+    calibration = {"temperature": 2.0, "operating_point": 0.6}
+    save_checkpoint(tmp_path / "best.pth", {"weights": model.state_dict(), "config": {"side": 64}, "manifest": "a,b\n",
+                                            "calibration": calibration})
+    publish(tmp_path / "best.pth", tmp_path / "out.pth", "# Card")
+    content = read_checkpoint(tmp_path / "out.pth")
+    assert (content["card"], content["manifest"]) == ("# Card", "a,b\n")
+    assert all(tensor.dtype == torch.float16 for tensor in content["weights"].values())
+    again = network_of(content, "out.pth")
+    assert again.calibration == calibration and again.side == 64
+    assert all(p.dtype == torch.float32 for p in again.parameters())
+    assert torch.allclose(model(x).mask_logits, again(x).mask_logits, atol=0.02)
 
 
 def test_the_authors_bare_state_dict_is_taken(tmp_path, x):

@@ -4,7 +4,7 @@ from PIL import Image
 
 from multimix import phantom
 from multimix.doubts import doubts
-from multimix.predict import predict
+from multimix.predict import load_model, predict
 
 FILM, LUNGS = phantom.draw(3, side=256)
 
@@ -16,6 +16,12 @@ def shifted(mask: np.ndarray, columns: int) -> np.ndarray:
     return moved
 
 
+def blobs(*middles: tuple[int, int]) -> np.ndarray:
+    """Round lungs."""
+    down, across = np.mgrid[:256, :256]
+    return np.any([(down - y) ** 2 + (across - x) ** 2 < 45**2 for y, x in middles], 0)
+
+
 def test_a_good_film_raises_none():
     assert doubts(FILM, LUNGS, False, False, False) == ()
     assert all(doubts(*phantom.draw(seed, seed % 2), False, False, False) == () for seed in range(20))
@@ -25,6 +31,8 @@ def test_a_good_film_raises_none():
     (np.zeros_like(LUNGS), "The lungs fill 0% of the film"),
     (np.ones_like(LUNGS), "The lungs fill 100% of the film"),
     (LUNGS & (np.arange(256) < 128), "not two of about the same size"),
+    (np.rot90(LUNGS), "side by side"),
+    (blobs((80, 60), (80, 190)), "long and side by side"),
     (shifted(LUNGS, 70), "over the film's edge"),
 ])
 def test_implausible_lungs(mask, words):
@@ -41,6 +49,14 @@ def test_inverted_films_are_turned_and_it_is_said(model):
     assert not any("inverted" in text for text in dark.warnings)
     with pytest.raises(ValueError, match="invert is 'yes'; auto, never or always is needed"):
         predict(model, FILM, invert="yes")
+
+
+def test_pictures_that_are_no_films():
+    from skimage import data
+
+    model = load_model(device="cpu")
+    for name in ("astronaut", "camera", "coffee", "chelsea", "brick", "gravel", "coins", "moon", "page", "text"):
+        assert predict(model, getattr(data, name)()).warnings, name
 
 
 def test_colours_are_noticed(model, tmp_path):
