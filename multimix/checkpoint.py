@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import torch
 
-from multimix.model import MultiMix, load_tensors
+from multimix.model import STRIDE, MultiMix, load_tensors
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
                     raise ValueError("a checksum differs")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001  (torch raises many kinds, from pickle's to its own)
-        if "weights_only" in str(error).lower() or "weights only" in str(error).lower():
+        if "unsupported global" in str(error).lower() or "unsupported class" in str(error).lower():
             raise ValueError(f"{path} holds program code besides tensors and was not opened; save the network's "
                              "state_dict() alone.") from None
         raise ValueError(f"{path} is not a weights file, or it is damaged; copy or train it again.") from None
@@ -65,20 +65,45 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
         raise ValueError(f"{path} holds a {type(content).__name__} where a state dict is needed; save the network's "
                          "state_dict().")
     content = content if isinstance(content.get("weights"), dict) else {"weights": content}
-    if not all(isinstance(n, str) and isinstance(t, torch.Tensor) for n, t in content["weights"].items()):
-        raise ValueError(f"{path} holds more than named tensors; save the network's state_dict() alone.")
+    if not all(isinstance(n, str) and is_plain(t) for n, t in content["weights"].items()):
+        raise ValueError(f"{path} holds more than named tensors of floats; save the network's state_dict() alone.")
     return content
+
+
+def is_plain(tensor: object) -> bool:
+    return isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.layout == torch.strided
 
 
 def network_of(content: dict, path: str | os.PathLike) -> MultiMix:
     """The network in a checkpoint, in eval mode."""
     try:
         model = load_tensors(content["weights"])
+        broken = next((name for name, tensor in model.named_parameters() if not tensor.isfinite().all()), None)
+        if broken:
+            raise ValueError(f"Tensor {broken} has values that are no numbers; take another checkpoint.")
+        model.side = side_of(content.get("config", {}), model.side)
+        model.calibration = calibration_of(content.get("calibration", {}))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    model.side = content.get("config", {}).get("side", model.side)
-    model.calibration = content.get("calibration", {})
     return model
+
+
+def side_of(config: object, usual: int) -> int:
+    side = config.get("side", usual) if isinstance(config, dict) else None
+    if not isinstance(side, int) or side < 2 * STRIDE or side % STRIDE:
+        raise ValueError(f"Its 'config' names no side that is a multiple of {STRIDE}, {2 * STRIDE} or more; train it "
+                         "again, or leave 'config' out for 256.")
+    return side
+
+
+def calibration_of(values: object) -> dict[str, float]:
+    if values == {}:
+        return {}
+    names = {"temperature": (0, float("inf")), "operating_point": (0, 1)}
+    if not isinstance(values, dict) or set(values) != set(names) or not all(
+            isinstance(values[name], float) and low < values[name] < high for name, (low, high) in names.items()):
+        raise ValueError("Its 'calibration' is no temperature above 0 with an operating point in (0, 1); leave it out.")
+    return values
 
 
 def publish(source: str | os.PathLike, out: str | os.PathLike, card: str) -> None:
