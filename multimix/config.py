@@ -18,7 +18,9 @@ SYSTEMS = {
 }
 RECIPES = {
     "paper": dict(),
-    "improved": dict(steps=6000, learning_rate=2e-3, schedule="cosine", ema_decay=0.995, mask_augmentation=True),
+    "improved": dict(steps=6000, learning_rate=2e-3, schedule="cosine", ema_decay=0.995, mask_augmentation=True,
+                     class_augmentation=True, balanced_classes=True, bce_weight=2.5, pixel_consistency_weight=1.0,
+                     class_films_for_masks=True),
 }
 PRECISIONS = ("float32", "bfloat16")
 

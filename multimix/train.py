@@ -21,6 +21,8 @@ from multimix.parallel import ranks_of, restarted
 from multimix.record import Record
 from multimix.step import Run
 
+SAID = ("auc", "balanced_accuracy", "accuracy", "dice", "jaccard")  # of a validation, on the screen
+
 
 class StopSignal:
     """Whether SIGINT or SIGTERM came: the step is finished and saved first. A second one ends at once."""
@@ -75,7 +77,8 @@ def train(config: Config, films: Films, out: str | os.PathLike, *, resume: bool 
                     if report and ranks.first:
                         report(row)
                     if progress:
-                        bar.write(f"step {run.step}: " + ", ".join(f"{n} {v:.4f}" for n, v in run.results.items()))
+                        bar.write(f"step {run.step}: " + ", ".join(f"{name} {run.results[name]:.4f}" for name in SAID
+                                                                   if name in run.results))
                 elif run.stopped or record.due():
                     record.save(run.content())
                 if run.stopped and not run.finished:

@@ -113,8 +113,9 @@ print("masks:  ", data.segmentation.counts())
 # of them. The films are small here (64 px) so that it is quick; the published size is 256.
 
 # %%
-config = multimix.Config.preset("multimix", recipe="improved", class_labels=20, masks=5, side=64, steps=160,
-                                validate_every=40, widths=(8, 16, 32, 64, 64))
+config = multimix.Config.preset("multimix", recipe="paper", class_labels=20, masks=5, side=64, steps=160,
+                                validate_every=40, widths=(8, 16, 32, 64, 64), schedule="cosine",
+                                learning_rate=2e-3, ema_decay=0.98, mask_augmentation=True)
 
 # %% [markdown]
 # ## Train
