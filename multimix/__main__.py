@@ -71,21 +71,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("folders", nargs="+", metavar="FOLDER")
     command.add_argument("--layout", default="auto", choices=("auto", *LAYOUTS))
 
-    command = commands.add_parser("sweep", help="train and compare systems: the paper's table 2")
-    command.set_defaults(run=run_sweep)
-    add_folders(command)
-    for task in ("classification", "segmentation"):
-        command.add_argument(f"--cross-{task}", nargs="+", default=[], metavar="FOLDER", help="films from elsewhere")
-    command.add_argument("--out", type=Path, required=True, help="folder for the runs, the table and the figures")
-    command.add_argument("--quick", action="store_true", help="on a few small phantoms, unless told otherwise")
-    command.add_argument("--systems", type=names, metavar="A,B", help=f"of {', '.join(SYSTEMS)} (default: all)")
-    command.add_argument("--recipe", default="paper", choices=RECIPES)
-    command.add_argument("--class-labels", type=budgets, metavar="N,N", help="such as 100,1000,all")
-    command.add_argument("--masks", type=budgets, metavar="N,N", help="such as 10,50,all")
-    command.add_argument("--seeds", type=int, help="trainings of each (default: 5)")
-    command.add_argument("--jobs", type=int, default=0, help="trainings at once (default: as many as fit)")
-    add_changes(command)
-    command.add_argument("--device", default="auto")
+    add_sweep(commands.add_parser("sweep", help="train and compare systems: the paper's table 2"))
 
     command = commands.add_parser("train", help="train a network on folders of films")
     command.set_defaults(run=run_train)
@@ -102,6 +88,25 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--init", metavar="WEIGHTS", help="a network's name or file to start from")
     command.add_argument("--device", default="auto")
     return root
+
+
+def add_sweep(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=run_sweep)
+    add_folders(command)
+    for task in ("classification", "segmentation"):
+        command.add_argument(f"--cross-{task}", nargs="+", default=[], metavar="FOLDER", help="films from elsewhere")
+    command.add_argument("--out", type=Path, required=True, help="folder for the runs, the table and the figures")
+    command.add_argument("--quick", action="store_true", help="on a few small phantoms, unless told otherwise")
+    command.add_argument("--systems", type=lambda text: text.split(","), metavar="A,B",
+                         help=f"of {', '.join(SYSTEMS)} (default: all)")
+    command.add_argument("--recipe", default="paper", choices=RECIPES)
+    for name, example in (("class-labels", "100,1000,all"), ("masks", "10,50,all")):
+        command.add_argument(f"--{name}", type=lambda text: [budget(part) for part in text.split(",")], metavar="N,N",
+                             help=f"such as {example}")
+    command.add_argument("--seeds", type=int, help="trainings of each (default: 5)")
+    command.add_argument("--jobs", type=int, default=0, help="trainings at once (default: as many as fit)")
+    add_changes(command)
+    command.add_argument("--device", default="auto")
 
 
 def add_folders(command: argparse.ArgumentParser) -> None:
@@ -153,14 +158,6 @@ def budget(text: str) -> int | None:
     if text != "all" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}' is no number of labels; write a number, or all")
     return None if text == "all" else int(text)
-
-
-def budgets(text: str) -> list[int | None]:
-    return [budget(part) for part in text.split(",")]
-
-
-def names(text: str) -> list[str]:
-    return text.split(",")
 
 
 def run_predict(options: argparse.Namespace) -> int:
@@ -227,6 +224,7 @@ def run_train(options: argparse.Namespace) -> int:
 
 def run_sweep(options: argparse.Namespace) -> int:
     """0 when every run is done, 2 when one failed."""
+    from multimix.compare import collect
     from multimix.report import draw, report
     from multimix.sweep import QUICK, Sources, grid, sweep
 
@@ -238,9 +236,10 @@ def run_sweep(options: argparse.Namespace) -> int:
     jobs = grid(options.systems or list(SYSTEMS), options.class_labels or [None], options.masks or [None],
                 options.seeds, options.recipe, sources, **changes_of(options))
     faults = sweep(jobs, options.out, options.jobs, options.device)
-    print(report(jobs, options.out))
+    found = collect(jobs, options.out)
+    print(report(found, jobs, options.out))
     print(f"This is {options.out / 'table.md'}; every run: {options.out / 'runs.csv'}; drawn: "
-          f"{', '.join(path.name for path in draw(jobs, options.out))}")
+          f"{', '.join(path.name for path in draw(found, options.out))}")
     for fault in faults:
         print(f"multimix: {fault}", file=sys.stderr)
     return 2 if faults else 0

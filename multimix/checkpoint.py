@@ -33,6 +33,12 @@ def whole_file(path: Path, old: Path | None = None) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """A whole file of text, in which file names may be any bytes."""
+    with whole_file(path) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+
+
 def whole_lines(path: Path) -> str:
     """The text of a file that lines are appended to, as it is; what a killed process left of a last line is cut off."""
     text = path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""

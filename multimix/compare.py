@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import false_discovery_control, wilcoxon
 
 from multimix.metrics import intervals, possible
-from multimix.sweep import Job, read
+from multimix.sweep import Job
 
 # A part of the method, and the pairs of systems that differ in it alone.
 PARTS = {"unlabelled films": (("enc", "enc_ssl"), ("umtl", "umtl_ssl"), ("umtl_s", "umtl_ssl_s")),
@@ -59,8 +59,7 @@ def collect(jobs: list[Job], out: Path) -> list[Found]:
     """What the finished runs of these jobs left. ValueError where figures are impossible."""
     found = []
     for job in jobs:
-        if job.done(out):
-            content = {domain: read(out / job.name / f"{domain}.json") for domain in job.domains}
+        if content := job.results(out):
             found.append(Found(job, {domain: possible({name: metric["value"] for name, metric in c["metrics"].items()})
                                      for domain, c in content.items()},
                                {domain: c["films"] for domain, c in content.items()}))

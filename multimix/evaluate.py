@@ -14,7 +14,7 @@ from scipy.special import expit
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from multimix.checkpoint import whole_file
+from multimix.checkpoint import write_text
 from multimix.data import Films, FilmSet
 from multimix.film import network_input
 from multimix.infer import answer, class_margin
@@ -114,7 +114,7 @@ def evaluate_classes(results: Results, margin: np.ndarray, films: FilmSet, train
                              "of both.")
     results.notes.append("Operating point {operating_point:.3f} at temperature {temperature:.2f}.".format(
         **calibration) if calibration else "The weights hold no operating point: 0.5 is the only one.")
-    columns = {"label": [CLASSES[i] for i in labels], "probability": probability,
+    columns = {"label": np.array(CLASSES)[labels], "probability": probability,
                "correct": (probability >= 0.5) == labels}
     if len(counts) == 2:
         columns["placement"] = placements(probability, labels)
@@ -137,13 +137,9 @@ def evaluate_masks(results: Results, predicted: np.ndarray, films: FilmSet, trai
     results.segmentation, results.predicted = films, predicted
 
 
-def rows_of(task: str, films: FilmSet, columns: dict) -> list[dict]:
+def rows_of(task: str, films: FilmSet, columns: dict[str, np.ndarray]) -> list[dict]:
     return [{"task": task, "film": name, "patient": patient, **dict(zip(columns, values))}
-            for name, patient, *values in zip(films.names, films.patients, *map(plain, columns.values()))]
-
-
-def plain(values) -> list:
-    return values.tolist() if isinstance(values, np.ndarray) else values
+            for name, patient, *values in zip(films.names, films.patients, *(c.tolist() for c in columns.values()))]
 
 
 def shared(answers: Callable, model: MultiMix, films: FilmSet, ranks: Ranks) -> np.ndarray:
@@ -218,10 +214,14 @@ def write_results(results: Results, path: Path, **more) -> None:
         raise ValueError(f"{path} is asked for as JSON, and the films' table is to lie beside it as .csv; give a name "
                          "that ends in .json.")
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(table, as_csv(results.rows))
+    write_text(path, json.dumps({**more, **as_dict(results)}, indent=1))
+
+
+def as_csv(rows: list[dict]) -> str:
+    """Rows that need not have the same columns, with a header."""
     text = io.StringIO(newline="")
-    rows = csv.DictWriter(text, list(dict.fromkeys(name for row in results.rows for name in row)))
-    rows.writeheader()
-    rows.writerows(results.rows)
-    for target, content in ((table, text.getvalue()), (path, json.dumps({**more, **as_dict(results)}, indent=1))):
-        with whole_file(target) as file:
-            file.write(content.encode("utf-8", "surrogateescape"))
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

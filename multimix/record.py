@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from multimix.checkpoint import read_checkpoint, save_checkpoint, whole_file, whole_lines
+from multimix.checkpoint import read_checkpoint, save_checkpoint, whole_lines, write_text
 from multimix.config import Config
 
 FREE = {"validate_every", "patience", "films_at_once"}  # what a resumed training may have otherwise
@@ -34,8 +34,7 @@ class Record:
             self.out.mkdir(parents=True, exist_ok=True)
             for left in self.out.glob("*.part"):  # of a process that was killed as it wrote
                 left.unlink()
-            with whole_file(self.out / "manifest.csv") as file:
-                file.write(self.manifest.encode("utf-8", "surrogateescape"))  # as file names may be any bytes
+            write_text(self.out / "manifest.csv", self.manifest)
             step = content["step"] if content else 0
             self._cut_log(step)
             self.board = tensorboard(self.out / "tensorboard", step)
@@ -112,8 +111,7 @@ class Record:
         path = self.out / "log.csv"
         header, *rows = whole_lines(path).splitlines(keepends=True) or [""]
         if header:
-            with whole_file(path) as file:
-                file.write("".join([header, *(row for row in rows if int(row.split(",")[0]) <= step)]).encode())
+            write_text(path, "".join([header, *(row for row in rows if int(row.split(",")[0]) <= step)]))
         else:
             path.unlink(missing_ok=True)
 

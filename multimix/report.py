@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 import statistics
 from pathlib import Path
 
-from multimix.checkpoint import whole_file
-from multimix.compare import Found, cells, collect, comparisons, film_values
+from multimix.checkpoint import write_text
+from multimix.compare import Found, cells, comparisons, film_values
+from multimix.evaluate import as_csv
 from multimix.sweep import Job
 
 # Table 2 and the supplement: system, class labels, masks, then the figures in the order of COLUMNS.
@@ -90,16 +90,11 @@ def runs_table(found: list[Found]) -> str:
              "masks": run.job.budget[1], "seed": run.job.config.seed, "side": run.job.config.side,
              "steps": run.job.config.steps, **{f"{domain}_{name}": value for domain, metrics in run.metrics.items()
                                                for name, value in metrics.items()}} for run in found]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return as_csv(rows)
 
 
-def report(jobs: list[Job], out: Path) -> str:
-    """Write `table.md`, `runs.csv` and the figures of what is done; the text of `table.md`."""
-    found = collect(jobs, out)
+def report(found: list[Found], jobs: list[Job], out: Path) -> str:
+    """Write `table.md`, and `runs.csv` of what is done; the text of `table.md`."""
     first = jobs[0].config
     text = f"""# {len(found)} of {len(jobs)} runs: recipe `{jobs[0].recipe}`, {first.side} px, {first.steps} steps
 
@@ -115,17 +110,16 @@ A part helped or harmed where Wilcoxon's signed-rank test over patients gives p 
 lines (Benjamini and Hochberg), the interval (bootstrap over patients) leaves 0 out, and all seeds agree. Test and
 interval tell of other films, not of other trainings: the seeds have to show those.
 """
-    for path, content in ((out / "table.md", text), (out / "runs.csv", runs_table(found))):
-        with whole_file(path) as file:
-            file.write(content.encode("utf-8", "surrogateescape"))
+    write_text(out / "table.md", text)
+    write_text(out / "runs.csv", runs_table(found))
     return text
 
 
-def draw(jobs: list[Job], out: Path) -> list[Path]:
+def draw(found: list[Found], out: Path) -> list[Path]:
     """Write the figures of what is done into `out`; their paths."""
     from multimix import plot
 
-    groups, figures = cells(collect(jobs, out)), {}
+    groups, figures = cells(found), {}
     names = {cell: f"{cell[0]} {cell[1]}/{cell[2]}" for cell in groups}
     for domain, which in (("test", "test film"), ("cross", "film from elsewhere")):
         films = {names[cell]: means for cell, runs in groups.items() if (means := film_means(runs, domain, "dice"))}

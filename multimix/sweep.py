@@ -85,8 +85,13 @@ class Job:
         return {"config": json.loads(json.dumps(self.config.as_dict())),
                 "films": {domain: [list(folders) for folders in self.folders(domain)] for domain in self.domains}}
 
+    def results(self, out: Path) -> dict[str, dict] | None:
+        """What was measured, by domain; None while the run is not done."""
+        found, asked = {domain: read(out / self.name / f"{domain}.json") for domain in self.domains}, self.asked()
+        return found if all(content.get("asked") == asked for content in found.values()) else None
+
     def done(self, out: Path) -> bool:
-        return all(read(out / self.name / f"{domain}.json").get("asked") == self.asked() for domain in self.domains)
+        return self.results(out) is not None
 
     def command(self, out: Path) -> str:
         """The command line that trains just this one, beside it."""
@@ -133,16 +138,19 @@ def check(jobs: list[Job]) -> int:
     Returns the bytes of the largest set's pixels.
     """
     largest = 0
-    for job in jobs:
-        Loader(job.films("test"), job.config)
-        for domain, splits in (("test", ("val", "test")), ("cross", ("all",))):
-            films = job.films(domain) if domain in job.domains else None
-            for split in splits if films else ():
+    for domain, splits in (("test", ("val", "test")), ("cross", ("all",))):
+        # Jobs of the same films in a row, as those of one set are held.
+        for job in sorted((job for job in jobs if domain in job.domains),
+                          key=lambda job: (job.folders(domain), job.config.seed)):
+            films = job.films(domain)
+            if domain == "test":
+                Loader(films, job.config)
+            for split in splits:
                 if not (labelled(films.classification, split) or labelled(films.segmentation, split)):
                     raise ValueError(f"{job.name} could not be measured: of the folders "
                                      f"{', '.join(sum(job.folders(domain), ()))} no film of the split '{split}' has a "
                                      "class or a mask that the system needs.")
-            parts = (films.classification, films.segmentation) if films else ()
+            parts = films.classification, films.segmentation
             largest = max(largest, sum(part.pixels.nbytes for part in parts if part))
     load.cache_clear()
     return largest

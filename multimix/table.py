@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from multimix.checkpoint import whole_file, whole_lines
+from multimix.checkpoint import whole_lines, write_text
 from multimix.film import look_at
 from multimix.model import CLASSES, MultiMix, films_at_once
 from multimix.parallel import Ranks
@@ -32,8 +32,7 @@ def predict_to(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, mann
     done = read_rows(table) if resume else []
     if ranks.first:
         out.mkdir(parents=True, exist_ok=True)
-        with whole_file(table) as file:
-            file.write(as_csv(dict(zip(COLUMNS, COLUMNS)), *done).encode("utf-8", "surrogateescape"))
+        write_text(table, as_csv(dict(zip(COLUMNS, COLUMNS)), *done))
     ranks.wait()
     names, known = unique_names(paths), {row["file"] for row in done}
     rest = [path for path in names if str(path) not in known]
