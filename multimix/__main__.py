@@ -225,6 +225,7 @@ def run_train(options: argparse.Namespace) -> int:
 def run_sweep(options: argparse.Namespace) -> int:
     """0 when every run is done, 2 when one failed."""
     from multimix.compare import collect
+    from multimix.plot import save_figure
     from multimix.report import draw, report
     from multimix.sweep import QUICK, Sources, grid, sweep
 
@@ -236,10 +237,10 @@ def run_sweep(options: argparse.Namespace) -> int:
     jobs = grid(options.systems or list(SYSTEMS), options.class_labels or [None], options.masks or [None],
                 options.seeds, options.recipe, sources, **changes_of(options))
     faults = sweep(jobs, options.out, options.jobs, options.device)
-    found = collect(jobs, options.out)
-    print(report(found, jobs, options.out))
+    print(report(collect(jobs, options.out), options.out))
+    drawn = [save_figure(figure, options.out / f"{name}.png") for name, figure in draw(options.out).items()]
     print(f"This is {options.out / 'table.md'}; every run: {options.out / 'runs.csv'}; drawn: "
-          f"{', '.join(path.name for path in draw(found, options.out))}")
+          f"{', '.join(path.name for path in drawn)}")
     for fault in faults:
         print(f"multimix: {fault}", file=sys.stderr)
     return 2 if faults else 0

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import false_discovery_control, wilcoxon
 
 from multimix.metrics import intervals, possible
-from multimix.sweep import Job
+from multimix.sweep import Job, read
 
 # A part of the method, and the pairs of systems that differ in it alone.
 PARTS = {"unlabelled films": (("enc", "enc_ssl"), ("umtl", "umtl_ssl"), ("umtl_s", "umtl_ssl_s")),
@@ -18,6 +18,7 @@ PARTS = {"unlabelled films": (("enc", "enc_ssl"), ("umtl", "umtl_ssl"), ("umtl_s
          "KL term": (("umtl_ssl_s", "multimix"),),
          "second task": (("enc", "umtl"), ("enc_ssl", "umtl_ssl"), ("unet", "umtl")),
          "all but the second task": (("umtl", "multimix"),)}
+RECIPE = "improved recipe"  # a part too: every system against itself
 PER_FILM = {"accuracy": "correct", "auc": "placement", "dice": "dice"}  # metrics that are means of a film's values
 
 
@@ -29,17 +30,35 @@ class Found(NamedTuple):
     rows: dict[str, list[dict]]  # of single films, by domain
 
 
+class Cell(NamedTuple):
+    """What runs of one cell of the table share."""
+
+    system: str
+    recipe: str
+    class_labels: str
+    masks: str
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.class_labels}/{self.masks}"
+
+    @property
+    def label(self) -> str:
+        return self.system if self.recipe == "paper" else f"{self.system}, {self.recipe}"
+
+
 class Comparison(NamedTuple):
     """One part of the method, on against off."""
 
     part: str
     off: str
     on: str
-    budget: tuple[str, str]
+    class_labels: str
+    masks: str
     domain: str
     metric: str
     difference: float  # on minus off, mean over films of the mean over seeds
-    interval: tuple[float, float]  # 95%, bootstrap over patients
+    low: float  # 95% interval, bootstrap over patients
+    high: float
     p: float  # Wilcoxon's signed-rank test over patients; from `comparisons`, adjusted for their number
     agreeing: int  # seeds whose mean change has the sign of the difference
     seeds: int
@@ -49,28 +68,35 @@ class Comparison(NamedTuple):
         """A difference counts if the films show it, by test and by interval, and all of two or more seeds agree."""
         if self.seeds < 2:
             return "one seed: open"
-        low, high = self.interval
-        if self.p >= 0.05 or low <= 0 <= high or self.agreeing < self.seeds:
+        if self.p >= 0.05 or self.low <= 0 <= self.high or self.agreeing < self.seeds:
             return "not shown"
         return "helped" if self.difference > 0 else "harmed"
 
 
 def collect(jobs: list[Job], out: Path) -> list[Found]:
-    """What the finished runs of these jobs left. ValueError where figures are impossible."""
-    found = []
-    for job in jobs:
-        if content := job.results(out):
+    """What finished runs left in the folder: these, and others with as many steps at the same side.
+
+    ValueError where figures are impossible.
+    """
+    names = [job.name for job in jobs] + sorted(path.parent.name for path in out.glob("*/test.json"))
+    found, alike = [], {(job.config.side, job.config.steps) for job in jobs}
+    for name in dict.fromkeys(names):
+        try:
+            job = Job.of(read(out / name / "test.json")["asked"])
+        except (KeyError, TypeError):  # not there, or of another version
+            continue
+        if (job.config.side, job.config.steps) in alike and job.name == name and (content := job.results(out)):
             found.append(Found(job, {domain: possible({name: metric["value"] for name, metric in c["metrics"].items()})
                                      for domain, c in content.items()},
                                {domain: c["films"] for domain, c in content.items()}))
     return found
 
 
-def cells(found: Iterable[Found]) -> dict[tuple[str, str, str], list[Found]]:
-    """The runs of each system and budget."""
-    groups: dict[tuple[str, str, str], list[Found]] = {}
+def cells(found: Iterable[Found]) -> dict[Cell, list[Found]]:
+    """The runs of each system, recipe and budget."""
+    groups: dict[Cell, list[Found]] = {}
     for run in found:
-        groups.setdefault((run.job.system, *run.job.budget), []).append(run)
+        groups.setdefault(Cell(run.job.system, run.job.recipe, *run.job.budget), []).append(run)
     return groups
 
 
@@ -86,34 +112,39 @@ def comparisons(found: list[Found]) -> list[Comparison]:
 
     The p values are adjusted together (Benjamini and Hochberg 1995).
     """
-    raw = list(all_pairs(cells(found)))
+    groups = cells(found)
+    raw = [comparison for part, off, on in pairs(list(groups)) for comparison in
+           compare(part, off, on, groups[off], groups[on])]
     adjusted = false_discovery_control([comparison.p for comparison in raw]) if raw else ()
     return [comparison._replace(p=float(p)) for comparison, p in zip(raw, adjusted)]
 
 
-def all_pairs(groups: dict[tuple[str, str, str], list[Found]]) -> Iterator[Comparison]:
-    for part, pairs in PARTS.items():
-        for off, on in pairs:
-            for (system, *budget), runs in groups.items():
-                for (other, *others), baseline in groups.items():
-                    same = all(a == b or "none" in (a, b) for a, b in zip(budget, others))
-                    if system == on and other == off and same:
-                        yield from compare(part, baseline, runs)
+def pairs(cells: list[Cell]) -> Iterator[tuple[str, Cell, Cell]]:
+    """The cells that differ in one part of the method; a system without a task has any budget of it."""
+    def told_apart(off: Cell, on: Cell) -> Iterator[str]:
+        if all(a == b or "none" in (a, b) for a, b in zip(off[2:], on[2:])):
+            if off.recipe == on.recipe:
+                yield from (part for part, systems in PARTS.items() if (off.system, on.system) in systems)
+            elif off.system == on.system and (off.recipe, on.recipe) == ("paper", "improved"):
+                yield RECIPE
+
+    found = [(part, off, on) for on in cells for off in cells for part in told_apart(off, on)]
+    yield from sorted(found, key=lambda pair: [*PARTS, RECIPE].index(pair[0]))
 
 
-def compare(part: str, off: list[Found], on: list[Found]) -> Iterator[Comparison]:
-    """Two cells, seed by seed and film by film."""
-    for domain in on[0].rows:
+def compare(part: str, off: Cell, on: Cell, *runs: list[Found]) -> Iterator[Comparison]:
+    """Two cells, seed by seed and film by film; `runs` are those of each."""
+    for domain in runs[1][0].rows:
         for metric, column in PER_FILM.items():
-            by_seed = [film_values(runs, domain, column) for runs in (off, on)]
+            by_seed = [film_values(of_cell, domain, column) for of_cell in runs]
             seeds = [seed for seed in by_seed[1] if seed in by_seed[0]]
             changes = [{film: by_seed[1][seed][film] - value for film, value in by_seed[0][seed].items()
                         if film in by_seed[1][seed]} for seed in seeds]
             if any(changes):
-                yield paired(part, off[0].job, on[0].job, domain, metric, [c for c in changes if c])
+                yield paired(part, off, on, domain, metric, [c for c in changes if c])
 
 
-def paired(part: str, off: Job, on: Job, domain: str, metric: str, changes: list[dict]) -> Comparison:
+def paired(part: str, off: Cell, on: Cell, domain: str, metric: str, changes: list[dict]) -> Comparison:
     """From the change of each film, seed by seed."""
     films = sorted({film for change in changes for film in change})
     mean = np.array([np.mean([change[film] for change in changes if film in change]) for film in films])
@@ -122,10 +153,10 @@ def paired(part: str, off: Job, on: Job, domain: str, metric: str, changes: list
         labels = [label for *_, label in films]
         mean = difference + (mean - difference) * [len(labels) / labels.count(label) for label in labels]
     patients = tuple(patient for patient, *_ in films)
-    interval = intervals(lambda at: {"": mean[at].mean()}, patients)[""]
+    low, high = intervals(lambda at: {"": mean[at].mean()}, patients)[""]
     owner = np.unique(patients, return_inverse=True)[1]
     by_patient = np.bincount(owner, mean) / np.bincount(owner)
     p = float(wilcoxon(by_patient).pvalue) if np.any(by_patient) else 1.0
     agreeing = sum(np.sign(np.mean(list(change.values()))) == np.sign(difference) for change in changes)
-    return Comparison(part, off.system, on.system, on.budget, domain, metric, float(difference), interval, p,
-                      int(agreeing), len(changes))
+    return Comparison(part, off.label, on.label, on.class_labels, on.masks, domain, metric, float(difference), low,
+                      high, p, int(agreeing), len(changes))

@@ -1,4 +1,4 @@
-"""A sweep as the paper's Table 2, with its published figures, and as figures."""
+"""A sweep as tables, one of them the paper's Table 2 with its published figures, and as figures drawn from those."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import csv
 import statistics
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from multimix.checkpoint import write_text
-from multimix.compare import Found, cells, comparisons, film_values
+from multimix.compare import Cell, Found, comparisons
 from multimix.evaluate import as_csv
-from multimix.sweep import Job
+
+Row = dict[str, str]  # of a CSV file
 
 # Table 2 and the supplement: system, class labels, masks, then the figures in the order of COLUMNS.
 PUBLISHED = """
@@ -42,9 +45,69 @@ def published() -> dict[tuple[str, str, str], dict[tuple[str, str], float]]:
             for row in rows}
 
 
-def values(runs: list[Found], column: tuple[str, str]) -> list[float]:
-    domain, metric = column
-    return [run.metrics[domain][metric] for run in runs if metric in run.metrics.get(domain, {})]
+def report(found: list[Found], out: Path) -> str:
+    """Write `runs.csv`, `comparisons.csv`, `films.csv` and, made from those, `table.md`; its text."""
+    write_text(out / "runs.csv", as_csv(run_rows(found, out)))
+    write_text(out / "comparisons.csv", as_csv([{**c._asdict(), "verdict": c.verdict} for c in comparisons(found)]))
+    write_text(out / "films.csv", as_csv(film_rows(found)))
+    runs = read_rows(out / "runs.csv")
+    sides, steps = ({run[name] for run in runs} for name in ("side", "steps"))
+    text = f"""# {len(runs)} runs: {', '.join(sorted(sides))} px, {', '.join(sorted(steps))} steps each
+
+{table(runs)}
+
+Means ± standard deviations over seeds; ASD in px at 256.
+
+## Which parts helped
+
+{verdicts(read_rows(out / "comparisons.csv"))}
+
+A part helped or harmed where Wilcoxon's signed-rank test over patients gives p < 0.05, adjusted for the number of
+lines (Benjamini and Hochberg), the interval (bootstrap over patients) leaves 0 out, and all seeds agree. Test and
+interval tell of other films, not of other trainings: the seeds have to show those.
+"""
+    write_text(out / "table.md", text)
+    return text
+
+
+def run_rows(found: list[Found], out: Path) -> list[dict]:
+    """One row for each run: what it was, every metric of every domain, and the command that repeats it."""
+    return [{"run": run.job.name, "system": run.job.system, "recipe": run.job.recipe,
+             "class_labels": run.job.budget[0], "masks": run.job.budget[1], "seed": run.job.config.seed,
+             "side": run.job.config.side, "steps": run.job.config.steps,
+             **{f"{domain}_{name}": round(value, 5) for domain, metrics in run.metrics.items()
+                for name, value in metrics.items()},
+             "command": run.job.command(out)} for run in found]
+
+
+def film_rows(found: list[Found]) -> list[dict]:
+    """One row for each film: its Dice, or its probability of PNEUMONIA, in each run."""
+    films: dict[tuple[str, ...], dict] = {}
+    for run in found:
+        for domain, rows in run.rows.items():
+            for row in rows:
+                what = {"domain": domain, **{name: row.get(name, "") for name in ("task", "film", "patient", "label")}}
+                value = row["dice" if row["task"] == "segmentation" else "probability"]
+                films.setdefault(tuple(what.values()), what)[run.job.name] = round(value, 4)
+    return list(films.values())
+
+
+def read_rows(path: Path) -> list[Row]:
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def by_cell(runs: list[Row]) -> dict[Cell, list[Row]]:
+    """The rows of `runs.csv` that differ in their seeds alone."""
+    groups: dict[Cell, list[Row]] = {}
+    for run in runs:
+        groups.setdefault(Cell(*(run[name] for name in Cell._fields)), []).append(run)
+    return groups
+
+
+def values(rows: list[Row], name: str) -> list[float]:
+    """What a column holds, where it holds something."""
+    return [float(row[name]) for row in rows if row.get(name)]
 
 
 def spread(numbers: list[float]) -> str:
@@ -53,120 +116,90 @@ def spread(numbers: list[float]) -> str:
     return text + (f" ± {statistics.stdev(numbers):.3f}" if len(numbers) > 1 else "")
 
 
-def table(found: list[Found]) -> str:
-    """Markdown: for each cell our mean ± standard deviation over seeds, and what the paper says."""
-    groups, paper = cells(found), published()
-    shown = [c for c in ORDER if any(values(runs, c) for runs in groups.values())]
-    head = ["system", "class labels", "masks", "", *(COLUMNS[c] for c in shown)]
-    lines = [head, ["---"] * len(head)]
+def table(runs: list[Row]) -> str:
+    """Markdown, of the rows of `runs.csv`: for each cell our mean ± standard deviation over seeds, and the paper's."""
+    groups, paper = by_cell(runs), published()
+    shown = [c for c in ORDER if any(values(rows, "_".join(c)) for rows in groups.values())]
+    lines = [["system", "class labels", "masks", "", *(COLUMNS[c] for c in shown)]]
     impossible = False
-    for cell, runs in groups.items():
-        ours = [spread(numbers) if (numbers := values(runs, column)) else "" for column in shown]
-        lines.append([*cell, f"ours, {len(runs)} seed{'s' * (len(runs) > 1)}", *ours])
-        if theirs := paper.get(cell):
+    for cell, rows in groups.items():
+        ours = [spread(numbers) if (numbers := values(rows, "_".join(column))) else "" for column in shown]
+        seeds = f"ours, {len(rows)} seed{'s' * (len(rows) > 1)}"
+        lines.append([cell.label, cell.class_labels, cell.masks, seeds, *ours])
+        if cell.recipe == "paper" and (theirs := paper.get((cell.system, cell.class_labels, cell.masks))):
             mark = "†" if theirs.get(("test", "jaccard"), 0) > theirs.get(("test", "dice"), 1) else ""
             impossible |= bool(mark)
             lines.append(["", "", "", "paper", *(
                 f"{theirs[c]:.3f}{mark if c == ('test', 'jaccard') else ''}" if c in theirs else "" for c in shown)])
     note = "\n\n† As published; no masks can have a Jaccard above their Dice." if impossible else ""
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + note
+    return markdown(lines) + note
 
 
-def verdicts(found: list[Found]) -> str:
-    """Markdown: whether each part of the method helped."""
-    head = ["part", "off", "on", "class labels / masks", "films", "metric", "on - off", "95% interval", "p",
-            "seeds that agree", ""]
-    lines = [head, ["---"] * len(head)]
-    for t in comparisons(found):
-        lines.append([t.part, t.off, t.on, " / ".join(t.budget), t.domain, t.metric, f"{t.difference:+.4f}",
-                      f"{t.interval[0]:+.4f} to {t.interval[1]:+.4f}", f"{t.p:.2g}", f"{t.agreeing} of {t.seeds}",
-                      f"**{t.verdict}**"])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def verdicts(compared: list[Row]) -> str:
+    """Markdown, of the rows of `comparisons.csv`: whether each part of the method helped."""
+    lines = [["part", "off", "on", "class labels / masks", "films", "metric", "on - off", "95% interval", "p",
+              "seeds that agree", ""]]
+    for row in compared:
+        difference, low, high, p = (float(row[name]) for name in ("difference", "low", "high", "p"))
+        lines.append([row["part"], row["off"], row["on"], f"{row['class_labels']} / {row['masks']}", row["domain"],
+                      row["metric"], f"{difference:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{p:.2g}",
+                      f"{row['agreeing']} of {row['seeds']}", f"**{row['verdict']}**"])
+    return markdown(lines)
 
 
-def runs_table(found: list[Found]) -> str:
-    """CSV: one row for each run, with every metric of every domain."""
-    rows = [{"system": run.job.system, "recipe": run.job.recipe, "class_labels": run.job.budget[0],
-             "masks": run.job.budget[1], "seed": run.job.config.seed, "side": run.job.config.side,
-             "steps": run.job.config.steps, **{f"{domain}_{name}": value for domain, metrics in run.metrics.items()
-                                               for name, value in metrics.items()}} for run in found]
-    return as_csv(rows)
+def markdown(lines: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
 
 
-def report(found: list[Found], jobs: list[Job], out: Path) -> str:
-    """Write `table.md`, and `runs.csv` of what is done; the text of `table.md`."""
-    first = jobs[0].config
-    text = f"""# {len(found)} of {len(jobs)} runs: recipe `{jobs[0].recipe}`, {first.side} px, {first.steps} steps
-
-{table(found)}
-
-Means ± standard deviations over seeds; ASD in px at 256.
-
-## Which parts helped
-
-{verdicts(found)}
-
-A part helped or harmed where Wilcoxon's signed-rank test over patients gives p < 0.05, adjusted for the number of
-lines (Benjamini and Hochberg), the interval (bootstrap over patients) leaves 0 out, and all seeds agree. Test and
-interval tell of other films, not of other trainings: the seeds have to show those.
-"""
-    write_text(out / "table.md", text)
-    write_text(out / "runs.csv", runs_table(found))
-    return text
-
-
-def draw(found: list[Found], out: Path) -> list[Path]:
-    """Write the figures of what is done into `out`; their paths."""
+def draw(out: Path) -> dict[str, Figure]:
+    """Every figure that the folder's `runs.csv`, `films.csv` and the logs of its runs allow, by name."""
     from multimix import plot
 
-    groups, figures = cells(found), {}
-    names = {cell: f"{cell[0]} {cell[1]}/{cell[2]}" for cell in groups}
+    groups, films = by_cell(read_rows(out / "runs.csv")), read_rows(out / "films.csv")
+    figures = {}
     for domain, which in (("test", "test film"), ("cross", "film from elsewhere")):
-        films = {names[cell]: means for cell, runs in groups.items() if (means := film_means(runs, domain, "dice"))}
-        if films:
-            figures[f"dice_{domain}"] = plot.plot_boxes({name: list(means.values()) for name, means in films.items()},
-                                                        f"Dice of each {which}, mean over seeds")
-        pairs = [(a, b) for b in films if b.startswith("multimix ") for a in films if a.startswith("umtl ")]
+        there = [film for film in films if (film["domain"], film["task"]) == (domain, "segmentation")]
+        dice = {str(cell): means for cell, runs in groups.items() if (means := film_means(there, runs))}
+        if dice:
+            figures[f"dice_{domain}"] = plot.plot_boxes(dice, f"Dice of each {which}, mean over seeds")
+        pairs = [(a, b) for b in dice if b.startswith("multimix ") for a in dice if a.startswith("umtl ")]
         for first, second in pairs[:1]:
-            shared = [film for film in films[first] if film in films[second]]
-            dice = [[films[name][film] for film in shared] for name in (first, second)]
-            figures[f"scatter_{domain}"] = plot.plot_scatter(*dice, first, second, f"Dice of each {which}")
-    for metric, budget in (("auc", "class labels"), ("dice", "masks")):
+            figures[f"scatter_{domain}"] = plot.plot_scatter(dice[first], dice[second], first, second,
+                                                             f"Dice of each {which}")
+    for metric, budget in (("auc", "class_labels"), ("dice", "masks")):
         title = COLUMNS["test", metric]
         if lines := budget_curves(groups, metric, budget):
-            figures[f"budget_{metric}"] = plot.plot_lines(lines, f"Test {title} by label budget", budget, title)
-        logs = {names[cell]: curve for cell, runs in groups.items() if (curve := log_means(runs, out, f"val_{metric}"))}
+            figures[f"budget_{metric}"] = plot.plot_lines(lines, f"Test {title} by label budget",
+                                                          budget.replace("_", " "), title)
+        logs = {str(cell): curve for cell, runs in groups.items() if (curve := log_means(runs, out, f"val_{metric}"))}
         if logs:
             figures[f"training_{metric}"] = plot.plot_lines(logs, f"Validation {title}, mean over seeds", "step", title)
-    return [plot.save_figure(figure, out / f"{name}.png") for name, figure in figures.items()]
+    return figures
 
 
-def budget_curves(groups: dict, metric: str, budget: str) -> dict[str, list[tuple[str, float]]]:
-    """A test metric, mean over seeds, against the number of class labels or masks, where there are several."""
+def budget_curves(groups: dict[Cell, list[Row]], metric: str, budget: str) -> dict[str, list[tuple[str, float]]]:
+    """A test metric, mean over seeds, against the number of `class_labels` or `masks`, where there are several."""
     lines: dict[str, list[tuple[str, float]]] = {}
-    for (system, classes, masks), runs in groups.items():
-        here, other, kind = (classes, masks, "masks") if budget == "class labels" else (masks, classes, "class labels")
-        if here != "none" and (numbers := values(runs, ("test", metric))):
-            name = system if other == "none" else f"{system}, {other} {kind}"
+    for cell, rows in groups.items():
+        here, other = getattr(cell, budget), {"class_labels": f"{cell.masks} masks",
+                                              "masks": f"{cell.class_labels} class labels"}[budget]
+        if here != "none" and (numbers := values(rows, f"test_{metric}")):
+            name = cell.label if other.startswith("none") else f"{cell.label}, {other}"
             lines.setdefault(name, []).append((here, statistics.mean(numbers)))
     return {name: points for name, points in lines.items() if len(points) > 1}
 
 
-def film_means(runs: list[Found], domain: str, column: str) -> dict:
-    """Each film's value, mean over seeds."""
-    by_film: dict = {}
-    for films in film_values(runs, domain, column).values():
-        for film, value in films.items():
-            by_film.setdefault(film, []).append(value)
-    return {film: statistics.mean(numbers) for film, numbers in by_film.items()}
+def film_means(films: list[Row], runs: list[Row]) -> list[float]:
+    """Each film's value, mean over these runs, in the order of `films.csv`."""
+    found = [[float(film[run["run"]]) for run in runs if film.get(run["run"])] for film in films]
+    return [statistics.mean(numbers) for numbers in found if numbers]
 
 
-def log_means(runs: list[Found], out: Path, column: str) -> list[tuple[int, float]]:
+def log_means(runs: list[Row], out: Path, column: str) -> list[tuple[int, float]]:
     """A column of the runs' logs against the step, mean over seeds."""
     by_step: dict[int, list[float]] = {}
     for run in runs:
-        with open(out / run.job.name / "log.csv", encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if row.get(column):
-                    by_step.setdefault(int(row["step"]), []).append(float(row[column]))
+        for row in read_rows(out / run["run"] / "log.csv"):
+            if row.get(column):
+                by_step.setdefault(int(row["step"]), []).append(float(row[column]))
     return [(step, statistics.mean(numbers)) for step, numbers in sorted(by_step.items())]

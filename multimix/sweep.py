@@ -63,8 +63,9 @@ class Job:
 
     @property
     def name(self) -> str:
-        """'multimix-100-10-seed0': system, class labels, masks, seed."""
-        return "-".join([self.system, *self.budget, f"seed{self.config.seed}"])
+        """'multimix-100-10-seed0': system, recipe if it is not the paper's, class labels, masks, seed."""
+        recipe = [self.recipe] if self.recipe != "paper" else []
+        return "-".join([self.system, *recipe, *self.budget, f"seed{self.config.seed}"])
 
     @property
     def domains(self) -> list[str]:
@@ -82,8 +83,14 @@ class Job:
 
     def asked(self) -> dict:
         """What a finished run must have been made from to count as this one."""
-        return {"config": json.loads(json.dumps(self.config.as_dict())),
+        return {"system": self.system, "recipe": self.recipe, "config": json.loads(json.dumps(self.config.as_dict())),
                 "films": {domain: [list(folders) for folders in self.folders(domain)] for domain in self.domains}}
+
+    @classmethod
+    def of(cls, asked: dict) -> Job:
+        """The run that was made from this."""
+        folders = [tuple(map(tuple, asked["films"].get(domain, ((), ())))) for domain in ("test", "cross")]
+        return cls(asked["system"], asked["recipe"], Config(**asked["config"]), Sources(*folders[0], *folders[1]))
 
     def results(self, out: Path) -> dict[str, dict] | None:
         """What was measured, by domain; None while the run is not done."""

@@ -1,6 +1,7 @@
 """The grid, its table and its paired tests, on phantoms."""
 
 import csv
+import io
 import json
 import os
 import shlex
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,10 +20,11 @@ import torch
 from conftest import ROOT, SIDE, TINY
 
 from multimix.__main__ import main, parser
-from multimix.compare import Found, cells, comparisons
+from multimix.compare import Found, collect, comparisons
 from multimix.config import SYSTEMS
+from multimix.evaluate import as_csv
 from multimix.metrics import placements
-from multimix.report import COLUMNS, budget_curves, published, table
+from multimix.report import COLUMNS, budget_curves, by_cell, published, report, run_rows, table
 from multimix.sweep import Sources, grid, runs_at_once, sweep
 
 PHANTOMS = Sources(("phantom://20",), ("phantom://20",), ("phantom://20+1000",), ("phantom://20+1000",))
@@ -172,14 +175,20 @@ def fake(system: str, seed: int, values: list[float], column: str = "dice", budg
     return Found(job, {"test": {column: float(np.mean(values))}}, {"test": rows})
 
 
+def rows_of(runs: list[Found]) -> list[dict[str, str]]:
+    """As `runs.csv` has them."""
+    return list(csv.DictReader(io.StringIO(as_csv(run_rows(runs, Path("out"))))))
+
+
 def test_paired_tests_by_hand():
     rng = np.random.default_rng(0)
     base = rng.uniform(0.8, 0.95, 40)
     off = [fake("umtl_ssl_s", seed, base + rng.normal(0, 0.001, 40)) for seed in (0, 1)]
     on = [fake("multimix", seed, base + 0.01 + rng.normal(0, 0.001, 40)) for seed in (0, 1)]
     found, = comparisons(off + on)
-    assert (found.part, found.off, found.on, found.budget) == ("KL term", "umtl_ssl_s", "multimix", ("100", "10"))
-    assert found.interval[0] < found.difference < found.interval[1]
+    assert (found.part, found.off, found.on, found.class_labels, found.masks) == (
+        "KL term", "umtl_ssl_s", "multimix", "100", "10")
+    assert found.low < found.difference < found.high
     assert found.difference == pytest.approx(0.01, abs=1e-3)
     assert found.p < 1e-6 and (found.agreeing, found.seeds, found.verdict) == (2, 2, "helped")
     assert comparisons(off[:1] + on[:1])[0].verdict == "one seed: open"
@@ -201,7 +210,7 @@ def test_ten_films_of_a_patient_are_not_ten_patients():
                                        + [fake("umtl_s", s, base + change, films_each=each) for s in (0, 1)])[0]
                            for each in (1, 10))
     assert by_film.p < 1e-3 < 0.1 < by_patient.p
-    assert by_patient.interval[1] - by_patient.interval[0] > 2 * (by_film.interval[1] - by_film.interval[0])
+    assert by_patient.high - by_patient.low > 2 * (by_film.high - by_film.low)
 
 
 def test_a_few_disasters_against_many_small_gains_are_no_verdict():
@@ -238,14 +247,15 @@ def test_aucs_that_do_not_differ_are_seldom_told_apart():
                 row["label"] = name
         found, = comparisons(runs)
         called += found.p < 0.05
-        held += found.interval[0] <= 0 <= found.interval[1]
+        held += found.low <= 0 <= found.high
     assert called <= 8 and held >= 52
 
 
 def test_budget_curves_need_two_budgets():
     runs = [fake("umtl", 0, [0.5, 0.7], budget=(100, masks)) for masks in (10, 50)]
-    assert budget_curves(cells(runs), "dice", "masks") == {"umtl, 100 class labels": [("10", 0.6), ("50", 0.6)]}
-    assert budget_curves(cells(runs), "dice", "class labels") == {}
+    groups = by_cell(rows_of(runs))
+    assert budget_curves(groups, "dice", "masks") == {"umtl, 100 class labels": [("10", 0.6), ("50", 0.6)]}
+    assert budget_curves(groups, "dice", "class_labels") == {}
 
 
 def test_films_that_could_not_be_measured_are_refused_at_once(tmp_path, masked):
@@ -264,12 +274,35 @@ def test_a_shorter_sweep_does_not_pass_off_a_longer_training(tmp_path):
     assert sweep(small(["unet"], 1, steps=5), tmp_path) == []  # but it may be made longer
 
 
+def test_a_folder_may_be_filled_by_several_commands(tmp_path):
+    assert sweep(small(["umtl"]), tmp_path) == []
+    improved = grid(["umtl"], [4], [2], 2, "improved", PHANTOMS, **SMALL)
+    assert sweep(improved, tmp_path) == []
+    assert sweep(small(["enc"], 1, steps=3), tmp_path) == []  # not as many steps: not comparable
+    found = collect(improved, tmp_path)
+    assert [run.job.name for run in found] == ["umtl-improved-4-2-seed0", "umtl-improved-4-2-seed1", "umtl-4-2-seed0",
+                                               "umtl-4-2-seed1"]
+    assert found[0].job.asked() == improved[0].asked()
+    assert {(c.part, c.off, c.on) for c in comparisons(found)} == {("improved recipe", "umtl", "umtl, improved")}
+    text = report(found, tmp_path)
+    assert "| umtl, improved | 4 | 2 | ours, 2 seeds |" in text and "# 4 runs: 32 px, 2 steps each" in text
+    with open(tmp_path / "films.csv", newline="") as file:
+        films = list(csv.DictReader(file))
+    with open(tmp_path / "runs.csv", newline="") as file:
+        runs = {row["run"]: row for row in csv.DictReader(file)}
+    for name, run in runs.items():  # the films' values give the runs' figures
+        dice = [float(film[name]) for film in films if (film["domain"], film["task"]) == ("test", "segmentation")]
+        assert np.mean(dice) == pytest.approx(float(run["test_dice"]), abs=1e-3)
+        assert shlex.split(run["command"])[-1] == str(tmp_path / f"{name}-again")
+
+
 def test_the_table_marks_what_was_published_and_is_impossible():
-    text = table([fake("umtl", 0, [0.5, 0.7])])
+    text = table(rows_of([fake("umtl", 0, [0.5, 0.7])]))
     assert "| umtl | 100 | 10 | ours, 1 seed | 0.600 |" in text and "|  |  |  | paper | 0.626 |" in text
     runs = [fake("umtl", 0, [0.5, 0.7])]
     runs[0].metrics["test"]["jaccard"] = 0.45
-    assert "0.871†" in table(runs) and "no masks can have a Jaccard above their Dice" in table(runs)
+    text = table(rows_of(runs))
+    assert "0.871†" in text and "no masks can have a Jaccard above their Dice" in text
     paper = published()
     assert len(paper) == 11 and paper["multimix", "all", "all"]["cross", "asd"] == 0.417
     assert paper["enc", "100", "none"] == {("test", "accuracy"): 0.732, ("test", "f1_normal"): 0.424,
