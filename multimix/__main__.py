@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
-from pathlib import Path
 
 import torch
 
-from multimix.config import PRECISIONS, RECIPES, SYSTEMS, Config
+from multimix.config import SYSTEMS, Config
 from multimix.data import Films, load_films
 from multimix.evaluate import as_table, evaluate, write_results
-from multimix.layouts import LAYOUTS
 from multimix.manifest import apply_manifest
+from multimix.options import changes_of, parser
 from multimix.parallel import ranks_of, speaks
-from multimix.predict import INVERT, Manner, bundled, load_model, pictures_in
+from multimix.predict import Manner, bundled, load_model, pictures_in
 from multimix.table import as_json, as_text, predict_to
 from multimix.train import train
-
-# Fields of Config that have an option of their own.
-CHANGES = {"steps": int, "batch": int, "side": int, "validate_every": int, "learning_rate": float,
-           "precision": str, "patience": int, "gradient_clip": float, "films_at_once": int}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when all is well, 2 with one sentence on standard error when not, 130 when stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    for stream in (sys.stdout, sys.stderr):  # file names may be bytes that no text encoding knows
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    prepare_streams()
     options = parser().parse_args(arguments or ["predict", str(bundled("sample_data"))])
     try:
-        return options.run(options)
+        code = RUN[options.command](options)
+        print(end="", flush=True)  # a full disk shows here, and not after the end
+        return code
+    except BrokenPipeError:  # as in `| head`: who read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141  # what a shell makes of SIGPIPE
     except (ValueError, OSError) as error:
         print(f"multimix: {error}", file=sys.stderr)
         return 2
@@ -41,97 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def parser() -> argparse.ArgumentParser:
-    root = argparse.ArgumentParser("python -m multimix", description=__doc__)
-    commands = root.add_subparsers(required=True, metavar="COMMAND")
-
-    command = commands.add_parser("predict", help="predict films: class, lungs, saliency")
-    command.set_defaults(run=run_predict)
-    command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="films, or folders of films")
-    command.add_argument("--out", type=Path, default=Path("predictions"), help="folder for the overlays and masks")
-    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    command.add_argument("--no-figures", action="store_true", help="masks and table alone: many times faster")
-    command.add_argument("--resume", action="store_true", help="leave out what the folder's predictions.csv has")
-    command.add_argument("--precision", default="float32", choices=PRECISIONS)
-    command.add_argument("--invert", default="auto", choices=INVERT, help="turn the grey values round")
-    add_manner(command)
-    add_weights(command)
-
-    command = commands.add_parser("evaluate", help="measure a network on films with known answers")
-    command.set_defaults(run=run_evaluate)
-    add_films(command)
-    command.add_argument("--split", default="test", choices=("train", "val", "test", "all"))
-    command.add_argument("--json", type=Path, metavar="FILE", help="write all, with a row for each film, and a .csv")
-    command.add_argument("--figures", type=Path, metavar="DIR", help="draw what was found")
-    add_manner(command)
-    add_weights(command)
-
-    command = commands.add_parser("doctor", help="tell what folders hold, and whether they are fit to train on")
-    command.set_defaults(run=run_doctor)
-    command.add_argument("folders", nargs="+", metavar="FOLDER")
-    command.add_argument("--layout", default="auto", choices=("auto", *LAYOUTS))
-
-    add_sweep(commands.add_parser("sweep", help="train and compare systems: the paper's table 2"))
-
-    command = commands.add_parser("train", help="train a network on folders of films")
-    command.set_defaults(run=run_train)
-    add_films(command)
-    command.add_argument("--out", type=Path, required=True, help="folder for weights and log")
-    command.add_argument("--system", default="multimix", choices=SYSTEMS)
-    command.add_argument("--recipe", default="paper", choices=RECIPES)
-    command.add_argument("--class-labels", type=budget, default="all", metavar="N", help="films that keep their class")
-    command.add_argument("--masks", type=budget, default="all", metavar="N", help="films that keep their mask")
-    command.add_argument("--seed", type=int)
-    add_changes(command)
-    command.add_argument("--resume", action="store_true", help="continue what is in the folder")
-    command.add_argument("--compile", action="store_true", help="have torch compile the network")
-    command.add_argument("--init", metavar="WEIGHTS", help="a network's name or file to start from")
-    command.add_argument("--device", default="auto")
-    return root
-
-
-def add_sweep(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(run=run_sweep)
-    add_folders(command)
-    for task in ("classification", "segmentation"):
-        command.add_argument(f"--cross-{task}", nargs="+", default=[], metavar="FOLDER", help="films from elsewhere")
-    command.add_argument("--out", type=Path, required=True, help="folder for the runs, the table and the figures")
-    command.add_argument("--quick", action="store_true", help="on a few small phantoms, unless told otherwise")
-    command.add_argument("--systems", type=lambda text: text.split(","), metavar="A,B",
-                         help=f"of {', '.join(SYSTEMS)} (default: all)")
-    command.add_argument("--recipe", default="paper", choices=RECIPES)
-    for name, example in (("class-labels", "100,1000,all"), ("masks", "10,50,all")):
-        command.add_argument(f"--{name}", type=lambda text: [budget(part) for part in text.split(",")], metavar="N,N",
-                             help=f"such as {example}")
-    command.add_argument("--seeds", type=int, help="trainings of each (default: 5)")
-    command.add_argument("--jobs", type=int, default=0, help="trainings at once (default: as many as fit)")
-    add_changes(command)
-    command.add_argument("--device", default="auto")
-
-
-def add_folders(command: argparse.ArgumentParser) -> None:
-    for task, example in (("classification", "{train,val,test}/{NORMAL,PNEUMONIA}"),
-                          ("segmentation", "images/ and masks/")):
-        command.add_argument(f"--{task}", nargs="+", default=[], metavar="FOLDER",
-                             help=f"{example}, any other layout, or phantom://400")
-    command.add_argument("--cache", type=Path, metavar="DIR", help="keep the reduced films there for the next time")
-
-
-def add_films(command: argparse.ArgumentParser) -> None:
-    add_folders(command)
-    for task in ("classification", "segmentation"):
-        command.add_argument(f"--{task}-layout", default="auto", choices=("auto", *LAYOUTS))
-    command.add_argument("--skip-damaged", action="store_true", help="leave out films that cannot be read")
-    command.add_argument("--manifest", type=Path, metavar="FILE", help="splits and labels of an earlier run")
-
-
-def add_changes(command: argparse.ArgumentParser) -> None:
-    for name, kind in CHANGES.items():
-        command.add_argument(f"--{name.replace('_', '-')}", type=kind, help="instead of the recipe's")
-
-
-def changes_of(options: argparse.Namespace) -> dict:
-    return {name: getattr(options, name) for name in CHANGES if getattr(options, name) is not None}
+def prepare_streams() -> None:
+    """Standard output and error that are there, and take any file name."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (to the end)
+        elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may be bytes that no text encoding knows
 
 
 def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
@@ -142,22 +57,6 @@ def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
     for fault in films.skipped if speaks() else ():
         print(f"multimix: left out: {fault}", file=sys.stderr)
     return apply_manifest(films, options.manifest) if options.manifest else films
-
-
-def add_manner(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--flip", action="store_true", help="average with the mirrored film: twice the time")
-    command.add_argument("--raw", action="store_true", help="keep specks and holes of the lungs")
-
-
-def add_weights(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--weights", default="multimix", help="a bundled network's name, or a .pth file")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-
-
-def budget(text: str) -> int | None:
-    if text != "all" and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of labels; write a number, or all")
-    return None if text == "all" else int(text)
 
 
 def run_predict(options: argparse.Namespace) -> int:
@@ -222,6 +121,16 @@ def run_train(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_export(options: argparse.Namespace) -> int:
+    from multimix.export import export
+
+    found = export(load_model(options.weights, "cpu"), options.out, pictures_in(bundled("sample_data")))
+    off = ", ".join(f"{name} {value:.1g}" for name, value in found.differences.items())
+    print(f"Written: {options.out}, {options.out.stat().st_size / 1e6:.1f} MB; a film takes {found.seconds:.2f} s with "
+          f"onnxruntime, {found.seconds_torch:.2f} s with torch.\nOff from torch on the sample films: {off}.")
+    return 0
+
+
 def run_sweep(options: argparse.Namespace) -> int:
     """0 when every run is done, 2 when one failed."""
     from multimix.compare import collect
@@ -245,6 +154,9 @@ def run_sweep(options: argparse.Namespace) -> int:
         print(f"multimix: {fault}", file=sys.stderr)
     return 2 if faults else 0
 
+
+RUN = {"predict": run_predict, "evaluate": run_evaluate, "doctor": run_doctor, "train": run_train, "sweep": run_sweep,
+       "export": run_export}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import statistics
 from pathlib import Path
 
@@ -71,13 +72,13 @@ interval tell of other films, not of other trainings: the seeds have to show tho
 
 
 def run_rows(found: list[Found], out: Path) -> list[dict]:
-    """One row for each run: what it was, every metric of every domain, and the command that repeats it."""
+    """One row for each run: what it was, every metric of every domain, the command that repeats it, its config."""
     return [{"run": run.job.name, "system": run.job.system, "recipe": run.job.recipe,
              "class_labels": run.job.budget[0], "masks": run.job.budget[1], "seed": run.job.config.seed,
              "side": run.job.config.side, "steps": run.job.config.steps,
              **{f"{domain}_{name}": round(value, 5) for domain, metrics in run.metrics.items()
                 for name, value in metrics.items()},
-             "command": run.job.command(out)} for run in found]
+             "command": run.job.command(out), "config": json.dumps(run.job.config.as_dict())} for run in found]
 
 
 def film_rows(found: list[Found]) -> list[dict]:

@@ -19,11 +19,12 @@ import pytest
 import torch
 from conftest import ROOT, SIDE, TINY
 
-from multimix.__main__ import main, parser
+from multimix.__main__ import main
 from multimix.compare import Found, collect, comparisons
 from multimix.config import SYSTEMS
 from multimix.evaluate import as_csv
 from multimix.metrics import placements
+from multimix.options import parser
 from multimix.report import COLUMNS, budget_curves, by_cell, published, report, run_rows, table
 from multimix.sweep import Sources, grid, runs_at_once, sweep
 
