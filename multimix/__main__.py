@@ -32,7 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # as in `| head`: who read has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141  # what a shell makes of SIGPIPE
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        print(f"multimix: {error.filename or 'A file'} could not be read or written ({error.strerror or error}); what "
+              "was written before is whole.", file=sys.stderr)
+        return 2
+    except ValueError as error:
         print(f"multimix: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:

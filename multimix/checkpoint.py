@@ -3,34 +3,60 @@
 from __future__ import annotations
 
 import os
+import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
+from filelock import FileLock, Timeout
 
 from multimix.model import STRIDE, MultiMix, load_tensors
 
 
 @contextmanager
-def whole_file(path: Path, old: Path | None = None) -> Iterator[BinaryIO]:
-    """Write beside `path`, flush to the disk, then rename: a reader meets the old file or the new one, never half.
+def whole_file(path: Path, old: Path | None = None, durable: bool = True) -> Iterator[BinaryIO]:
+    """Write beside `path`, then rename: a reader meets the old file or the new one, never half.
 
-    `old` is where the file that was there goes, if it is to be kept.
+    `old` is where the file that was there goes, if it is to be kept; `durable` waits until the disk has it, so that a
+    power cut leaves no empty file either.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # other processes may be writing the same file
+    part = path.with_name(f"{os.getpid()}-{threading.get_ident()}.part")  # others may be writing the same file
     try:
         with open(part, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         if old and path.exists():
             os.replace(path, old)
         os.replace(part, path)
+    except OSError as error:
+        if error.errno:
+            error.filename = str(path)  # a full disk does not say of itself where it is
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Make a folder and hold it; ValueError where another process does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ValueError(f"Another process is writing to {folder}; wait for it, or choose another folder.") from None
+    except NotImplementedError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:

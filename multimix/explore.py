@@ -12,7 +12,7 @@ from pathlib import Path
 import ipywidgets as widgets
 from PIL import Image
 
-from multimix.film import film_paths, look_at
+from multimix.film import SUFFIXES, film_paths, look_at
 from multimix.model import choose_device
 from multimix.plot import VIEWS, as_png, plot_view
 from multimix.predict import Manner, bundled, load_model, predict_batch
@@ -78,7 +78,8 @@ class Panel(widgets.VBox):
             self.sample.value = None
             name, content = file
             with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / ("film" + Path(name).suffix)
+                ending = Path(name).suffix.lower()
+                path = Path(folder) / ("film" + ending * (ending in SUFFIXES))
                 path.write_bytes(content)
                 self.read(path, name)
 

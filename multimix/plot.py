@@ -13,6 +13,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
+from multimix.checkpoint import whole_file
+
 if TYPE_CHECKING:
     from multimix.evaluate import Results
     from multimix.predict import Prediction
@@ -67,11 +69,20 @@ def draw_saliency(axis, saliency: np.ndarray, opacity: float = 0.9) -> None:
     bar.set_label("what moved the class score", labelpad=-18)
 
 
-def save_figure(figure: Figure, path: Path | io.BytesIO) -> Path | io.BytesIO:
+def save_figure(figure: Figure, path: Path) -> Path:
     """Write a PNG and let the figure go."""
-    figure.savefig(path, dpi=90, format="png")
-    plt.close(figure)
+    content = as_png(figure)
+    with whole_file(path, durable=False) as file:
+        file.write(content)
     return path
+
+
+def as_png(figure: Figure) -> bytes:
+    """The figure as a PNG, to show in a widget for example; it is let go."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=90, format="png")
+    plt.close(figure)
+    return buffer.getvalue()
 
 
 VIEWS = ("overlay", "film", "mask", "saliency")
@@ -93,13 +104,6 @@ def plot_view(prediction: Prediction, view: str = "overlay", opacity: float = 0.
     if view == "saliency":
         draw_saliency(axis, saliency, np.clip(opacity * 2, 0, 1))
     return figure
-
-
-def as_png(figure: Figure) -> bytes:
-    """The figure as a PNG; it is let go."""
-    buffer = io.BytesIO()
-    save_figure(figure, buffer)
-    return buffer.getvalue()
 
 
 def save_evaluation(results: Results, out: Path) -> list[Path]:

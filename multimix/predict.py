@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from multimix.checkpoint import network_of, read_checkpoint
+from multimix.checkpoint import network_of, read_checkpoint, whole_file
 from multimix.doubts import doubts
 from multimix.film import Look, Source, film_paths, look_at, looks_inverted, network_input, resize
 from multimix.infer import answer, calibrated
@@ -39,7 +40,16 @@ def load_model(weights: str | os.PathLike = "multimix", device: str = "auto") ->
             raise ValueError(f"There is no bundled network '{weights}'; choose {' or '.join(known)}, or give the path "
                              "of a .pth file.")
         weights = bundled(f"weights/{weights}.pth")
+        check_sum(weights)
     return place(network_of(read_checkpoint(weights), weights), choose_device(device))
+
+
+def check_sum(weights: Path) -> None:
+    """ValueError where a bundled file is not the one that SHA256SUMS beside it names; others are not looked at."""
+    sums = dict(reversed(line.split()) for line in weights.with_name("SHA256SUMS").read_text().splitlines())
+    if sums.get(weights.name, found := hashlib.sha256(weights.read_bytes()).hexdigest()) != found:
+        raise ValueError(f"{weights} is not the file that was published: its SHA-256 differs. Check it out again, or "
+                         "give its path instead of its name to use it all the same.")
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,8 @@ class Prediction:
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
         mask = out / f"{self.name}_mask.png"
-        Image.fromarray(self.mask.astype(np.uint8) * 255).save(mask)
+        with whole_file(mask, durable=False) as file:
+            Image.fromarray(self.mask.astype(np.uint8) * 255).save(file, "PNG")
         if not figure:
             return mask
         from multimix.plot import save_figure

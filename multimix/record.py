@@ -31,7 +31,6 @@ class Record:
             raise ValueError(f"{self.out} already holds a training; resume it (--resume) or choose another folder.")
         content = self._newest(there) if there else None
         if self.first:
-            self.out.mkdir(parents=True, exist_ok=True)
             for left in self.out.glob("*.part"):  # of a process that was killed as it wrote
                 left.unlink()
             write_text(self.out / "manifest.csv", self.manifest)

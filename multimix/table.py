@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
+import sys
 import time
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from multimix.checkpoint import whole_lines, write_text
+from multimix.checkpoint import sole_writer, whole_lines, write_text
 from multimix.film import look_at
 from multimix.model import CLASSES, MultiMix, films_at_once
 from multimix.parallel import Ranks
@@ -26,12 +29,18 @@ def predict_to(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, mann
                resume: bool = False, figures: bool = True) -> tuple[list[dict[str, str]], list[str]]:
     """The rows of `predictions.csv`, and a sentence for each film that could not be read.
 
-    A row is written after the film's files, so what has a row is done: `resume` leaves those films alone.
+    A row is written after the film's files, so what has a row is done: `resume` leaves those films alone. ValueError
+    where another process writes into the folder.
     """
+    with sole_writer(out) if ranks.first else nullcontext():
+        return predict_all(out, model, paths, ranks, manner, resume, figures)
+
+
+def predict_all(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, manner: Manner, resume: bool,
+                figures: bool) -> tuple[list[dict[str, str]], list[str]]:
     table = out / "predictions.csv"
     done = read_rows(table) if resume else []
     if ranks.first:
-        out.mkdir(parents=True, exist_ok=True)
         write_text(table, as_csv(dict(zip(COLUMNS, COLUMNS)), *done))
     ranks.wait()
     names, known = unique_names(paths), {row["file"] for row in done}
@@ -39,7 +48,8 @@ def predict_to(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, mann
     rest = [rest[place] for place in ranks.share(len(rest))]
     rows, faults = [], []
     size = films_at_once(next(model.parameters()).device, model.side)
-    with tqdm(total=len(rest), desc="predicting", unit="film", disable=len(rest) <= 8 or not ranks.first) as bar:
+    with tqdm(total=len(rest), desc="predicting", unit="film",
+              disable=len(rest) <= 8 or not ranks.first or not sys.stderr.isatty()) as bar:
         for first in range(0, len(rest), size):
             start, films = time.perf_counter(), {}
             for path in rest[first:first + size]:
@@ -75,11 +85,10 @@ def as_csv(*rows: dict[str, str]) -> str:
 
 def append(table: Path, text: str) -> None:
     """In one piece, so that the lines of several processes do not mix."""
-    file = os.open(table, os.O_WRONLY | os.O_APPEND)
-    try:
-        os.write(file, text.encode("utf-8", "surrogateescape"))
-    finally:
-        os.close(file)
+    content = text.encode("utf-8", "surrogateescape")
+    with open(table, "ab", buffering=0) as file:
+        if file.write(content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(table))
 
 
 def read_rows(table: Path) -> list[dict[str, str]]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from tqdm.auto import tqdm
 
-from multimix.checkpoint import network_of, read_checkpoint
+from multimix.checkpoint import network_of, read_checkpoint, sole_writer
 from multimix.config import Config
 from multimix.data import Films
 from multimix.loader import Loader
@@ -55,37 +57,45 @@ def train(config: Config, films: Films, out: str | os.PathLike, *, resume: bool 
     stop by raising. SIGINT and SIGTERM finish the step and save it: KeyboardInterrupt. Under torchrun all processes
     train one network. ValueError names what does not fit, or the term of the loss that is no number any more.
     """
-    device = choose_device(device)
-    with ranks_of(device) as ranks, StopSignal() as stop:
-        loader = Loader(films, config, device, ranks)
-        run = Run(config, device, ranks, start)
+    place_of = choose_device(device)
+    with ranks_of(place_of) as ranks, StopSignal() as stop:
+        loader = Loader(films, config, place_of, ranks)
+        run = Run(config, place_of, ranks, start)
         record = Record(Path(out), config, manifest_of(films, loader.kept()), ranks.first)
-        if content := record.open(resume or restarted()):
-            run.restore(content)
-        progress = progress and ranks.first
-        if progress:
-            print(loader.describe())
-        if compile and (fault := compile_network(run.model)) and ranks.first:
-            print(f"multimix: torch cannot compile here ({fault}); training goes on without.")
-        with tqdm(initial=run.step, total=config.steps, desc="training", unit="step", disable=not progress) as bar:
-            while not run.finished:
-                make_step(run, loader, record, stop, bar)
-                if run.validation_due:
-                    row = run.validate(films)
-                    record.log(row)
-                    record.save(run.content(), best=run.best_step == run.step)
-                    if report and ranks.first:
-                        report(row)
-                    if progress:
-                        bar.write(f"step {run.step}: " + ", ".join(f"{name} {run.results[name]:.4f}" for name in SAID
-                                                                   if name in run.results))
-                elif run.stopped or record.due():
-                    record.save(run.content())
-                if run.stopped and not run.finished:
-                    raise KeyboardInterrupt(f"stopped after step {run.step} of {config.steps}; --resume goes on from "
-                                            "there (in Python: resume=True)")
+        with sole_writer(record.out) if ranks.first else nullcontext():
+            if content := record.open(resume or restarted()):
+                run.restore(content)
+            if progress and ranks.first:
+                print(loader.describe())
+            if compile and (fault := compile_network(run.model)) and ranks.first:
+                print(f"multimix: torch cannot compile here ({fault}); training goes on without.")
+            make_steps(run, loader, record, stop, films, progress and ranks.first, report)
         ranks.wait()
-        return place(network_of(read_checkpoint(record.out / "best.pth"), record.out / "best.pth"), device)
+        return place(network_of(read_checkpoint(record.out / "best.pth"), record.out / "best.pth"), place_of)
+
+
+def make_steps(run: Run, loader: Loader, record: Record, stop: StopSignal, films: Films, progress: bool,
+               report: Callable[[dict], None] | None) -> None:
+    """Step, validate and save until the end; KeyboardInterrupt where a signal ended it before."""
+    moving = sys.stderr.isatty() or "ipykernel" in sys.modules  # into a file goes one line in half a minute
+    with tqdm(initial=run.step, total=run.config.steps, desc="training", unit="step", disable=not progress,
+              mininterval=0.1 if moving else 30) as bar:
+        while not run.finished:
+            make_step(run, loader, record, stop, bar)
+            if run.validation_due:
+                row = run.validate(films)
+                record.log(row)
+                record.save(run.content(), best=run.best_step == run.step)
+                if report and record.first:
+                    report(row)
+                if progress:
+                    bar.write(f"step {run.step}: " + ", ".join(f"{name} {run.results[name]:.4f}" for name in SAID
+                                                               if name in run.results))
+            elif run.stopped or record.due():
+                record.save(run.content())
+            if run.stopped and not run.finished:
+                raise KeyboardInterrupt(f"stopped after step {run.step} of {run.config.steps}; --resume goes on from "
+                                        "there (in Python: resume=True)")
 
 
 def make_step(run: Run, loader: Loader, record: Record, stop: StopSignal, bar: tqdm) -> None:
