@@ -5,7 +5,7 @@ Haque et al., ISBI 2021, figure 1 and section 2. Shapes are written for widths (
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -113,6 +113,9 @@ class MultiMix(nn.Module):
         self.calibration: dict[str, float] = {}  # 'temperature' and 'operating_point', if validation films chose them
         self.encoder = Encoder(self.widths)
         self.decoder = Decoder(self.widths, bridge)
+
+    if TYPE_CHECKING:  # torch's own tells editors and type checkers nothing
+        def __call__(self, x: Tensor) -> Output: ...
 
     def forward(self, x: Tensor) -> Output:
         """Class logits, mask logits and saliency of films x, (N, 1, H, W) in [-1, 1], H and W multiples of 16.

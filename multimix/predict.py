@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from multimix.doubts import doubts
 from multimix.film import Look, Source, film_paths, look_at, looks_inverted, network_input, resize
 from multimix.infer import answer, calibrated
 from multimix.model import CLASSES, MultiMix, choose_device, films_at_once, place
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def bundled(name: str) -> Path:
@@ -86,7 +90,7 @@ class Prediction:
         """The part of the film that is lung, in [0, 1]."""
         return float(self.mask.mean())
 
-    def plot(self):
+    def plot(self) -> Figure:
         """The film, its lungs and its saliency side by side, as a matplotlib figure."""
         from multimix.plot import plot_prediction  # matplotlib is slow to import and not always wanted
 

@@ -25,11 +25,11 @@ def test_a_published_network_is_half_as_large_and_says_the_same(tmp_path, model,
     publish(tmp_path / "best.pth", tmp_path / "out.pth", "# Card")
     content = read_checkpoint(tmp_path / "out.pth")
     assert (content["card"], content["manifest"]) == ("# Card", "a,b\n")
-    assert all(tensor.dtype == torch.float16 for tensor in content["weights"].values())
+    assert all(tensor.dtype == torch.bfloat16 for tensor in content["weights"].values())
     again = network_of(content, "out.pth")
     assert again.calibration == calibration and again.side == 64
     assert all(p.dtype == torch.float32 for p in again.parameters())
-    assert torch.allclose(model(x).mask_logits, again(x).mask_logits, atol=0.02)
+    assert torch.allclose(model(x).mask_logits, again(x).mask_logits, atol=0.1)
 
 
 def test_the_authors_bare_state_dict_is_taken(tmp_path, x):
