@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LUNG = "#56B4E9"
 TRUE, PREDICTED = "#009E73", "#D55E00"  # bluish green, and a red that is not its twin to colour-blind eyes
-NORMAL, PNEUMONIA = "#0072B2", "#D55E00"
+CURVE = "#0072B2"
 SHOWN = 640  # px: longer films are reduced for the screen
 
 
@@ -139,7 +139,7 @@ def plot_roc(rows: list[dict], auc: float, interval: tuple[float, float]) -> Fig
     ill, p = column(rows, "label") == "PNEUMONIA", column(rows, "probability")
     cuts = np.concatenate([[np.inf], np.unique(p)[::-1]])
     curve = [np.searchsorted(np.sort(-p[who]), -cuts, side="right") / who.sum() for who in (~ill, ill)]
-    axis.plot(*curve, color=NORMAL)
+    axis.plot(*curve, color=CURVE)
     axis.plot([0, 1], [0, 1], ":", color="grey", label="chance")
     axis.plot((p[~ill] >= 0.5).mean(), (p[ill] >= 0.5).mean(), "o", color=PREDICTED, label="probability 0.5")
     axis.legend(loc="lower right")
@@ -169,8 +169,8 @@ def plot_reliability(rows: list[dict], bins: int = 10) -> Figure:
     there = np.unique(place)
     axis.plot([0, 1], [0, 1], ":", color="grey")
     count = np.array([(place == b).sum() for b in there])
-    axis.plot([p[place == b].mean() for b in there], [ill[place == b].mean() for b in there], color=NORMAL)
-    axis.scatter([p[place == b].mean() for b in there], [ill[place == b].mean() for b in there], color=NORMAL,
+    axis.plot([p[place == b].mean() for b in there], [ill[place == b].mean() for b in there], color=CURVE)
+    axis.scatter([p[place == b].mean() for b in there], [ill[place == b].mean() for b in there], color=CURVE,
                  s=20 + 200 * count / count.max(), label="area: number of films", alpha=0.7)
     axis.legend(loc="upper left")
     return figure
@@ -181,7 +181,7 @@ def plot_areas(rows: list[dict]) -> Figure:
     figure, axis = square("Lung areas", "mean of predicted and true area, % of the film", "predicted - true, %")
     area, true = column(rows, "area"), column(rows, "true_area")
     difference, spread = area - true, 1.96 * np.std(area - true, ddof=min(1, len(area) - 1))
-    axis.plot((area + true) / 2, difference, ".", color=NORMAL, alpha=0.6)
+    axis.plot((area + true) / 2, difference, ".", color=CURVE, alpha=0.6)
     for offset, style in ((0, "-"), (-spread, "--"), (spread, "--")):
         level = difference.mean() + offset
         axis.axhline(level, color=PREDICTED, linestyle=style, linewidth=1)
@@ -231,5 +231,5 @@ def plot_scatter(first: list[float], second: list[float], across: str, up: str, 
     figure, axis = square(title, across, up)
     low = min(*first, *second)
     axis.plot([low, 1], [low, 1], ":", color="grey")
-    axis.plot(first, second, ".", color=NORMAL, alpha=0.6)
+    axis.plot(first, second, ".", color=CURVE, alpha=0.6)
     return figure

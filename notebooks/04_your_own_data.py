@@ -44,8 +44,24 @@ sys.path.insert(0, os.getcwd())
 # %% [markdown]
 # ## Two folders
 #
-# Classes as folders, masks beside their films under the same name. Many other layouts are recognised, DICOM included: see
-# the README. **Here only:** synthetic films are written in that form. Skip this cell for your own.
+# Classes as folders, masks beside their films under the same name. Any of these is recognised by itself, with films as PNG,
+# JPEG, TIFF, BMP, GIF or DICOM:
+#
+# | layout | what lies there |
+# |---|---|
+# | `chex`, `classes` | `{train,val,test}/{NORMAL,PNEUMONIA}/*` (Kaggle's chest_xray), or the two class folders alone |
+# | `images_and_masks` | `images/*` and `masks/*` with the same names |
+# | `jsrt`, `mat` | raw `.IMG` films with SCR's `fold1`, `fold2` masks; or `jsrt.mat` |
+# | `montgomery`, `shenzhen` | `CXR_png/` with `ManualMask/{leftMask,rightMask}/`, or with `mask/*_mask.png` |
+# | `nih` | ChestX-ray14: `Data_Entry_2017*.csv` and `images*/` |
+# | `csv` | a table with the column `path`, and any of `label`, `mask`, `patient`, `split` |
+# | `flat` | films and nothing else |
+#
+# A film without a class or a mask is an unlabelled one, so any folder may serve either task. Patients never straddle training
+# and validation; where a set has fewer than 20 validation films, a tenth of the training patients becomes validation, and
+# where it names no split, a tenth becomes test. JSRT's odd films train, its even ones test.
+#
+# **Here only:** synthetic films are written in that form. Skip this cell for your own.
 
 # %%
 import shutil
