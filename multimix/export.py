@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from multimix.checkpoint import whole_file
 from multimix.film import Source, network_input, read_film, resize
-from multimix.model import CLASSES, MultiMix, Output, bridge_maps
+from multimix.model import CLASSES, MultiMix, Output, bridge_maps, place
 
 
 class Unrolled(nn.Module):
@@ -109,7 +109,7 @@ def export(model: MultiMix, out: str | os.PathLike, films: Sequence[Source]) -> 
         import onnxscript  # noqa: F401  (torch's exporter needs it)
     except ImportError as error:
         raise ValueError(f"Exporting needs the package {error.name}: pip install onnxscript onnxruntime.") from None
-    model = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format).eval()  # no norm splits batches there
+    model = place(copy.deepcopy(model).eval(), torch.device("cpu"))
     x = network_input(torch.from_numpy(np.stack([resize(read_film(film), model.side) for film in films]))[:, None])
     content = onnx_of(model)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -130,12 +130,17 @@ def export(model: MultiMix, out: str | os.PathLike, films: Sequence[Source]) -> 
 
 def onnx_of(model: MultiMix) -> bytes:
     """The content of the ONNX file."""
-    films = torch.zeros(2, 1, model.side, model.side)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what torch itself will change
-        program = torch.onnx.export(Unrolled(model), (films,), dynamo=True, verbose=False, input_names=["film"],
-                                    output_names=list(Output._fields),
-                                    dynamic_shapes=({0: torch.export.Dim("films")},))
+    model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # so that no norm takes the batch apart
+    films, batch = torch.zeros(2, 1, model.side, model.side), torch.export.Dim("films", max=4096)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what torch itself will change
+            program = torch.onnx.export(Unrolled(model), (films,), dynamo=True, opset_version=18, verbose=False,
+                                        input_names=["film"], output_names=list(Output._fields),
+                                        dynamic_shapes=({0: batch},))
+    except Exception as error:
+        raise ValueError(f"torch {torch.__version__} cannot export with the onnxscript that is installed "
+                         f"({type(error).__name__}); newer ones can: pip install -U torch onnxscript.") from error
     program.model.metadata_props["multimix"] = json.dumps({
         "side": model.side, "classes": CLASSES, "film": "grey level / 127.5 - 1", **model.calibration})
     return program.model_proto.SerializeToString()

@@ -146,7 +146,7 @@ class Loader:
 
     def _generator(self, *place: int) -> torch.Generator:
         entropy = np.random.SeedSequence([self.config.seed, *place]).generate_state(1, np.uint64)[0]
-        return torch.Generator().manual_seed(int(entropy >> 1))
+        return torch.Generator().manual_seed(int(entropy) >> 1)
 
     def _chance(self, stream: int, step: int) -> list[torch.Generator]:
         """One generator for each film of this rank's part of a batch."""
