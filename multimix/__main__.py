@@ -131,7 +131,8 @@ def run_export(options: argparse.Namespace) -> int:
     found = export(load_model(options.weights, "cpu"), options.out, pictures_in(bundled("sample_data")))
     off = ", ".join(f"{name} {value:.1g}" for name, value in found.differences.items())
     print(f"Written: {options.out}, {options.out.stat().st_size / 1e6:.1f} MB; a film takes {found.seconds:.2f} s with "
-          f"onnxruntime, {found.seconds_torch:.2f} s with torch.\nOff from torch on the sample films: {off}.")
+          f"onnxruntime, {found.seconds_torch:.2f} s with torch.")
+    print(f"Off from torch in float64 on the sample films: {off}.")
     return 0
 
 

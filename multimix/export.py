@@ -91,7 +91,7 @@ def unpooled(gradient: Tensor, places: Tensor, height: int, width: int) -> Tenso
 class Exported(NamedTuple):
     """What `export` measured, on the films that it was given."""
 
-    differences: dict[str, float]  # from torch: the largest of any class or lung probability, the mean of the saliency
+    differences: dict[str, float]  # from torch in float64: the largest of class and lung probabilities, mean saliency
     seconds: float  # for a film with onnxruntime
     seconds_torch: float
 
@@ -101,8 +101,8 @@ def export(model: MultiMix, out: str | os.PathLike, films: Sequence[Source]) -> 
 
     Input `film` (N, 1, side, side) in [-1, 1]; outputs `class_logits` (N, 2), `mask_logits` and `saliency` (N, 1, side,
     side). The file's metadata tell side, classes and calibration. ValueError where a package is missing, or where a
-    difference is above 1e-3: then nothing is written. Single pixels of the saliency may differ by more, also between
-    torch's own float32 and float64: rounding decides there which of two like pixels a pooling takes.
+    difference is above 1e-3: then nothing is written. Compared is with torch in float64, as its float32 is off by more:
+    rounding decides in single pixels which of two like ones a pooling takes, and so where the gradient goes.
     """
     try:
         import onnxruntime
@@ -113,11 +113,12 @@ def export(model: MultiMix, out: str | os.PathLike, films: Sequence[Source]) -> 
     x = network_input(torch.from_numpy(np.stack([resize(read_film(film), model.side) for film in films]))[:, None])
     content = onnx_of(model)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    with torch.inference_mode():
-        ours, seconds_torch = timed(model, x)
-        theirs, seconds = timed(lambda film: map(torch.from_numpy, session.run(None, {"film": film.numpy()})), x)
+    with torch.no_grad():
+        exact, _ = timed(copy.deepcopy(model).double(), x.double())
+        _, seconds_torch = timed(model, x)
+        found, seconds = timed(lambda film: map(torch.from_numpy, session.run(None, {"film": film.numpy()})), x)
     class_probability, lung_probability, saliency = ((f(a) - f(b)).abs() for f, a, b in zip(
-        (lambda logits: logits.softmax(1), torch.sigmoid, torch.abs), ours, theirs))
+        (lambda logits: logits.softmax(1), torch.sigmoid, torch.abs), exact, found))
     differences = {"class probability": class_probability.max().item(),
                    "lung probability": lung_probability.max().item(), "saliency": saliency.mean().item()}
     if not max(differences.values()) < 1e-3:
