@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import zipfile
@@ -139,8 +140,12 @@ def calibration_of(values: object) -> dict[str, float]:
 
 
 def publish(source: str | os.PathLike, out: str | os.PathLike, card: str) -> None:
-    """A trained network as it is passed on: tensors in bfloat16, half as large, and a model card in the file."""
+    """A trained network as it is passed on: tensors in bfloat16, a model card in the file, all of it deflated."""
     content = read_checkpoint(source)
     network_of(content, source)
     content["weights"] = {name: tensor.bfloat16() for name, tensor in content["weights"].items()}
-    save_checkpoint(Path(out), {**content, "card": card})
+    stored = io.BytesIO()
+    torch.save({**content, "card": card}, stored)
+    with whole_file(Path(out)) as file, zipfile.ZipFile(stored) as loose, zipfile.ZipFile(file, "w") as packed:
+        for entry in loose.infolist():
+            packed.writestr(entry, loose.read(entry), zipfile.ZIP_DEFLATED, compresslevel=9)

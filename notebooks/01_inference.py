@@ -71,9 +71,9 @@ print(f"{p.label}, probability {p.probability:.1f}")
 print(f"film {p.film.shape}, mask {p.mask.shape} {p.mask.dtype}, saliency {p.saliency.shape} {p.saliency.dtype}")
 
 # %% [markdown]
-# `probability` belongs to `label` and lies between 0.5 and 1; `probabilities` has both classes. It is the softmax of a
-# network, not a calibrated chance: 0.9 means *surer than 0.8*, not *right in nine of ten films*. What was measured, and on
-# whom, stands in `weights/README.md`.
+# `probability` belongs to `label` and lies between 0.5 and 1; `probabilities` has both classes. It was calibrated on
+# validation films of one hospital, as if both classes were equally frequent: on other films 0.9 means *surer than 0.8*, not
+# *right in nine of ten*. What was measured, and on whom, stands in `weights/README.md`.
 #
 # `predict` takes a folder, too. Four of the five samples are synthetic films, whose answers are known.
 

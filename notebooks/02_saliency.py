@@ -136,7 +136,7 @@ plt.show()
 
 # %% [markdown]
 # **What to see.** Nearly nothing moves (mind the scale: five hundredths at its ends). Without the saliency no pixel changes sides,
-# and without the whole bridge only a handful at the borders. The bundled network learnt from all masks, and its decoder
+# and without the whole bridge one does, at the border. The bundled network learnt from all masks, and its decoder
 # finds the lungs in the encoder's features alone; the paper reports the bridge's gain with ten masks. What it brings to a
 # network has to be measured for that network, as here.
 
@@ -196,7 +196,7 @@ learnt, random = (torch.nn.functional.avg_pool2d(m.saliency(film), 8).flatten() 
 print(f"rank correlation with an untrained network's map: {spearmanr(learnt, random).statistic:.2f}")
 
 # %% [markdown]
-# The two maps agree a little, since both follow the edges of the film, but far from fully: most of the learnt map
+# The two maps agree in part, since both follow the edges of the film, but far from fully: most of the learnt map
 # is learnt.
 
 # %% [markdown]

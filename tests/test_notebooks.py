@@ -15,7 +15,7 @@ BADGE = ("[![Open in Colab](https://colab.research.google.com/assets/colab-badge
 
 
 def test_every_notebook_has_its_twin():
-    assert len(NOTEBOOKS) == 4
+    assert len(NOTEBOOKS) == 5
     assert [path.stem for path in NOTEBOOKS] == [path.stem for path in sorted((ROOT / "notebooks").glob("*.py"))]
 
 

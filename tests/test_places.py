@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, SIDE, TINY, save
 from PIL import Image
+from test_explore import upload
+from test_export import newer_torch
 from test_hostile import KINDS, harmed, whole  # noqa: F401  (a fixture)
 
 from multimix import phantom
@@ -79,7 +80,7 @@ def test_a_full_disk_ends_predicting_and_resume_goes_on(tiny_disk, films, weight
 
 @pytest.mark.parametrize("command", (
     [*TRAINING, "--out", "{disk}/run"],
-    ["export", "{disk}/a.onnx"],
+    pytest.param(["export", "{disk}/a.onnx"], marks=newer_torch),
     ["evaluate", *PHANTOMS, "--weights", "{weights}", "--json", "{disk}/a.json", "--figures", "{disk}/figures"],
     ["evaluate", *PHANTOMS, "--weights", "{weights}", "--cache", "{disk}/cache", "--json", "{disk}/b.json"],
 ))
@@ -100,7 +101,7 @@ def test_a_full_disk_is_one_sentence(tiny_disk, weights, capsys, command):
     ["sweep", "--quick", "--out", "{file}"],
     ["evaluate", *PHANTOMS, "--weights", "{weights}", "--json", "{file}/a.json"],
     ["evaluate", *PHANTOMS, "--weights", "{weights}", "--figures", "{file}"],
-    ["export", "{file}/a.onnx"],
+    pytest.param(["export", "{file}/a.onnx"], marks=newer_torch),
     ["predict", "{films}", "--weights", "{weights}", "--out", "/proc/none"],
 ))
 def test_a_file_in_the_way_of_a_folder(tmp_path, films, weights, capsys, command):
@@ -186,20 +187,14 @@ def test_training_and_doctor_on_damaged_films(tmp_path, corpus, capsys):
 def test_the_panel_takes_anything(corpus, weights):
     panel = Panel(weights=weights)
     for path in sorted(corpus.rglob("*_bad.*")):
-        panel.upload.value = upload(path)
+        upload(panel, path.name, path.read_bytes())
         if panel.prediction is None:
             assert path.name in panel.answer.value and panel.picture.layout.display == "none"
         else:
             assert "mask.png" in panel.download.value
     for name in ("<script>alert(1)</script>.png", "../../x.png", "a" * 300 + ".png", "\n.png", ".", "", "x.png\0"):
-        panel.upload.value = upload(corpus / "NORMAL" / "person0_good.png", name)
+        upload(panel, name, (corpus / "NORMAL" / "person0_good.png").read_bytes())
         assert "<script" not in panel.answer.value + panel.download.value
-
-
-def upload(path: Path, name: str | None = None) -> tuple[dict]:
-    """What ipywidgets 8 makes of a file."""
-    return ({"name": path.name if name is None else name, "type": "", "size": path.stat().st_size,
-             "content": memoryview(path.read_bytes()), "last_modified": datetime.now(timezone.utc)},)
 
 
 def test_a_bundled_file_that_was_changed_is_not_loaded(tmp_path, monkeypatch):
