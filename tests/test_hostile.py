@@ -88,12 +88,12 @@ def test_wrong_endings(tmp_path, whole, kind, ending):
         "dcm", ending[:3])
 
 
-def png(width: int, height: int, *, colour: int = 0, depth: int = 8, body: bytes = b"") -> bytes:
+def png(width: int, height: int, *, body: bytes = b"", interlaced: bool = False) -> bytes:
     """A PNG whose header claims what it likes."""
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced))
             + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b""))
 
 
@@ -118,15 +118,17 @@ def pictures() -> dict[str, Image.Image | np.ndarray]:
     film = Image.fromarray(DRAWN)
     clear = film.convert("RGBA")
     clear.putalpha(Image.fromarray(255 - DRAWN))
+    palette = film.convert("P")
+    palette.info["transparency"] = 0
     return {"16 bits": Image.fromarray(DRAWN.astype(np.uint16) * 257),
             "floats": Image.fromarray(DRAWN / np.float32(255)), "inks": film.convert("CMYK"),
-            "palette": film.convert("P"), "transparent": clear, "bits": film.convert("1"),
+            "palette": palette, "transparent": clear, "bits": film.convert("1"),
             "32 bits": Image.fromarray(DRAWN.astype(np.int32) * 1000), "lab": film.convert("RGB").convert("LAB")}
 
 
 @pytest.mark.parametrize("name", pictures())
 def test_odd_pictures_are_read(tmp_path, name):
-    path = tmp_path / "film.tif"
+    path = tmp_path / f"film.{'png' if name == 'palette' else 'tif'}"
     pictures()[name].save(path)
     assert answered(path) == "" and read_film(path).shape == (64, 64)
 
@@ -142,6 +144,10 @@ def test_floats_that_are_no_numbers(tmp_path, value):
 
 def test_interlaced_animated_and_constant_films(model, tmp_path):
     film = Image.fromarray(DRAWN)
+    adam7 = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
+    body = b"".join(b"\0" + row.tobytes() for top, down, left, right in adam7 for row in DRAWN[top::down, left::right])
+    (tmp_path / "film.png").write_bytes(png(64, 64, body=body, interlaced=True))
+    assert np.array_equal(read_film(tmp_path / "film.png"), DRAWN)
     film.save(tmp_path / "film.gif", save_all=True, append_images=[film.rotate(90)] * 3, interlace=True)
     assert np.array_equal(read_film(tmp_path / "film.gif"), DRAWN)  # the first picture
     for grey in (0, 128, 255):
