@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
+from pathlib import Path
 
 import torch
 
+from multimix.checkpoint import one_line
 from multimix.config import SYSTEMS, Config
 from multimix.data import Films, load_films
 from multimix.evaluate import as_table, evaluate, write_results
@@ -33,15 +36,20 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141  # what a shell makes of SIGPIPE
     except OSError as error:
-        print(f"multimix: {error.filename or 'A file'} could not be read or written ({error.strerror or error}); what "
-              "was written before is whole.", file=sys.stderr)
+        complain(f"{error.filename or 'A file'} could not be read or written ({error.strerror or error}); what was "
+                 "written before is whole.")
         return 2
     except ValueError as error:
-        print(f"multimix: {error}", file=sys.stderr)
+        complain(error)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"multimix: {str(stop) or 'stopped'}.", file=sys.stderr)
+        complain(f"{str(stop) or 'stopped'}.")
         return 130
+
+
+def complain(sentence: object) -> None:
+    """One line on standard error, whatever a file's name holds."""
+    print(f"multimix: {one_line(str(sentence))}", file=sys.stderr)
 
 
 def prepare_streams() -> None:
@@ -55,11 +63,13 @@ def prepare_streams() -> None:
 
 def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
     """The films that the options name; what was left out is said on standard error."""
+    if not options.classification and not options.segmentation:
+        raise ValueError("No films were given; name their folders with --classification, --segmentation, or both.")
     films = load_films(options.classification, options.segmentation, side, seed, sys.stderr.isatty() and speaks(),
                        cache=options.cache, classification_layout=options.classification_layout,
                        segmentation_layout=options.segmentation_layout, skip_damaged=options.skip_damaged)
     for fault in films.skipped if speaks() else ():
-        print(f"multimix: left out: {fault}", file=sys.stderr)
+        complain(f"left out: {fault}")
     return apply_manifest(films, options.manifest) if options.manifest else films
 
 
@@ -71,18 +81,28 @@ def run_predict(options: argparse.Namespace) -> int:
     with ranks_of(device) as ranks, torch.autocast(device.type, torch.bfloat16,
                                                    enabled=options.precision == "bfloat16"):
         manner = Manner(options.flip, not options.raw, options.invert)
-        rows, faults = predict_to(options.out, model, paths, ranks, manner, options.resume, not options.no_figures)
+        how = " ".join([options.weights, f"invert-{options.invert}", options.precision,
+                        *(name for name in ("flip", "raw") if getattr(options, name))])
+        try:
+            rows, faults = predict_to(options.out, model, paths, ranks, manner, how, options.resume,
+                                      not options.no_figures)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("stopped; the same command with --resume goes on from there") from None
     if ranks.first:
         if options.json or rows:
             print(as_json(rows) if options.json else as_text(rows, options.out))
         for fault in faults:
-            print(f"multimix: {fault}", file=sys.stderr)
+            complain(fault)
     return 2 if faults else 0
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
     model = load_model(options.weights, options.device)
-    films = films_of(options, model.side)
+    given = {Path(path).resolve() for path in (*options.classification, *options.segmentation, options.manifest or "")}
+    if options.json and given & {options.json.resolve(), options.json.with_suffix(".csv").resolve()}:
+        raise ValueError(f"{options.json} or the .csv beside it would be written over what is given; choose another "
+                         "name.")
+    films = films_of(options, model.side, model.seed)
     results = evaluate(model, films, options.split, sys.stderr.isatty(), flip=options.flip, clean=not options.raw)
     print(as_table(results))
     if options.json:
@@ -108,7 +128,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 def run_train(options: argparse.Namespace) -> int:
     config = Config.preset(options.system, options.recipe, class_labels=options.class_labels, masks=options.masks,
-                           seed=options.seed or 0, **changes_of(options))
+                           seed=options.seed, **changes_of(options))
     if not config.classify:
         options.classification = []
     if not config.segment:
@@ -117,8 +137,9 @@ def run_train(options: argparse.Namespace) -> int:
     for task in ("classification", "segmentation"):
         if getattr(films, task) and speaks():
             print(f"{task}: {getattr(films, task).counts()}")
-    train(config, films, options.out, resume=options.resume, start=options.init and load_model(options.init, "cpu"),
-          device=options.device, compile=options.compile)
+    start = None if options.init is None else load_model(options.init, "cpu")
+    train(config, films, options.out, resume=options.resume, start=start, device=options.device,
+          compile=options.compile)
     if speaks():
         print(f"The best network is in {options.out / 'best.pth'}; see it with: python -m multimix predict FILM "
               f"--weights {options.out / 'best.pth'}")
@@ -156,7 +177,7 @@ def run_sweep(options: argparse.Namespace) -> int:
     print(f"This is {options.out / 'table.md'}; every run: {options.out / 'runs.csv'}; drawn: "
           f"{', '.join(path.name for path in drawn)}")
     for fault in faults:
-        print(f"multimix: {fault}", file=sys.stderr)
+        complain(fault)
     return 2 if faults else 0
 
 
@@ -164,4 +185,5 @@ RUN = {"predict": run_predict, "evaluate": run_evaluate, "doctor": run_doctor, "
        "export": run_export}
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing is left half-written
     sys.exit(main())

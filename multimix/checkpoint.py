@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import threading
@@ -14,7 +15,9 @@ from typing import BinaryIO
 import torch
 from filelock import FileLock, Timeout
 
-from multimix.model import STRIDE, MultiMix, load_tensors
+from multimix.model import SIDES, MultiMix, load_tensors
+
+LARGEST = 2**30  # bytes that a checkpoint may unpack to
 
 
 @contextmanager
@@ -24,16 +27,19 @@ def whole_file(path: Path, old: Path | None = None, durable: bool = True) -> Ite
     `old` is where the file that was there goes, if it is to be kept; `durable` waits until the disk has it, so that a
     power cut leaves no empty file either.
     """
-    part = path.with_name(f"{os.getpid()}-{threading.get_ident()}.part")  # others may be writing the same file
+    target = Path(os.path.realpath(path))
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise ValueError(f"{path} is a device or a pipe; give the name of a file.")
+    part = target.with_name(f"{os.getpid()}-{threading.get_ident()}.part")  # others may be writing the same file
     try:
         with open(part, "wb") as file:
             yield file
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        if old and path.exists():
-            os.replace(path, old)
-        os.replace(part, path)
+        if old and target.exists():
+            os.replace(target, old)
+        os.replace(part, target)
     except OSError as error:
         if error.errno:
             error.filename = str(path)  # a full disk does not say of itself where it is
@@ -46,6 +52,8 @@ def whole_file(path: Path, old: Path | None = None, durable: bool = True) -> Ite
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Make a folder and hold it; ValueError where another process does."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, and a folder is needed to write to; choose another name.")
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
@@ -66,9 +74,14 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode("utf-8", "surrogateescape"))
 
 
+def one_line(text: str) -> str:
+    """What a terminal cannot take for a new line or an order, as its escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def whole_lines(path: Path) -> str:
     """The text of a file that lines are appended to, as it is; what a killed process left of a last line is cut off."""
-    text = path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
+    text = path.read_bytes().decode("utf-8", "surrogateescape") if path.is_file() else ""
     return text[:text.rfind("\n") + 1]
 
 
@@ -86,6 +99,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+                    raise ValueError("it is too large")
                 if archive.testzip():  # torch itself looks at no checksum
                     raise ValueError("a checksum differs")
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -104,7 +119,9 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
 
 
 def is_plain(tensor: object) -> bool:
-    return isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.layout == torch.strided
+    """Whether it is a dense tensor of floats that takes no more memory than the file has for it."""
+    return (isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.layout == torch.strided
+            and tensor.device.type == "cpu" and tensor.nbytes <= tensor.untyped_storage().nbytes())
 
 
 def network_of(content: dict, path: str | os.PathLike) -> MultiMix:
@@ -115,6 +132,8 @@ def network_of(content: dict, path: str | os.PathLike) -> MultiMix:
         if broken:
             raise ValueError(f"Tensor {broken} has values that are no numbers; take another checkpoint.")
         model.side = side_of(content.get("config", {}), model.side)
+        model.seed = seed_of(content.get("config", {}))
+        model.trained_on = trained_on(content.get("manifest", ""))
         model.calibration = calibration_of(content.get("calibration", {}))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -123,10 +142,25 @@ def network_of(content: dict, path: str | os.PathLike) -> MultiMix:
 
 def side_of(config: object, usual: int) -> int:
     side = config.get("side", usual) if isinstance(config, dict) else None
-    if not isinstance(side, int) or side < 2 * STRIDE or side % STRIDE:
-        raise ValueError(f"Its 'config' names no side that is a multiple of {STRIDE}, {2 * STRIDE} or more; train it "
-                         "again, or leave 'config' out for 256.")
+    if side not in SIDES:
+        raise ValueError(f"Its 'config' names no side that is a multiple of {SIDES.step}, {SIDES[0]} to {SIDES[-1]}; "
+                         "train it again, or leave 'config' out for 256.")
     return side
+
+
+def seed_of(config: dict) -> int:
+    seed = config.get("seed", 0)
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError("Its 'config' names no seed of 0 or more; train it again, or leave 'config' out.")
+    return seed
+
+
+def trained_on(manifest: object) -> frozenset[tuple[str, str]]:
+    """Task and name of every training film in a manifest; none where there is none, or it cannot be read."""
+    rows = csv.reader(manifest.splitlines() if isinstance(manifest, str) else ())
+    with suppress(csv.Error):
+        return frozenset((row[0], row[1]) for row in rows if len(row) == 5 and row[3] == "train")
+    return frozenset()
 
 
 def calibration_of(values: object) -> dict[str, float]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+
+from multimix.model import SIDES
 
 # Which parts of the method each of the paper's systems switches on (table 2).
 SYSTEMS = {
@@ -75,16 +77,23 @@ class Config:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # a list where it came from JSON
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if (field.type in ("int", "float") and not isinstance(value, (int, float))) or (
+                    field.type == "int | None" and not isinstance(value, (int, type(None)))):
+                raise ValueError(f"Training cannot start: {field.name} is {value!r}; a number is needed.")
         faults = [f"{name} is {getattr(self, name)}; {need} is needed" for name, valid, need in (
             ("segment", self.classify or self.segment, "at least one task (classify, segment)"),
             ("schedule", self.schedule in ("staircase", "cosine"), "staircase or cosine"),
             ("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS)),
             ("steps", self.steps >= 1, "1 or more"),
-            ("batch", self.batch >= 1, "1 or more"),
+            ("batch", 1 <= self.batch <= 10_000, "1 to 10000"),
+            ("decay_steps", self.decay_steps >= 1, "1 or more"),
+            ("seed", 0 <= self.seed < 10**9, "0 to 999999999"),
             ("validate_every", self.validate_every >= 1, "1 or more"),
             ("class_labels", self.class_labels is None or self.class_labels >= 2, "2 or more (or None for all)"),
             ("masks", self.masks is None or self.masks >= 1, "1 or more (or None for all)"),
-            ("learning_rate", self.learning_rate > 0, "a positive rate"),
+            ("learning_rate", 0 < self.learning_rate <= 1, "a rate above 0, 1 at most,"),
             ("ema_decay", 0 <= self.ema_decay < 1, "a number in [0, 1)"),
             ("gradient_clip", self.gradient_clip >= 0, "0 (off) or more"),
             ("patience", self.patience >= 0, "0 (off) or more"),
@@ -93,7 +102,7 @@ class Config:
             ("pixel_threshold", 0.5 <= self.pixel_threshold <= 1, "a probability of 0.5 or more"),
             ("bce_weight", self.bce_weight >= 0, "0 (off) or more"),
             ("pixel_consistency_weight", self.pixel_consistency_weight >= 0, "0 (off) or more"),
-            ("side", self.side >= 32 and self.side % 16 == 0, "a multiple of 16, 32 or more,"),
+            ("side", self.side in SIDES, f"a multiple of {SIDES.step}, {SIDES[0]} to {SIDES[-1]},"),
             ("widths", len(self.widths) == 5 and min(self.widths) >= 1, "five positive channel numbers"),
         ) if not valid]
         if faults:
@@ -101,7 +110,10 @@ class Config:
 
     @classmethod
     def preset(cls, system: str = "multimix", recipe: str = "paper", **changes) -> Config:
-        """One of the paper's eight systems under a recipe ('paper' or 'improved'), with any field changed."""
+        """One of the paper's eight systems under a recipe ('paper' or 'improved'), with any field changed.
+
+        ValueError where there is no such system or recipe, or a value is out of its range.
+        """
         for name, known, kind in ((system, SYSTEMS, "system"), (recipe, RECIPES, "recipe")):
             if name not in known:
                 raise ValueError(f"There is no {kind} '{name}'; choose one of {', '.join(known)}.")

@@ -19,6 +19,7 @@ from multimix import phantom
 from multimix.checkpoint import whole_file
 from multimix.film import check_mask_shapes, picture_for_network, read_mask
 from multimix.layouts import SPLITS, Film, read_layout
+from multimix.model import SIDES
 
 MIN_VALIDATION = 20  # films; a smaller validation folder (Kaggle's has 16) is filled up from the training films
 PHANTOM = "phantom://"  # phantom://400 stands for a folder of 400 synthetic films
@@ -72,9 +73,13 @@ def load_films(classification: str | os.PathLike | Sequence = (), segmentation: 
     Films without a class (or mask) are unlabelled, so that any folder may serve either task. Splits are the set's own;
     a set without gives a tenth of its patients, drawn with `seed`, to testing, and one with fewer than 20 validation
     films a tenth of its training patients to validation. `cache` is a folder that keeps the reduced films from one
-    run to the next. ValueError names the folder or file that does not fit; with `skip_damaged` unreadable films are
-    left out instead and listed in `skipped`.
+    run to the next. `side` is what films are reduced to, in px, and `progress` shows a bar. To have the split that a
+    network was trained with, give `seed=model.seed`. ValueError names the folder or file that does not fit; with
+    `skip_damaged` unreadable films, and masks, are left out instead and listed in `skipped`.
     """
+    if side not in SIDES:
+        raise ValueError(f"Films cannot be reduced to {side} px; a multiple of {SIDES.step}, {SIDES[0]} to {SIDES[-1]} "
+                         "is needed.")
     skipped: list[str] = []
 
     def join(folders, layout: str, masks: bool) -> FilmSet | None:
@@ -93,7 +98,12 @@ def concatenate(sets: list[FilmSet]) -> FilmSet | None:
         return None
     tensors = (torch.cat([getattr(s, name) for s in sets]) for name in ("pixels", "targets", "labelled"))
     texts = (sum((getattr(s, name) for s in sets), ()) for name in ("names", "patients", "splits"))
-    return FilmSet(*tensors, *texts)
+    found = FilmSet(*tensors, *texts)
+    if len(set(found.names)) < len(found):
+        twice = next(name for name in found.names if found.names.count(name) > 1)
+        raise ValueError(f"{twice} comes twice, and a manifest could not tell which is which; leave one out, or rename "
+                         "its folder.")
+    return found
 
 
 def load_set(folder: str, masks: bool, side: int, seed: int, progress: bool, layout: str, cache: Path | None,
@@ -102,13 +112,16 @@ def load_set(folder: str, masks: bool, side: int, seed: int, progress: bool, lay
     if folder.startswith(PHANTOM):
         return load_phantoms(folder, masks, side, progress)
     _, films = read_layout(folder, layout)
-    root = Path(folder).resolve().stem
+    root = Path(folder).resolve()
+    root = root.name if root.is_dir() else root.stem
     pixels, films = read_all(films, lambda film: picture_for_network(film.source, side), root, progress, cache,
                              f"film-{side}", skipped)
     labelled = torch.tensor([bool(film.masks) if masks else film.label is not None for film in films])
     if masks:
-        shapes, _ = read_all([film for film in films if film.masks], lambda film: mask_of(film, side), f"{root} masks",
-                             progress, cache, f"mask-{side}", None)
+        shapes, masked = read_all([film for film in films if film.masks], lambda film: mask_of(film, side),
+                                  f"{root} masks", progress, cache, f"mask-{side}", skipped)
+        whole = {film.name for film in masked}
+        labelled = torch.tensor([film.name in whole for film in films])
         targets = torch.zeros(len(films), side, side, dtype=torch.bool)
         targets[labelled] = torch.from_numpy(np.asarray(shapes, dtype=bool).reshape(-1, side, side))
     else:
@@ -129,9 +142,9 @@ def mask_of(film: Film, side: int) -> np.ndarray:
 def load_phantoms(address: str, masks: bool, side: int, progress: bool) -> FilmSet:
     """Synthetic films, NORMAL and PNEUMONIA in turn; of ten, eight are train, one val, one test."""
     count, _, start = address.removeprefix(PHANTOM).partition("+")
-    if not count.isdecimal() or int(count) < 20 or not (start or "0").isdecimal():
-        raise ValueError(f"'{address}' names no number of phantom films; write for example {PHANTOM}400 (20 or more), "
-                         f"or {PHANTOM}400+1000 to leave out the first thousand.")
+    if not all(number.isdecimal() and len(number) <= 6 for number in (count, start or "0")) or int(count) < 20:
+        raise ValueError(f"'{address[:40]}' names no number of phantom films; write for example {PHANTOM}400 (20 to "
+                         f"999999), or {PHANTOM}400+1000 to leave out the first thousand.")
     order, first_seed = range(int(count)), (1_000_000 if masks else 0) + int(start or 0)
     with ThreadPoolExecutor() as pool:
         drawn = list(tqdm(pool.map(lambda i: phantom.draw(first_seed + i, i % 2, side), order), total=len(order),
@@ -190,10 +203,11 @@ def cache_file(cache: Path, films: list[Film], kind: str) -> Path | None:
 def read_cache(path: Path, count: int) -> np.ndarray | None:
     """The stack of films, mapped into memory; None where there is none or it is damaged."""
     try:
-        stack = np.load(path, mmap_mode="c")
+        stack = np.load(path, mmap_mode="c") if path.is_file() else None
     except (OSError, ValueError, EOFError):
         return None
-    return stack if len(stack) == count else None
+    fits = stack is not None and stack.ndim == 3 and len(stack) == count and stack.dtype in (np.uint8, np.bool_)
+    return stack if fits else None
 
 
 def split_by_patient(patients: Sequence[str], splits: Sequence[str], strata: Sequence[int],
@@ -202,6 +216,7 @@ def split_by_patient(patients: Sequence[str], splits: Sequence[str], strata: Seq
     patients, strata, generator = np.array(patients), np.array(strata), np.random.default_rng(seed)
     given = np.array(splits, dtype=object)
     splits = np.where(given == "", "train", given)
+    splits[(given == "") & np.isin(patients, patients[given == "test"])] = "test"  # with their patient's other films
     if not any(given):
         carve(splits, "test", patients, strata, generator)
     if (splits == "val").sum() < MIN_VALIDATION:

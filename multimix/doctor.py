@@ -16,7 +16,8 @@ from scipy.fft import dctn
 from tqdm.auto import tqdm
 
 from multimix.data import mask_of
-from multimix.film import looks_inverted, open_film, read_film, resize
+from multimix.decode import open_film
+from multimix.film import looks_inverted, read_film, resize
 from multimix.layouts import Film, read_layout
 from multimix.model import CLASSES
 

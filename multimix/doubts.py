@@ -14,9 +14,12 @@ ROUND = 1.2  # times its width: the least that a lung's length may be
 CUT = 0.3  # of a side of the film that lungs may touch
 
 
-def doubts(film: np.ndarray, mask: np.ndarray, inverted: bool, turned: bool, coloured: bool) -> tuple[str, ...]:
+def doubts(film: np.ndarray, mask: np.ndarray, *, inverted: bool, turned: bool, coloured: bool,
+           first_of_several: bool) -> tuple[str, ...]:
     """From a film (H, W) uint8 and its lungs (side, side) bool: what a reader should know before trusting them."""
     found = []
+    if first_of_several:
+        found.append("The file has several pages or frames: the first was taken.")
     if coloured:
         found.append("The picture is in colour, which a film is not: it was turned to grey.")
     if min(film.shape) < TINY:
@@ -54,7 +57,7 @@ def are_two_lungs(mask: np.ndarray) -> bool:
     if count < 2 or max(halves) > LARGER * min(halves):
         return False
     places = [np.argwhere(parts == part + 1) for part in np.argsort(-sizes, kind="stable")[:2]]
-    if len(places[0]) > LARGER * len(places[1]):
+    if len(places[0]) > LARGER * len(places[1]) or len(places[1]) < 2:
         return False
     spreads = [np.linalg.eigvalsh(np.cov(place.T)) for place in places]
     longest = [np.sqrt(largest / max(smallest, 1e-9)) for smallest, largest in spreads]

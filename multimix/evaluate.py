@@ -33,6 +33,8 @@ from multimix.metrics import (
 from multimix.model import CLASSES, MultiMix, films_at_once
 from multimix.parallel import ALONE, Ranks
 
+FEW = 10  # patients
+
 
 class Results(dict[str, float]):
     """Metrics by name, as `multimix.metrics.DEFINITIONS` explains them, and what they were made from."""
@@ -58,13 +60,21 @@ def evaluate(model: MultiMix, films: Films, split: str = "test", progress: bool 
     """
     results = Results()
     for task in ("classification", "segmentation"):
-        if part := labelled(getattr(films, task), split):
+        whole = getattr(films, task)
+        if part := labelled(whole, split):
             training = labelled(getattr(films, task), "train") if split in ("val", "test") else None
             if task == "classification":
                 margin = margins(model, part, progress, flip).numpy()
                 evaluate_classes(results, margin, part, training or part, model.calibration)
             else:
                 evaluate_masks(results, masks(model, part, progress, flip, clean).numpy(), part, training or part)
+            if seen := sum((task, name) in model.trained_on for name in part.names):
+                results.notes.append(f"The weights were trained on {seen} of these {len(part)} films of {task}: other "
+                                     "films will not be answered so well.")
+            if len(set(part.patients)) < FEW:
+                results.notes.append(f"Fewer than {FEW} patients: neither values nor intervals can be trusted.")
+        elif whole:
+            results.notes.append(f"No film of {task} in the split '{split}' has an answer, so none was measured.")
     if not results:
         raise ValueError(f"There are no labelled films in the split '{split}'; choose another one, or give a folder "
                          "that has labels or masks.")

@@ -12,7 +12,8 @@ from pathlib import Path
 import ipywidgets as widgets
 from PIL import Image
 
-from multimix.film import SUFFIXES, film_paths, look_at
+from multimix.decode import SUFFIXES, film_paths
+from multimix.film import look_at
 from multimix.model import choose_device
 from multimix.plot import VIEWS, as_png, plot_view
 from multimix.predict import Manner, bundled, load_model, predict_batch

@@ -124,6 +124,7 @@ def export(model: MultiMix, out: str | os.PathLike, films: Sequence[Source]) -> 
     if not max(differences.values()) < 1e-3:
         raise ValueError(f"The exported network is off by {max(differences.values()):.1g} from torch's, so {out} was "
                          "not written; try other versions of torch and onnxscript.")
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
     with whole_file(Path(out)) as file:
         file.write(content)
     return Exported(differences, seconds, seconds_torch)

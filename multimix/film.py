@@ -1,34 +1,22 @@
-"""One film: from whatever a person holds to what the network takes. Training and prediction share every line."""
+"""One film: from whatever a person holds to what the network takes, in training and prediction alike."""
 
 from __future__ import annotations
 
 import functools
 import os
-import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from multimix import phantom
+from multimix.decode import open_film, picture_size
 
-DICOM, RAW = frozenset([".dcm", ".dicom"]), ".img"
-SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", RAW]) | DICOM
-JSRT_SIDE, JSRT_WHITE = 2048, 4095  # the raw files of JSRT: pixels a side, largest value of 12 bits
 Source = str | os.PathLike | Image.Image | np.ndarray
-
-
-def film_paths(folder: Path) -> list[Path]:
-    """The pictures directly in a folder, in the order of their names; none if there is no such folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir()
-                  if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir())
 
 
 def read_film(source: Source, side: int | None = None) -> np.ndarray:
@@ -47,95 +35,28 @@ def read_film(source: Source, side: int | None = None) -> np.ndarray:
 
 
 class Look(NamedTuple):
-    """A film as it was read, and whether it had colours."""
+    """A film as it was read, and what its picture was."""
 
     grey: np.ndarray  # (H, W) uint8
     coloured: bool
+    first_of_several: bool  # pages of a TIFF, frames of a GIF
 
 
 def look_at(source: Source, side: int | None = None) -> Look:
-    """`read_film`, and whether the picture is a coloured one."""
+    """`read_film`, and whether the picture is a coloured one, or has more pages."""
     if isinstance(source, (str, os.PathLike)):
-        source = open_film(Path(source), side)
+        try:
+            return look_at(open_film(Path(source), side))
+        except ValueError as error:  # tells which film, where the fault is in its values
+            raise ValueError(str(error).replace("The film", f"The film {source}", 1)) from None
     if not isinstance(source, Image.Image):
         source = array_or_picture(np.asarray(source))
     coloured = isinstance(source, Image.Image) and is_coloured(source)
     grey = grey_picture(source) if isinstance(source, Image.Image) else source
     if min(grey.shape) < 2:
         raise ValueError(f"The film has {grey.shape[0]} x {grey.shape[1]} pixels; at least 2 x 2 are needed.")
-    return Look(to_8_bits(grey), coloured)
-
-
-def open_film(path: Path, side: int | None) -> Image.Image | np.ndarray:
-    """A file of any kind that `read_film` takes, decoded."""
-    if not path.is_file():
-        raise ValueError(f"There is no film {path}; give the path of a picture file.")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty (0 bytes); export or download the film again.")
-    if path.suffix.lower() == RAW:
-        return open_raw(path)
-    return open_dicom(path) if is_dicom(path) else open_picture(path, side)
-
-
-def open_raw(path: Path) -> np.ndarray:
-    """JSRT as it is distributed: 2048 x 2048 big-endian 16-bit values, 12 bits used, lung bright, no header."""
-    size, expected = path.stat().st_size, 2 * JSRT_SIDE**2
-    if size != expected:
-        raise ValueError(f"{path} has {size} bytes and a raw JSRT film has {expected}; copy or download it again.")
-    return JSRT_WHITE - np.fromfile(path, dtype=">u2").astype(np.int32).reshape(JSRT_SIDE, JSRT_SIDE)
-
-
-def is_dicom(path: Path) -> bool:
-    """By its ending, or, as files from a hospital's archive often have none, by the mark after the preamble."""
-    with open(path, "rb") as file:
-        return path.suffix.lower() in DICOM or file.read(132)[128:] == b"DICM"
-
-
-def open_dicom(path: Path) -> np.ndarray:
-    """The picture of a DICOM file with air dark: floats in [0, 1] through its window, else its own values."""
-    import pydicom  # slow to import, and most films are pictures
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
-
-    try:
-        dataset = pydicom.dcmread(path)
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        pixels = dataset.pixel_array if frames == 1 and "PixelData" in dataset else None
-        if pixels is not None and pixels.ndim == 2:
-            pixels = apply_modality_lut(pixels, dataset)
-            if dataset.get("WindowCenter") is not None and "VOILUTSequence" not in dataset:
-                low, high = apply_windowing(np.array([-1e9, 1e9]), dataset)
-                pixels, white = (apply_windowing(pixels, dataset) - low) / (high - low), 1
-            else:
-                pixels = apply_voi_lut(pixels, dataset)
-                white = pixels.max()
-            if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-                pixels = white - pixels
-    except Exception as error:  # noqa: BLE001  (pydicom and its decoders raise many kinds)
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is a damaged DICOM file, or of a kind that cannot be decoded ({reason}); export it "
-                         "again, uncompressed or as PNG.") from None
-    if pixels is None:
-        what = f"{frames} pictures" if frames > 1 else "no picture"
-        raise ValueError(f"{path} is a DICOM file with {what}; one film with one picture is needed.")
-    return pixels
-
-
-def open_picture(path: Path, side: int | None) -> Image.Image:
-    """A picture file, fully decoded and upright."""
-    try:
-        with Image.open(path) as picture:
-            if side:
-                picture.draft(None, (side, side))
-            picture.load()
-            return ImageOps.exif_transpose(picture)
-    except Image.UnidentifiedImageError:
-        raise ValueError(f"{path} is not a picture that can be read; PNG, JPEG, BMP, TIFF, GIF or DICOM is "
-                         "needed.") from None
-    except Image.DecompressionBombError:
-        raise ValueError(f"{path} claims more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels; reduce the "
-                         "film first.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}); export or download the film again.") from None
+    several = isinstance(source, Image.Image) and source.info.get("several", False)
+    return Look(to_8_bits(grey), coloured, several)
 
 
 def grey_picture(picture: Image.Image) -> np.ndarray:
@@ -155,7 +76,7 @@ def array_or_picture(array: np.ndarray) -> np.ndarray | Image.Image:
                          "(H, W, 1), (H, W, 3) or (H, W, 4) are needed.")
     if array.ndim == 2 or array.shape[2] == 1:
         return array.reshape(array.shape[:2])
-    return Image.fromarray(to_8_bits(array))
+    return Image.fromarray(to_8_bits(array)) if array.size else array[..., 0]
 
 
 def to_8_bits(values: np.ndarray) -> np.ndarray:
@@ -182,24 +103,20 @@ def read_mask(sources: Sequence[Source], side: int) -> np.ndarray:
 
 def check_mask_shapes(film: Source, masks: Sequence[Source]) -> None:
     """ValueError where a mask cannot have been drawn on the film, by its proportions; their sizes may differ."""
-    width, height = picture_size(film) or (0, 0)
+    width, height = size_of(film)
     for mask in masks:
-        across, down = picture_size(mask) or (0, 0)
+        across, down = size_of(mask)
         if width * down and abs(width * down / (height * across) - 1) > 0.05:
-            raise ValueError(f"The mask {mask} has {across} x {down} pixels and its film {width} x {height}; a mask of "
+            what = f"The mask {mask}" if isinstance(mask, (str, os.PathLike)) else "A mask"
+            raise ValueError(f"{what} has {across} x {down} pixels and its film {width} x {height}; a mask of "
                              "the whole film is needed, in the same proportions.")
 
 
-def picture_size(source: Source) -> tuple[int, int] | None:
-    """Width and height of a picture file as its header says; None of anything else, or where it cannot be read."""
-    if not isinstance(source, (str, os.PathLike)):
-        return None
-    try:
-        with Image.open(source) as picture:
-            turned = picture.getexif().get(0x0112, 1) > 4  # by a quarter, when it is read
-            return picture.size[::-1] if turned else picture.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
+def size_of(source: Source) -> tuple[int, int]:
+    """Width and height; 0 where they cannot be told."""
+    if isinstance(source, np.ndarray):
+        return source.shape[1], source.shape[0]
+    return source.size if isinstance(source, Image.Image) else picture_size(Path(source))
 
 
 def picture_for_network(source: Source, side: int) -> np.ndarray:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from multimix.film import Source, film_paths
+from multimix.decode import film_paths
+from multimix.film import Source
 from multimix.model import CLASSES
 
 SPLITS = ("train", "val", "test")
@@ -44,7 +45,9 @@ def read_layout(folder: str | os.PathLike, layout: str = "auto") -> tuple[str, l
         films = LAYOUTS[name](root)
         if films:
             return name, films
-    raise ValueError(f"{root} has no films {'of a layout that is known' if layout == 'auto' else f'as {layout} has'}; "
+    held = sorted(path.name for path in root.iterdir())[:5] if root.is_dir() else []
+    raise ValueError(f"{root} has no films {'of a layout that is known' if layout == 'auto' else f'as {layout} has'} "
+                     f"(it holds {', '.join(held) or 'nothing'}); "
                      f"it needs one of these: {'; '.join(f'{n}: {f.__doc__}' for n, f in LAYOUTS.items())}")
 
 
@@ -109,6 +112,9 @@ def mat(root: Path) -> list[Film]:
     try:
         content = scipy.io.loadmat(path)
         pairs = {split: (content[f"x_{split}"], content[f"y_{split}"]) for split in SPLITS if f"x_{split}" in content}
+        for arrays in pairs.values():
+            if any(array.dtype.kind not in "buif" or array.ndim < 3 or 0 in array.shape for array in arrays):
+                raise ValueError("x_ and y_ are to be films and masks, (N, H, W) numbers")
     except Exception as error:  # noqa: BLE001  (scipy raises many kinds)
         raise ValueError(f"{path} is damaged, or not a MATLAB file up to version 7 ({error}).") from None
     return [Film(film.squeeze(), f"{split}/{i}", masks=(mask if mask.ndim == 2 else mask.max(np.argmin(mask.shape)),),
@@ -193,12 +199,16 @@ def files_below(root: Path, ending: str) -> list[Path]:
 
 def read_table(path: Path, *columns: str) -> Iterable[dict[str, str]]:
     """The rows of a CSV that must have these columns."""
+    if not path.is_file():
+        raise ValueError(f"There is no table {path}; give the path of a .csv file.")
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            rows = list(csv.DictReader(file))
+            header = file.readline()
+            file.seek(0)
+            rows = list(csv.DictReader(file, restval="", delimiter="," if "," in header or ";" not in header else ";"))
     except csv.Error as error:
         raise ValueError(f"{path} is not a table of comma-separated values ({error}); save it as CSV.") from None
-    missing = [name for name in columns if not rows or rows[0].get(name) is None]
+    missing = [name for name in columns if not rows or name not in rows[0]]
     if missing:
         raise ValueError(f"{path} has no column {' and no '.join(missing)}, or no rows; it needs {', '.join(columns)}.")
     return rows

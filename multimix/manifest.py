@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,22 +9,22 @@ from pathlib import Path
 import torch
 
 from multimix.data import Films, FilmSet
-from multimix.layouts import read_table
+from multimix.evaluate import as_csv
+from multimix.layouts import SPLITS, read_table
 
 COLUMNS = ("task", "film", "patient", "split", "use")
+TASKS = ("classification", "segmentation")
 
 
 def manifest_of(films: Films, kept: dict[str, FilmSet]) -> str:
     """Which film is in which split, and which training films keep their label: `kept` holds those of each task. CSV."""
-    text = io.StringIO(newline="")
-    rows = csv.writer(text)
-    rows.writerow(COLUMNS)
+    rows = []
     for task in kept:
         part, labelled = getattr(films, task), set(kept[task].names)
         for name, patient, split, has in zip(part.names, part.patients, part.splits, part.labelled.tolist()):
             use = "labelled" if has and (split != "train" or name in labelled) else "unlabelled"
-            rows.writerow((task, name, patient, split, use))
-    return text.getvalue()
+            rows.append(dict(zip(COLUMNS, (task, name, patient, split, use))))
+    return as_csv(rows)
 
 
 def apply_manifest(films: Films, path: str | os.PathLike) -> Films:
@@ -35,8 +33,11 @@ def apply_manifest(films: Films, path: str | os.PathLike) -> Films:
     ValueError where the manifest is not one, or a film that it names is not there.
     """
     rows = list(read_table(Path(path), *COLUMNS))
+    if wrong := next((row for row in rows if row["task"] not in TASKS or row["split"] not in SPLITS), None):
+        raise ValueError(f"{path} says task '{wrong['task']}', split '{wrong['split']}' of {wrong['film']}; the task "
+                         f"is {' or '.join(TASKS)}, the split {', '.join(SPLITS)}.")
     parts = {}
-    for task in ("classification", "segmentation"):
+    for task in TASKS:
         wanted = {row["film"]: row for row in rows if row["task"] == task}
         part = getattr(films, task)
         if not wanted or part is None:

@@ -5,6 +5,7 @@ Haque et al., ISBI 2021, figure 1 and section 2. Shapes are written for widths (
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ WIDTHS = (16, 32, 64, 128, 256)
 CLASSES = ("NORMAL", "PNEUMONIA")
 DROPOUT = 0.25
 STRIDE = 16  # four poolings lie above the deepest skip: sides must be multiples of it
+SIDES = range(2 * STRIDE, 2049, STRIDE)  # px: those that a film may be reduced to
 
 
 class Output(NamedTuple):
@@ -110,6 +112,8 @@ class MultiMix(nn.Module):
             raise ValueError(f"widths are {widths}; five positive channel numbers are needed, such as {WIDTHS}.")
         self.widths, self.bridge = tuple(widths), bridge
         self.side = 256  # px: what a film is to be reduced to; a checkpoint says at which side it was trained
+        self.seed = 0  # by which films that name no split are split; a checkpoint says with which it was trained
+        self.trained_on: frozenset[tuple[str, str]] = frozenset()  # task and film, as a checkpoint's manifest says
         self.calibration: dict[str, float] = {}  # 'temperature' and 'operating_point', if validation films chose them
         self.encoder = Encoder(self.widths)
         self.decoder = Decoder(self.widths, bridge)
@@ -123,6 +127,7 @@ class MultiMix(nn.Module):
         In eval mode one encoder pass serves all three. In training the saliency, which is wanted without dropout,
         takes a pass of its own, and is left out when there is no bridge to use it. Gradients of the weights and
         the mode of every module stay as they were; `no_grad` and `inference_mode` make no difference to the values.
+        ValueError where x is of another shape.
         """
         check_films(x)
         if self.training:
@@ -182,10 +187,13 @@ def load_tensors(tensors: dict[str, Tensor]) -> MultiMix:
     try:
         widths = tuple(tensors[f"encoder.dconv_down{stage}.0.weight"].shape[0] for stage in range(1, 6))
         joined = tensors["decoder.dconv_up4.0.weight"].shape[1]
-    except (KeyError, IndexError) as error:
+    except KeyError as error:
         raise ValueError(f"These are not weights of a MultiMix network: tensor {error} is missing.") from None
-    model = MultiMix(widths, bridge=joined != widths[4] + widths[3])
-    expected = model.state_dict()
+    except IndexError:
+        raise ValueError("These are not weights of a MultiMix network: a convolution's has no dimensions.") from None
+    network = partial(MultiMix, widths, bridge=joined != widths[4] + widths[3])
+    with torch.device("meta"):  # shapes alone, as these may be of any size
+        expected = network().state_dict()
     faults = [f"{name} is missing" for name in expected if name not in tensors]
     faults += [f"{name} is not part of it" for name in tensors if name not in expected]
     faults += [f"{name} has shape {tuple(tensors[name].shape)} instead of {tuple(wanted.shape)}"
@@ -193,6 +201,7 @@ def load_tensors(tensors: dict[str, Tensor]) -> MultiMix:
     if faults:
         more = f", and {len(faults) - 3} more faults" if len(faults) > 3 else ""
         raise ValueError(f"These are not weights of a MultiMix network: {'; '.join(faults[:3])}{more}.")
+    model = network()
     model.load_state_dict(tensors)
     return model.eval()
 
@@ -204,7 +213,10 @@ def choose_device(name: str = "auto") -> torch.device:
     if not there.get(kind):
         choices = " or ".join(["auto", *(known for known in there if there[known])])
         raise ValueError(f"There is no device '{name}' here; choose {choices}.")
-    return torch.device(kind if name == "auto" else name)
+    try:
+        return torch.empty(0, device=kind if name == "auto" else name).device
+    except RuntimeError:
+        raise ValueError(f"There is no device '{name}' here; write {kind}, or {kind}:0, and so on.") from None
 
 
 def place(model: MultiMix, device: torch.device) -> MultiMix:
@@ -214,4 +226,4 @@ def place(model: MultiMix, device: torch.device) -> MultiMix:
 
 def films_at_once(device: torch.device, side: int) -> int:
     """How many films one pass takes best: on a CPU what its cache holds, which is also several times faster."""
-    return max(1, 2 * 256**2 // side**2) if device.type == "cpu" else 64
+    return max(1, min(16, 2 * 256**2 // side**2)) if device.type == "cpu" else 64

@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--recipe", default="paper", choices=RECIPES)
     command.add_argument("--class-labels", type=budget, default="all", metavar="N", help="films that keep their class")
     command.add_argument("--masks", type=budget, default="all", metavar="N", help="films that keep their mask")
-    command.add_argument("--seed", type=int)
+    command.add_argument("--seed", type=int, default=0)
     add_changes(command)
     command.add_argument("--resume", action="store_true", help="continue what is in the folder")
     command.add_argument("--compile", action="store_true", help="have torch compile the network")

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
-from multimix.checkpoint import whole_file
+from multimix.checkpoint import one_line, whole_file
 
 if TYPE_CHECKING:
     from multimix.evaluate import Results
@@ -33,7 +33,7 @@ def plot_prediction(prediction: Prediction) -> Figure:
     for axis in axes:
         axis.imshow(film, cmap="gray", vmin=0, vmax=255)
         axis.set_axis_off()
-    axes[0].set_title(prediction.name, parse_math=False)
+    axes[0].set_title(one_line(prediction.name), parse_math=False)
     draw_lungs(axes[1], lung)
     axes[1].set_title(f"Lungs: {prediction.lung_share:.0%} of the film")
     draw_saliency(axes[2], saliency)
@@ -94,7 +94,7 @@ def plot_view(prediction: Prediction, view: str = "overlay", opacity: float = 0.
     height, width = film.shape
     figure, axis = plt.subplots(figsize=(5.5, 0.4 + 5.1 * np.clip(height / width, 0.5, 2)), layout="constrained")
     axis.set_axis_off()
-    axis.set_title(prediction.name, parse_math=False)
+    axis.set_title(one_line(prediction.name), parse_math=False)
     if view == "mask":
         axis.imshow(lung > threshold, cmap="gray", vmin=0, vmax=1)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from multimix.checkpoint import network_of, read_checkpoint, whole_file
+from multimix.decode import film_paths
 from multimix.doubts import doubts
-from multimix.film import Look, Source, film_paths, look_at, looks_inverted, network_input, resize
+from multimix.film import Look, Source, look_at, looks_inverted, network_input, resize
 from multimix.infer import answer, calibrated
 from multimix.model import CLASSES, MultiMix, choose_device, films_at_once, place
 
@@ -35,9 +36,11 @@ def load_model(weights: str | os.PathLike = "multimix", device: str = "auto") ->
     """A network in eval mode: a bundled one by its name, one that `train` wrote, or the authors' own checkpoint.
 
     'multimix' has learnt from all labels, 'multimix_100_10' from 100 classes and 10 masks; anything with a dot or a
-    slash is a path. ValueError, in one sentence, where there is no such network, or the file is damaged, of another
-    architecture, or holds program code.
+    slash is a path. `device` is auto (CUDA, else MPS, else the CPU), cpu, cuda or mps. ValueError, in one sentence,
+    where there is no such network, or the file is damaged, of another architecture, or holds program code.
     """
+    if not isinstance(weights, (str, os.PathLike)):
+        raise ValueError(f"A {type(weights).__name__} names no network; give a bundled one's name or a path.")
     if isinstance(weights, str) and not {".", "/", os.sep} & set(weights):
         known = sorted(path.stem for path in bundled("weights").glob("*.pth"))
         if weights not in known:
@@ -69,6 +72,7 @@ class Prediction:
     saliency: np.ndarray = field(repr=False)  # (H, W) float32, >= 0: what moved the class score
     warnings: tuple[str, ...] = ()  # plain sentences: what makes this film a doubtful one
     disagreement: np.ndarray | None = field(default=None, repr=False)  # (H, W) float32, with `flip` alone
+    source: Path | None = field(default=None, repr=False)  # the film's file, if it came from one
 
     @property
     def label(self) -> str:
@@ -100,17 +104,20 @@ class Prediction:
         """Write `<name>.png` (the figure) and `<name>_mask.png` (0 or 255, the film's size) into a folder.
 
         Without `figure` the mask alone, which is many times faster. Returns the path of the figure, else of the mask.
+        ValueError where that would overwrite the film itself.
         """
         out = Path(out)
+        mask, overlay = out / f"{self.name}_mask.png", out / f"{self.name}.png"
+        if self.source and os.path.realpath(self.source) in map(os.path.realpath, (mask, overlay)):
+            raise ValueError(f"{self.source} would be overwritten by its own answer; choose another folder.")
         out.mkdir(parents=True, exist_ok=True)
-        mask = out / f"{self.name}_mask.png"
         with whole_file(mask, durable=False) as file:
             Image.fromarray(self.mask.astype(np.uint8) * 255).save(file, "PNG")
         if not figure:
             return mask
         from multimix.plot import save_figure
 
-        return save_figure(self.plot(), out / f"{self.name}.png")
+        return save_figure(self.plot(), overlay)
 
 
 INVERT = ("auto", "never", "always")
@@ -142,12 +149,17 @@ def predict(model: MultiMix, films: Source | Iterable[Source], *, flip: bool = F
     if isinstance(films, (str, os.PathLike)) and Path(films).is_dir():
         films = pictures_in(Path(films))
     single = isinstance(films, (str, os.PathLike, Image.Image, np.ndarray))
+    if not single and not isinstance(films, Iterable):
+        raise ValueError(f"A {type(films).__name__} is no film; a path, a PIL image, an array, or a list of them is "
+                         "needed.")
     sources = [films] if single else list(films)
     pictures = [look_at(source) for source in sources]
     names = [name_of(source, number) for number, source in enumerate(sources, start=1)]
     size = films_at_once(next(model.parameters()).device, model.side)
     found = [prediction for first in range(0, len(sources), size)
              for prediction in predict_batch(model, pictures[first:first + size], names[first:first + size], manner)]
+    found = [replace(p, source=Path(source)) if isinstance(source, (str, os.PathLike)) else p
+             for p, source in zip(found, sources)]
     return found[0] if single else found
 
 
@@ -155,7 +167,8 @@ def pictures_in(path: Path) -> list[Path]:
     """The pictures of a folder, at least one; of anything else, itself."""
     films = film_paths(path) if path.is_dir() else [path]
     if not films:
-        raise ValueError(f"There are no pictures in {path}; PNG, JPEG, BMP, TIFF or GIF files are needed.")
+        raise ValueError(f"There are no films in {path}; PNG, JPEG, BMP, TIFF, GIF or DICOM files are needed, in the "
+                         "folder itself, as those below it are not looked through.")
     return films
 
 
@@ -175,10 +188,13 @@ def predict_batch(model: MultiMix, looks: list[Look], names: list[str], manner: 
             found = answer(model.eval(), network_input(small[:, None].to(device)), manner.flip, manner.clean)
     finally:
         model.train(was_training)
+    if not all(part.isfinite().all() for part in (found.margin, found.lung, found.saliency)):
+        raise ValueError("The network answers with values that are not numbers; take other weights.")
     pneumonia = torch.sigmoid(calibrated(found.margin, model.calibration)).tolist()
     return [Prediction(name, film, dict(zip(CLASSES, (1 - pneumonia[i], pneumonia[i]))),
                        enlarge(found.lung[i], film.shape), enlarge(found.saliency[i], film.shape),
-                       doubts(film, found.lung[i, 0].numpy() > 0.5, inverted[i], turned[i], looks[i].coloured),
+                       doubts(film, found.lung[i, 0].numpy() > 0.5, inverted=inverted[i], turned=turned[i],
+                              coloured=looks[i].coloured, first_of_several=looks[i].first_of_several),
                        None if found.disagreement is None else enlarge(found.disagreement[i], film.shape))
             for i, (name, film) in enumerate(zip(names, films))]
 

@@ -27,7 +27,7 @@ class Record:
     def open(self, resume: bool) -> dict | None:
         """What to go on from, None for a fresh start. ValueError where the folder holds another training."""
         there = [path for path in (self.out / "last.pth", self.out / "previous.pth") if path.exists()]
-        if there and not resume:
+        if (there or (self.out / "best.pth").exists()) and not resume:
             raise ValueError(f"{self.out} already holds a training; resume it (--resume) or choose another folder.")
         content = self._newest(there) if there else None
         if self.first:
@@ -51,7 +51,7 @@ class Record:
                     print(f"multimix: {error} Trying the one before.")
         else:
             raise ValueError(f"Nothing in {self.out} can be resumed: {fault}")
-        if "training" not in content:
+        if not {"training", "config", "step", "manifest"} <= content.keys() or not isinstance(content["config"], dict):
             raise ValueError(f"{path} has weights but no training state; --resume needs a file that training wrote.")
         before, now = content["config"], self.config.as_dict()
         longer = self.config.schedule == "staircase" and content["step"] <= self.config.steps
@@ -63,6 +63,8 @@ class Record:
         if changed:
             raise ValueError(f"{path} was trained otherwise: {', '.join(changed)}; resume with the same settings, or "
                              "start afresh in another folder.")
+        if self.first and path.name == "previous.pth":  # a damaged last.pth must not take its place
+            (self.out / "last.pth").unlink(missing_ok=True)
         return content
 
     def save(self, content: dict, best: bool = False) -> None:
@@ -110,7 +112,9 @@ class Record:
         path = self.out / "log.csv"
         header, *rows = whole_lines(path).splitlines(keepends=True) or [""]
         if header:
-            write_text(path, "".join([header, *(row for row in rows if int(row.split(",")[0]) <= step)]))
+            steps = [row.partition(",")[0] for row in rows]
+            kept = [row for row, number in zip(rows, steps) if number.isdecimal() and int(number) <= step]
+            write_text(path, "".join([header, *kept]))
         else:
             path.unlink(missing_ok=True)
 

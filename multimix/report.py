@@ -200,7 +200,8 @@ def log_means(runs: list[Row], out: Path, column: str) -> list[tuple[int, float]
     """A column of the runs' logs against the step, mean over seeds."""
     by_step: dict[int, list[float]] = {}
     for run in runs:
-        for row in read_rows(out / run["run"] / "log.csv"):
+        path = out / run["run"] / "log.csv"
+        for row in read_rows(path) if path.exists() else ():
             if row.get(column):
                 by_step.setdefault(int(row["step"]), []).append(float(row[column]))
     return [(step, statistics.mean(numbers)) for step, numbers in sorted(by_step.items())]

@@ -169,7 +169,14 @@ class Run:
                 "validation": self.results, "calibration": self.calibration, "training": state}
 
     def restore(self, content: dict) -> None:
-        """Continue from what `content` gave."""
+        """Continue from what `content` gave. ValueError where that is not whole."""
+        try:
+            self._restore(content)
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(f"The training's state is damaged ({type(error).__name__}), so it cannot go on; start "
+                             "from its best.pth (--init) in another folder.") from None
+
+    def _restore(self, content: dict) -> None:
         state = content["training"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

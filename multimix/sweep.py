@@ -171,7 +171,7 @@ def sweep(jobs: list[Job], out: Path, at_once: int = 0, device: str = "auto") ->
     """
     missing = [job for job in jobs if not job.done(out)]
     held = check(missing)
-    at_once = min(at_once or runs_at_once(choose_device(device), jobs[0].config, held), max(1, len(missing)))
+    at_once = max(1, min(at_once or runs_at_once(choose_device(device), jobs[0].config, held), len(missing)))
     print(f"{len(jobs)} runs, {len(jobs) - len(missing)} of them done; {at_once} at once.", flush=True)
     work, faults = partial(run, out=out, device=device), []
     ended = ((job, *timed(work, job)) for job in missing) if at_once == 1 else in_processes(work, missing, at_once)

@@ -15,35 +15,44 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from multimix.checkpoint import sole_writer, whole_lines, write_text
+from multimix.checkpoint import one_line, sole_writer, whole_lines, write_text
 from multimix.film import look_at
 from multimix.model import CLASSES, MultiMix, films_at_once
 from multimix.parallel import Ranks
 from multimix.predict import Manner, Prediction, predict_batch
 
 BETWEEN = " | "  # two warnings of one film
-COLUMNS = ("file", "label", *CLASSES, "lung_share", "seconds", "warnings", "mask", "overlay")
+COLUMNS = ("file", "label", *CLASSES, "lung_share", "seconds", "warnings", "mask", "overlay", "how")
 
 
-def predict_to(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, manner: Manner,
+def predict_to(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, manner: Manner, how: str = "",
                resume: bool = False, figures: bool = True) -> tuple[list[dict[str, str]], list[str]]:
     """The rows of `predictions.csv`, and a sentence for each film that could not be read.
 
-    A row is written after the film's files, so what has a row is done: `resume` leaves those films alone. ValueError
-    where another process writes into the folder.
+    A row is written after the film's files, so what has a row is done: `resume` leaves those films alone. `how` names
+    network and options, for the table: it does not take answers of several. ValueError where it would, where another
+    process writes into the folder, and where a film would be overwritten.
     """
     with sole_writer(out) if ranks.first else nullcontext():
-        return predict_all(out, model, paths, ranks, manner, resume, figures)
+        return predict_all(out, model, paths, ranks, manner, how, resume, figures)
 
 
-def predict_all(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, manner: Manner, resume: bool,
+def predict_all(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, manner: Manner, how: str, resume: bool,
                 figures: bool) -> tuple[list[dict[str, str]], list[str]]:
     table = out / "predictions.csv"
     done = read_rows(table) if resume else []
+    if other := next((row["how"] for row in done if row["how"] != how), None):
+        raise ValueError(f"{table} holds answers of '{other}' and these are to be of '{how}'; give the same options, "
+                         "or another folder (--out).")
+    known = {row["file"]: Path(row["mask"]).name.removesuffix("_mask.png") for row in done}
+    names = unique_names(paths, known)
+    written = {os.path.realpath(out / f"{name}{end}.png") for name in names.values()
+               for end in ("_mask", "")[:1 + figures]}
+    if over := next((path for path in paths if os.path.realpath(path) in written), None):
+        raise ValueError(f"{over} would be overwritten by an answer; choose another folder (--out).")
     if ranks.first:
         write_text(table, as_csv(dict(zip(COLUMNS, COLUMNS)), *done))
     ranks.wait()
-    names, known = unique_names(paths), {row["file"] for row in done}
     rest = [path for path in names if str(path) not in known]
     rest = [rest[place] for place in ranks.share(len(rest))]
     rows, faults = [], []
@@ -59,7 +68,7 @@ def predict_all(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, man
                     faults.append(str(error))
             predictions = predict_batch(model, list(films.values()), [names[p] for p in films], manner) if films else []
             seconds = (time.perf_counter() - start) / max(len(films), 1)
-            new = [row_of(path, p, seconds, out, figures) for path, p in zip(films, predictions)]
+            new = [{**row_of(path, p, seconds, out, figures), "how": how} for path, p in zip(films, predictions)]
             append(table, as_csv(*new))
             rows += new
             bar.update(min(size, len(rest) - first))
@@ -93,19 +102,31 @@ def append(table: Path, text: str) -> None:
 
 def read_rows(table: Path) -> list[dict[str, str]]:
     """The rows of an earlier run; none where there was none. A last line that was cut short does not count."""
-    lines = io.StringIO(whole_lines(table), newline="")
-    return [row for row in csv.DictReader(lines) if row.get("overlay") is not None]
+    try:
+        header, *lines = list(csv.reader(io.StringIO(whole_lines(table), newline=""))) or [COLUMNS]
+    except csv.Error:
+        header, lines = [], []
+    rows = [dict(zip(COLUMNS, line)) for line in lines]
+    if tuple(header) != COLUMNS or any(len(row) < len(COLUMNS) or row["label"] not in CLASSES for row in rows):
+        raise ValueError(f"{table} is not as this program left it; choose another folder (--out), or leave --resume "
+                         "out to write it anew.")
+    return rows
 
 
-def unique_names(paths: list[Path]) -> dict[Path, str]:
+def unique_names(paths: list[Path], kept: dict[str, str] | None = None) -> dict[Path, str]:
     """A name for each film's output: its stem, numbered where another film has the same."""
-    taken: set[str] = set()
+    kept = kept or {}
+    taken = {text for name in kept.values() for text in (name, f"{name}_mask")}
     names = {}
     for path in dict.fromkeys(paths):
-        name, number = path.stem, 2
-        while name in taken:
-            name, number = f"{path.stem}-{number}", number + 1
-        taken.add(name)
+        if str(path) in kept:
+            names[path] = kept[str(path)]
+            continue
+        stem = os.fsdecode(os.fsencode(path.stem)[:200])  # so that the endings fit into a file's name
+        name, number = stem, 2
+        while {name, f"{name}_mask"} & taken:
+            name, number = f"{stem}-{number}", number + 1
+        taken |= {name, f"{name}_mask"}
         names[path] = name
     return names
 
@@ -120,10 +141,11 @@ def as_json(rows: list[dict[str, str]]) -> str:
 
 def as_text(rows: list[dict[str, str]], out: Path) -> str:
     """For the terminal."""
-    width = max(len(Path(row["file"]).name) for row in rows)
+    names = [one_line(Path(row["file"]).name) for row in rows]
+    width = max(map(len, names))
     lines = [f"{'film':<{width}}  label      probability  lung area  seconds"]
-    for row in rows:
-        lines.append(f"{Path(row['file']).name:<{width}}  {row['label']:<9}  {float(row[row['label']]):>11.3f}  "
+    for name, row in zip(names, rows):
+        lines.append(f"{name:<{width}}  {row['label']:<9}  {float(row[row['label']]):>11.3f}  "
                      f"{float(row['lung_share']):>9.1%}  {float(row['seconds']):>7.2f}")
         lines += [f"{'':<{width}}  ! {warning}" for warning in warnings_of(row)]
     return "\n".join([*lines, "", f"Masks, overlays (film, lungs, saliency) and predictions.csv are in {out}. "

@@ -196,8 +196,8 @@ learnt, random = (torch.nn.functional.avg_pool2d(m.saliency(film), 8).flatten() 
 print(f"rank correlation with an untrained network's map: {spearmanr(learnt, random).statistic:.2f}")
 
 # %% [markdown]
-# The two maps agree in part, since both follow the edges of the film, but far from fully: most of the learnt map
-# is learnt.
+# The two maps agree in part, since both follow the edges of the film: that part of a map tells nothing of what was
+# learnt.
 
 # %% [markdown]
 # ## What the map does not show

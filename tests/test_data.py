@@ -161,3 +161,30 @@ def test_the_real_sets_have_their_published_sizes(real):
     assert len(films) == 5856 and films.targets.bincount().tolist() == [1583, 4273]
     assert films.split("test").targets.bincount().tolist() == [234, 390]
     assert not set(films.split("train").patients) & set(films.split("val").patients)
+
+
+def test_a_patient_with_one_test_film_is_a_test_patient(tmp_path):
+    """A table that names the split of some films alone."""
+    rows = ["path,label,patient,split"]
+    for i in range(60):
+        save(tmp_path / f"film{i}.png", phantom.draw(i, i % 2, SIDE)[0])
+        rows.append(f"film{i}.png,{i // 3 % 2},p{i // 3},{'test' if i in (0, 3, 9) else ''}")
+    (tmp_path / "films.csv").write_text("\n".join(rows).replace(",", ";"))  # as spreadsheets write it in half of Europe
+    films = load_films(tmp_path / "films.csv", side=SIDE, progress=False).classification
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        assert films.split(one).patients and not set(films.split(one).patients) & set(films.split(other).patients)
+    assert len(films.split("test")) == 9
+
+
+def test_films_of_one_name_are_refused(tmp_path):
+    for folder in ("one", "other"):
+        save(tmp_path / folder / "films" / "a.png", phantom.draw(1, 0, SIDE)[0])
+    with pytest.raises(ValueError, match=r"films/a\.png comes twice"):
+        load_films([tmp_path / "one" / "films", tmp_path / "other" / "films"], side=SIDE, progress=False)
+
+
+def test_a_damaged_mask_leaves_an_unlabelled_film(masked):
+    (masked / "masks" / "film03.png").write_bytes(b"no picture")
+    films = load_films(segmentation=masked, side=SIDE, progress=False, skip_damaged=True)
+    assert len(films.segmentation) == 20 and films.segmentation.labelled.sum() == 19
+    assert len(films.skipped) == 1 and "film03.png" in films.skipped[0]

@@ -7,6 +7,7 @@ from multimix.doubts import doubts
 from multimix.predict import load_model, predict
 
 FILM, LUNGS = phantom.draw(3, side=256)
+PLAIN = dict(inverted=False, turned=False, coloured=False, first_of_several=False)
 
 
 def shifted(mask: np.ndarray, columns: int) -> np.ndarray:
@@ -23,8 +24,8 @@ def blobs(*middles: tuple[int, int]) -> np.ndarray:
 
 
 def test_a_good_film_raises_none():
-    assert doubts(FILM, LUNGS, False, False, False) == ()
-    assert all(doubts(*phantom.draw(seed, seed % 2), False, False, False) == () for seed in range(20))
+    assert doubts(FILM, LUNGS, **PLAIN) == ()
+    assert all(doubts(*phantom.draw(seed, seed % 2), **PLAIN) == () for seed in range(20))
 
 
 @pytest.mark.parametrize(("mask", "words"), [
@@ -36,7 +37,7 @@ def test_a_good_film_raises_none():
     (shifted(LUNGS, 70), "over the film's edge"),
 ])
 def test_implausible_lungs(mask, words):
-    assert any(words in text for text in doubts(FILM, mask, False, False, False))
+    assert any(words in text for text in doubts(FILM, mask, **PLAIN))
 
 
 def test_inverted_films_are_turned_and_it_is_said(model):
@@ -49,6 +50,15 @@ def test_inverted_films_are_turned_and_it_is_said(model):
     assert not any("inverted" in text for text in dark.warnings)
     with pytest.raises(ValueError, match="invert is 'yes'; auto, never or always is needed"):
         predict(model, FILM, invert="yes")
+
+
+def test_of_several_pages_the_first_is_taken_and_it_is_said(model, tmp_path):
+    pages = [Image.fromarray(FILM), Image.fromarray(255 - FILM)]
+    for name, saved in (("pages.tiff", pages), ("page.tiff", pages[:1])):
+        saved[0].save(tmp_path / name, save_all=True, append_images=saved[1:])
+    several, one = predict(model, [tmp_path / "pages.tiff", tmp_path / "page.tiff"])
+    assert any("several pages" in text for text in several.warnings) and not any("pages" in t for t in one.warnings)
+    assert np.array_equal(several.film, FILM)
 
 
 def test_pictures_that_are_no_films():

@@ -5,9 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import SIDE, save
 from PIL import Image
 
+from multimix import phantom
+from multimix.__main__ import main
+from multimix.checkpoint import trained_on
 from multimix.evaluate import as_dict, as_table, evaluate, labelled, score, validate, write_results
+from multimix.manifest import manifest_of
 from multimix.metrics import DEFINITIONS, FILM_METRICS, classification_metrics
 from multimix.plot import save_evaluation
 from multimix.predict import load_model
@@ -137,3 +142,29 @@ def test_the_bundled_networks_score_what_the_card_says(real, name):
                    segmentation=films.segmentation.split("test"))
     found = evaluate(model, test, clean=False)
     assert {metric: found[metric] for metric in CARD[name]} == pytest.approx(CARD[name], abs=6e-4)
+
+
+def test_what_weakens_a_measurement_is_said(model, films, tmp_path):
+    manifest = manifest_of(films, {"classification": films.classification, "segmentation": films.segmentation})
+    model.trained_on = trained_on(manifest)
+    seen, unseen = evaluate(model, films, "train"), evaluate(model, films, "test")
+    assert sum("The weights were trained on 32 of these 32 films" in note for note in seen.notes) == 2
+    assert not any("trained on" in note for note in unseen.notes)
+    assert any("Fewer than 10 patients" in note for note in unseen.notes)
+    unlabelled = replace(films.segmentation, labelled=torch.zeros(len(films.segmentation), dtype=torch.bool))
+    notes = evaluate(model, replace(films, segmentation=unlabelled), "test").notes
+    assert any("No film of segmentation in the split 'test' has an answer" in note for note in notes)
+    assert trained_on("no, manifest") == trained_on(None) == frozenset()
+
+
+def test_a_network_is_measured_on_the_films_that_it_was_not_trained_on(tmp_path, capsys):
+    """Where a folder names no split, the seed of the training decides, and evaluating takes the same."""
+    for i in range(60):
+        save(tmp_path / "set" / ("NORMAL", "PNEUMONIA")[i % 2] / f"film{i}.png", phantom.draw(i, i % 2, SIDE)[0])
+    assert main(["train", "--system", "enc", "--classification", str(tmp_path / "set"), "--seed", "1", "--side",
+                 str(SIDE), "--steps", "1", "--batch", "2", "--out", str(tmp_path / "run")]) == 0
+    assert main(["evaluate", "--classification", str(tmp_path / "set"), "--weights", str(tmp_path / "run" / "best.pth"),
+                 "--json", str(tmp_path / "test.json")]) == 0
+    rows = csv.DictReader((tmp_path / "run" / "manifest.csv").read_text().splitlines())
+    assert {row["film"] for row in json.loads((tmp_path / "test.json").read_text())["films"]} == {
+        row["film"] for row in rows if row["split"] == "test"}

@@ -1,5 +1,6 @@
 """Files at their worst: a right answer or one clear sentence, quickly, in little memory, and nothing of them is run."""
 
+import contextlib
 import io
 import os
 import pickle
@@ -20,6 +21,7 @@ from test_film import dicom
 from multimix import phantom
 from multimix.__main__ import main
 from multimix.checkpoint import save_checkpoint
+from multimix.decode import picture_size
 from multimix.film import read_film
 from multimix.model import MultiMix
 from multimix.predict import load_model, predict
@@ -343,3 +345,114 @@ class bounded_memory:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, self.before)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_program_is_started_for_a_film(tmp_path, monkeypatch):
+    """Pillow hands PostScript to Ghostscript, and knows many more formats that no film has."""
+    program = tmp_path / "bin" / "gs"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "film.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n")
+    assert "is not a picture that can be read" in answered(tmp_path / "film.png")
+    assert not (tmp_path / "started").exists()
+    for ending in ("webp", "dds", "ppm", "jp2"):
+        with contextlib.suppress(KeyError, OSError):  # where Pillow was built without it
+            Image.fromarray(DRAWN).convert("RGB").save(tmp_path / f"film.{ending}")
+            (tmp_path / f"film.{ending}").rename(tmp_path / "film.png")
+            assert "is not a picture that can be read" in answered(tmp_path / "film.png")
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_exif(tmp_path, seed):
+    exif = Image.Exif()
+    exif.update({0x0112: 6, 0x010E: "a film", 0x011A: 72.0, 0x0132: "2026:01:01 00:00:00"})
+    Image.fromarray(DRAWN).save(tmp_path / "film.jpeg", exif=exif)
+    content = bytearray((tmp_path / "film.jpeg").read_bytes())
+    rng, start = np.random.default_rng(seed), content.index(b"Exif")
+    for place in start + 6 + rng.integers(0, 90, 6):
+        content[place] = rng.integers(0, 256)
+    (tmp_path / "film.jpeg").write_bytes(content)
+    quickly(answered, tmp_path / "film.jpeg")
+    picture_size(tmp_path / "film.jpeg")
+
+
+def test_films_larger_than_any_detectors(tmp_path):
+    Image.new("L", (8000, 8000)).save(tmp_path / "film.png")
+    with bounded_memory():
+        assert "more than 50 million pixels" in quickly(answered, tmp_path / "film.png")
+    assert "more than 50 million pixels" in quickly(answered, dicom(tmp_path / "a.dcm", DRAWN.astype(np.uint16),
+                                                                    Rows=60_000, Columns=60_000))
+
+
+def test_a_deflated_dicom_is_not_inflated(tmp_path):
+    import pydicom
+
+    path = dicom(tmp_path / "film.dcm", DRAWN.astype(np.uint16))
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dataset.save_as(path)
+    assert "deflated as a whole" in answered(path)
+
+
+def test_pipes_are_no_files(tmp_path, masked, kaggle, weights, capsys):
+    """Opening one waits for who writes to it, for ever."""
+    (masked / "masks" / "film03.png").unlink()
+    for path in (masked / "masks" / "film03.png", tmp_path / "manifest.csv", tmp_path / "films.csv"):
+        os.mkfifo(path)
+    assert quickly(main, ["doctor", str(masked)]) == 2
+    assert quickly(main, ["evaluate", "--segmentation", str(masked), "--weights", weights]) == 2
+    assert quickly(main, ["evaluate", "--classification", str(kaggle), "--weights", weights, "--manifest",
+                          str(tmp_path / "manifest.csv")]) == 2
+    assert quickly(main, ["doctor", str(tmp_path / "films.csv")]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("harm", ("expanded", "meta", "wide", "flat", "side", "seed", "numberless"))
+def test_weights_that_claim_more_than_they_hold(tmp_path, model, harm):
+    tensors, config = dict(model.state_dict()), {"side": SIDE}
+    name = "encoder.dconv_down5.0.weight"
+    if harm == "expanded":
+        tensors[name] = torch.zeros(1).expand(10**6, 10**6, 1, 1)
+    elif harm == "meta":
+        tensors[name] = tensors[name].to("meta")
+    elif harm == "wide":
+        tensors[name] = torch.zeros(20_000, 1, 1, 1)
+    elif harm == "flat":
+        tensors[name] = torch.tensor(1.0)
+    elif harm == "numberless":
+        tensors = {name: tensor * 0 + 1e30 for name, tensor in tensors.items()}
+    else:
+        config[harm] = 10**9 if harm == "side" else "x"
+    torch.save({"weights": tensors, "config": config}, tmp_path / "weights.pth")
+    with bounded_memory(), pytest.raises(ValueError, match=r"\.$"):
+        quickly(lambda: predict(load_model(tmp_path / "weights.pth", "cpu"), DRAWN))
+
+
+@pytest.mark.parametrize("arguments", (
+    ["train", "--classification", "phantom://20", "--device", "cpu:x"], ["train", "--resume"],
+    ["train", "--classification", "phantom://20", "--seed", "-1"],
+    ["train", "--classification", "phantom://20", "--seed", str(2**63)],
+    ["train", "--classification", "phantom://20", "--side", str(10**9)],
+    ["train", "--classification", "phantom://20", "--batch", str(10**9)],
+    ["train", "--classification", "phantom://20", "--learning-rate", "inf"],
+    ["train", "--classification", "phantom://20", "--init", ""],
+    ["train", "--classification", "phantom://" + "9" * 5000], ["train", "--classification", "x" * 5000],
+    ["evaluate", "--weights", "{weights}"], ["predict", "x" * 5000, "--weights", "{weights}"],
+))
+def test_options_out_of_all_bounds(tmp_path, weights, capsys, arguments):
+    arguments = [word.format(weights=weights) for word in arguments]
+    out = [] if arguments[0] == "evaluate" else ["--out", str(tmp_path / "out")]
+    with bounded_memory():
+        assert quickly(main, [*arguments, *out]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and said[0].startswith("multimix: ") and said[0].endswith(".")
+
+
+@pytest.mark.parametrize("source", (None, 3, np.zeros((0, 0, 3)), np.full((9, 9), np.nan), ["x", None]))
+def test_what_is_no_film(model, source):
+    with pytest.raises(ValueError, match=r"\.$"):
+        predict(model, source)

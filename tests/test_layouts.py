@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import SIDE, save
 from PIL import Image
+from test_film import dicom
 
 from multimix import layouts, phantom
 from multimix.data import load_films
@@ -23,7 +24,7 @@ def loaded(folder, **options):
 
 
 def test_raw_jsrt_with_scr_masks(tmp_path, monkeypatch):
-    monkeypatch.setattr("multimix.film.JSRT_SIDE", SIDE)
+    monkeypatch.setattr("multimix.decode.JSRT_SIDE", SIDE)
     deep = FILM.astype(np.uint16) * 16
     deep[0, :2] = 0, 4095
     for number in range(1, 31):
@@ -151,3 +152,24 @@ def test_the_original_files(real):
     layout, films = read_layout(real / "formats" / "chest_xray")
     assert layout == "chex" and all(read_film(film.source, 256).min() >= 0 for film in films)
     assert len(read_layout(real / "montgomery")[1]) == 138
+
+
+def test_a_mat_of_something_else(tmp_path):
+    import scipy.io
+
+    for content in ({"x_train": np.array(["a", "b"]), "y_train": np.array(["a", "b"])},
+                    {"x_train": {"a": 1}, "y_train": {"b": 2}},
+                    {"x_train": np.zeros((2, 8)), "y_train": np.zeros((2, 8))}):
+        scipy.io.savemat(tmp_path / "jsrt.mat", content)
+        with pytest.raises(ValueError, match="is damaged, or not a MATLAB file"):
+            read_layout(tmp_path)
+    scipy.io.savemat(tmp_path / "jsrt.mat", {"x_train": np.zeros((2, 32, 32)), "y_train": np.ones((2, 7, 14))})
+    with pytest.raises(ValueError, match="A mask has 14 x 7 pixels and its film 32 x 32"):
+        load_films(segmentation=tmp_path, side=SIDE, progress=False)
+
+
+def test_films_of_an_archive_have_no_ending(tmp_path):
+    (tmp_path / "DICOM").mkdir()
+    dicom(tmp_path / "DICOM" / "IM000001", np.arange(4096, dtype=np.uint16).reshape(64, 64))
+    (tmp_path / "DICOM" / "LICENSE").write_text("no film")
+    assert [film.name for film in read_layout(tmp_path / "DICOM")[1]] == ["IM000001"]

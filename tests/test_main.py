@@ -100,11 +100,11 @@ def test_bad_films_are_named_and_the_others_predicted(tmp_path, weights, capsys)
 
 @pytest.mark.parametrize("arguments, words", (
     (["predict", "{tmp}/none.png"], "There is no film"),
-    (["predict", "{tmp}/empty"], "There are no pictures in"),
+    (["predict", "{tmp}/empty"], "There are no films in"),
     (["predict", "{tmp}/film.png", "--weights", "{tmp}/none.pth"], "There is no weights file"),
     (["predict", "{tmp}/film.png", "--device", "tpu"], "There is no device 'tpu'"),
     (["evaluate", "--classification", "{tmp}/nowhere"], "There is no folder"),
-    (["evaluate"], "no labelled films in the split 'test'"),
+    (["evaluate"], "No films were given; name their folders"),
     (["train", "--out", "{tmp}/run", "--classification", "phantom://20"], "no labelled training films for segm"),
     (["train", "--out", "{tmp}/run", "--classification", "{tmp}/empty"], "has no films of a layout"),
     (["train", "--out", "{tmp}/run", "--side", "100"], "side is 100"),

@@ -56,3 +56,11 @@ def test_faults_are_named(kaggle, films, tmp_path):
     with pytest.raises(ValueError, match="has no column task and no use"):
         (tmp_path / "other.csv").write_text("film,patient,split\na,b,train\n")
         apply_manifest(films, tmp_path / "other.csv")
+
+
+def test_unknown_splits_and_tasks_are_refused(films, tmp_path):
+    for column, value in (("split", "foo"), ("task", "xxx")):
+        row = {"task": "classification", "film": "phantom-0", "patient": "a", "split": "train", "use": "labelled"}
+        (tmp_path / "manifest.csv").write_text(",".join(row) + "\n" + ",".join((row | {column: value}).values()) + "\n")
+        with pytest.raises(ValueError, match=f"{column} '{value}'"):
+            apply_manifest(films, tmp_path / "manifest.csv")

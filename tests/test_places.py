@@ -20,7 +20,7 @@ from multimix import phantom
 from multimix.__main__ import main
 from multimix.checkpoint import save_checkpoint, sole_writer
 from multimix.explore import Panel
-from multimix.predict import bundled, load_model
+from multimix.predict import bundled, load_model, predict
 
 PHANTOMS = ["--classification", "phantom://20", "--segmentation", "phantom://20"]
 TRAINING = ["train", *PHANTOMS, "--side", str(SIDE), "--batch", "2", "--steps", "2", "--validate-every", "1"]
@@ -134,14 +134,16 @@ def test_readers_that_go_away(tmp_path, films, weights):
     assert len(list((tmp_path / "out").glob("*_mask.png"))) == 60
 
 
-def test_an_interrupted_prediction_leaves_whole_files_and_goes_on(tmp_path, films, weights):
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+def test_an_interrupted_prediction_leaves_whole_files_and_goes_on(tmp_path, films, weights, number):
     command = ["predict", films, "--weights", weights, "--out", tmp_path / "out"]
     with start(*command, stdout=subprocess.PIPE) as process:
         while not list((tmp_path / "out").glob("*_mask.png")):
             assert process.poll() is None
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == "multimix: stopped.\n" and process.wait(60) == 130
+        process.send_signal(number)
+        assert process.stderr.read() == "multimix: stopped; the same command with --resume goes on from there.\n"
+        assert process.wait(60) == 130
     assert 0 < whole_pictures(tmp_path / "out") < 120 and not list((tmp_path / "out").glob("*.part"))
     assert main([*map(str, command), "--resume", "--no-figures"]) == 0
     assert len(list((tmp_path / "out").glob("*_mask.png"))) == 60
@@ -204,3 +206,72 @@ def test_a_bundled_file_that_was_changed_is_not_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["multimix.predict"], "bundled", lambda name: tmp_path / name)
     with pytest.raises(ValueError, match=r"multimix\.pth is not the file that was published: its SHA-256 differs"):
         load_model("multimix", "cpu")
+
+
+def test_no_film_is_overwritten(films, weights, model, capsys):
+    before = {path: path.read_bytes() for path in films.iterdir()}
+    assert main(["predict", str(films), "--weights", weights, "--out", str(films)]) == 2
+    assert "would be overwritten by an answer; choose another folder" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="would be overwritten by its own answer"):
+        predict(model, films / "film00.png").save(films)
+    assert main(["evaluate", *PHANTOMS, "--weights", weights, "--classification", str(films / "film00.png"),
+                 "--json", str(films / "film00.png")]) == 2
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_no_answer_is_overwritten_by_another_films(tmp_path, weights):
+    """Not by one of the same name in another folder when a run goes on, nor by one whose name is that of a mask."""
+    one, other = (tmp_path / name / "a.png" for name in ("one", "other"))
+    save(one, phantom.draw(1, 0, 64)[0])
+    save(other, phantom.draw(2, 1, 96)[0])
+    save(tmp_path / "one" / "a_mask.png", phantom.draw(3, 1, 128)[0])
+    command = ["predict", "--weights", weights, "--out", str(tmp_path / "out")]
+    assert main([*command, str(one.parent)]) == main([*command, str(other), str(one.parent), "--resume"]) == 0
+    with open(tmp_path / "out" / "predictions.csv", newline="") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    assert len({row[kind] for row in rows.values() for kind in ("mask", "overlay")}) == 6
+    for path, row in rows.items():
+        with Image.open(row["mask"]) as mask, Image.open(path) as film:
+            assert mask.size == film.size
+
+
+def test_one_table_does_not_take_two_networks_answers(tmp_path, films, weights, capsys):
+    command = ["predict", str(films), "--weights", weights, "--no-figures", "--out", str(tmp_path / "out")]
+    assert main(command) == 0 and main([*command, "--resume"]) == 0
+    table = (tmp_path / "out" / "predictions.csv").read_bytes()
+    assert main([*command, "--raw", "--resume"]) == 2
+    assert "float32 raw'; give the same options, or another folder" in capsys.readouterr().err
+    other = table.replace(b"PNEUMONIA,0", b"CAT,0").replace(b"NORMAL,0", b"CAT,0")
+    for foreign in (b"overlay\nx\n", b"\xef\xbb\xbf" + table, other, b"\0" * 9 + b"\n"):
+        (tmp_path / "out" / "predictions.csv").write_bytes(foreign)
+        assert main([*command, "--resume"]) == 2 and "is not as this program left it" in capsys.readouterr().err
+        assert (tmp_path / "out" / "predictions.csv").read_bytes() == foreign
+
+
+def test_devices_and_links_stay_what_they_are(tmp_path, weights, capsys):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "link.json").symlink_to(tmp_path / "target.json")
+    command = ["evaluate", *PHANTOMS, "--weights", weights, "--json"]
+    assert main([*command, str(tmp_path / "pipe.json")]) == 2
+    assert "is a device or a pipe; give the name of a file" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "link.json")]) == 0
+    assert (tmp_path / "pipe.json").is_fifo() and (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "target.json").stat().st_size > 100
+
+
+def test_names_of_any_kind_make_one_line_and_one_file(tmp_path, weights, capsys):
+    for name in ("a\nmultimix: forged.png", "\x1b[2J.png", "a" * 251 + ".png"):
+        save(tmp_path / "films" / name, phantom.draw(1, 0, 64)[0])
+    (tmp_path / "films" / "b\nmultimix: evil.png").write_bytes(b"")
+    command = ["predict", str(tmp_path / "films"), "--weights", weights, "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    said = capsys.readouterr()
+    assert len(said.err.splitlines()) == 1 and "\x1b" not in said.out
+    assert len([line for line in said.out.splitlines() if not line.lstrip().startswith("! ")]) == 6
+    assert whole_pictures(tmp_path / "out") == 6
+
+
+def test_a_finished_network_is_not_replaced(tmp_path, capsys):
+    (tmp_path / "best.pth").write_text("precious")
+    assert main([*TRAINING, "--out", str(tmp_path)]) == 2
+    assert "already holds a training" in capsys.readouterr().err and (tmp_path / "best.pth").read_text() == "precious"

@@ -133,7 +133,7 @@ def test_save_writes_figure_and_mask(model, tmp_path):
 
 
 def test_faults_are_named(model, tmp_path):
-    for source, words in ((tmp_path / "none.png", "There is no film"), (tmp_path, "There are no pictures in"),
+    for source, words in ((tmp_path / "none.png", "There is no film"), (tmp_path, "There are no films in"),
                           ([np.zeros((3, 3, 3, 3))], "array of float64")):
         with pytest.raises(ValueError, match=words):
             predict(model, source)
