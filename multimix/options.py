@@ -12,6 +12,10 @@ from multimix.predict import INVERT
 # Fields of Config that have an option of their own.
 CHANGES = {"steps": int, "batch": int, "side": int, "validate_every": int, "learning_rate": float,
            "precision": str, "patience": int, "gradient_clip": float, "films_at_once": int}
+SYSTEM_HELP = ("of the paper: unet has lungs alone, enc the class alone, umtl both; with _ssl unlabelled films, with _s"
+               " the saliency bridge; multimix has all (default)")
+RECIPE_HELP = "paper: as published (default); improved: that of the bundled weights"
+WEIGHTS_HELP = "multimix (default), multimix_100_10, or a .pth file"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,10 +24,11 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("predict", help="predict films: class, lungs, saliency")
     command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="films, or folders of films")
-    command.add_argument("--out", type=Path, default=Path("predictions"), help="folder for the overlays and masks")
+    command.add_argument("--out", type=Path, default=Path("predictions"),
+                         help="folder for overlays, masks and table (default: predictions)")
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     command.add_argument("--no-figures", action="store_true", help="masks and table alone: many times faster")
-    command.add_argument("--resume", action="store_true", help="leave out what the folder's predictions.csv has")
+    command.add_argument("--resume", action="store_true", help="go on: leave out what the folder's predictions.csv has")
     command.add_argument("--precision", default="float32", choices=PRECISIONS)
     command.add_argument("--invert", default="auto", choices=INVERT, help="turn the grey values round")
     add_manner(command)
@@ -46,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("train", help="train a network on folders of films")
     add_films(command)
     command.add_argument("--out", type=Path, required=True, help="folder for weights and log")
-    command.add_argument("--system", default="multimix", choices=SYSTEMS)
-    command.add_argument("--recipe", default="paper", choices=RECIPES)
+    command.add_argument("--system", default="multimix", choices=SYSTEMS, help=SYSTEM_HELP)
+    command.add_argument("--recipe", default="paper", choices=RECIPES, help=RECIPE_HELP)
     command.add_argument("--class-labels", type=budget, default="all", metavar="N", help="films that keep their class")
     command.add_argument("--masks", type=budget, default="all", metavar="N", help="films that keep their mask")
     command.add_argument("--seed", type=int, default=0)
@@ -59,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("export", help="write a network as an ONNX file, the saliency bridge inside")
     command.add_argument("out", type=Path, metavar="FILE", help="such as multimix.onnx")
-    command.add_argument("--weights", default="multimix", help="a bundled network's name, or a .pth file")
+    command.add_argument("--weights", default="multimix", help=WEIGHTS_HELP)
     return root
 
 
@@ -71,7 +76,7 @@ def add_sweep(command: argparse.ArgumentParser) -> None:
     command.add_argument("--quick", action="store_true", help="on a few small phantoms, unless told otherwise")
     command.add_argument("--systems", type=lambda text: text.split(","), metavar="A,B",
                          help=f"of {', '.join(SYSTEMS)} (default: all)")
-    command.add_argument("--recipe", default="paper", choices=RECIPES)
+    command.add_argument("--recipe", default="paper", choices=RECIPES, help=RECIPE_HELP)
     for name, example in (("class-labels", "100,1000,all"), ("masks", "10,50,all")):
         command.add_argument(f"--{name}", type=lambda text: [budget(part) for part in text.split(",")], metavar="N,N",
                              help=f"such as {example}")
@@ -112,7 +117,7 @@ def add_manner(command: argparse.ArgumentParser) -> None:
 
 
 def add_weights(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--weights", default="multimix", help="a bundled network's name, or a .pth file")
+    command.add_argument("--weights", default="multimix", help=WEIGHTS_HELP)
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
 
 

@@ -51,16 +51,19 @@ def test_a_command(place, monkeypatch, command):
     assert main([*command, *REDUCED.get(command[0], [])]) == 0
 
 
+@newer_torch
 @pytest.mark.filterwarnings("ignore")
 def test_the_scripts(place, monkeypatch):
     monkeypatch.chdir(place)
+    assert main(["export", "multimix.onnx"]) == 0
     preset = multimix.Config.preset
     monkeypatch.setattr(multimix.Config, "preset", lambda *names, **changes: preset(
         *names, steps=1, validate_every=1, batch=2, **changes))
     names: dict = {}
     for script in SCRIPTS:
         exec(script, names)
-    assert 0 <= names["results"]["dice"] <= 1 and (place / "predictions" / "real_adult_pa.png").exists()
+    assert 0 <= names["results"]["dice"] <= 1 and names["mask_logits"].shape == (1, 1, 256, 256)
+    assert (place / "predictions" / "real_adult_pa.png").exists()
 
 
 def test_the_printed_table_is_the_real_one(tmp_path, capsys):
