@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import false_discovery_control, wilcoxon
 
+from multimix.config import RECIPES, SYSTEMS
 from multimix.metrics import intervals, possible
 from multimix.sweep import Job, read
 
@@ -74,7 +75,7 @@ class Comparison(NamedTuple):
 
 
 def collect(jobs: list[Job], out: Path) -> list[Found]:
-    """What finished runs left in the folder: these, and others with as many steps at the same side.
+    """What finished runs left in the folder, in the table's order: these, and others of as many steps and that side.
 
     ValueError where figures are impossible.
     """
@@ -89,7 +90,14 @@ def collect(jobs: list[Job], out: Path) -> list[Found]:
             found.append(Found(job, {domain: possible({name: metric["value"] for name, metric in c["metrics"].items()})
                                      for domain, c in content.items()},
                                {domain: c["films"] for domain, c in content.items()}))
-    return found
+    return sorted(found, key=lambda run: place_of(run.job))
+
+
+def place_of(job: Job) -> tuple:
+    """In the table: by system, recipe, labels (fewest first), seed."""
+    config, every = job.config, float("inf")
+    return (list(SYSTEMS).index(job.system), list(RECIPES).index(job.recipe), config.class_labels or every,
+            config.masks or every, config.seed)
 
 
 def cells(found: Iterable[Found]) -> dict[Cell, list[Found]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import statistics
+from collections import Counter
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -179,15 +180,21 @@ def draw(out: Path) -> dict[str, Figure]:
 
 
 def budget_curves(groups: dict[Cell, list[Row]], metric: str, budget: str) -> dict[str, list[tuple[str, float]]]:
-    """A test metric, mean over seeds, against the number of `class_labels` or `masks`, where there are several."""
+    """A test metric, mean over seeds, against the number of `class_labels` or `masks`, where there are several.
+
+    A line for each system; several, one for each other budget, where a system has all pairs of the two.
+    """
+    points = Counter((cell.label, getattr(cell, budget)) for cell in groups)
+    crossed = {label for (label, _), count in points.items() if count > 1}
     lines: dict[str, list[tuple[str, float]]] = {}
     for cell, rows in groups.items():
         here, other = getattr(cell, budget), {"class_labels": f"{cell.masks} masks",
                                               "masks": f"{cell.class_labels} class labels"}[budget]
         if here != "none" and (numbers := values(rows, f"test_{metric}")):
-            name = cell.label if other.startswith("none") else f"{cell.label}, {other}"
+            name = f"{cell.label}, {other}" if cell.label in crossed else cell.label
             lines.setdefault(name, []).append((here, statistics.mean(numbers)))
-    return {name: points for name, points in lines.items() if len(points) > 1}
+    longest_first = sorted(lines.items(), key=lambda line: -len(line[1]))  # has the words across in their order
+    return {name: points for name, points in longest_first if len(points) > 1}
 
 
 def film_means(films: list[Row], runs: list[Row]) -> list[float]:

@@ -221,8 +221,8 @@ plt.show()
 #
 # ```python
 # films = multimix.load_films("chest_xray", "jsrt", cache="runs/cache")
-# config = multimix.Config.preset("multimix", recipe="paper", class_labels=100, masks=10)   # or recipe="improved"
-# model = multimix.train(config, films, out="runs/few")                                     # resume=True goes on
+# config = multimix.Config.preset("multimix", recipe="improved", class_labels=100, masks=10)
+# model = multimix.train(config, films, out="runs/few")  # with resume=True it goes on
 # multimix.evaluate(model, films, "test")
 # ```
 #

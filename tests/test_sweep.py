@@ -255,8 +255,13 @@ def test_aucs_that_do_not_differ_are_seldom_told_apart():
 def test_budget_curves_need_two_budgets():
     runs = [fake("umtl", 0, [0.5, 0.7], budget=(100, masks)) for masks in (10, 50)]
     groups = by_cell(rows_of(runs))
-    assert budget_curves(groups, "dice", "masks") == {"umtl, 100 class labels": [("10", 0.6), ("50", 0.6)]}
+    assert budget_curves(groups, "dice", "masks") == {"umtl": [("10", 0.6), ("50", 0.6)]}
     assert budget_curves(groups, "dice", "class_labels") == {}
+    pairs = [fake("umtl", 0, [0.5, 0.7], budget=(labels, masks)) for labels in (100, 1000) for masks in (10, 50)]
+    assert set(budget_curves(by_cell(rows_of(pairs)), "dice", "masks")) == {"umtl, 100 class labels",
+                                                                           "umtl, 1000 class labels"}
+    both = [fake("umtl", 0, [0.5, 0.7], budget=pair) for pair in ((100, 10), (1000, 50))]
+    assert list(budget_curves(by_cell(rows_of(both)), "dice", "class_labels")) == ["umtl"]
 
 
 def test_films_that_could_not_be_measured_are_refused_at_once(tmp_path, masked):
@@ -281,9 +286,9 @@ def test_a_folder_may_be_filled_by_several_commands(tmp_path):
     assert sweep(improved, tmp_path) == []
     assert sweep(small(["enc"], 1, steps=3), tmp_path) == []  # not as many steps: not comparable
     found = collect(improved, tmp_path)
-    assert [run.job.name for run in found] == ["umtl-improved-4-2-seed0", "umtl-improved-4-2-seed1", "umtl-4-2-seed0",
-                                               "umtl-4-2-seed1"]
-    assert found[0].job.asked() == improved[0].asked()
+    assert [run.job.name for run in found] == ["umtl-4-2-seed0", "umtl-4-2-seed1", "umtl-improved-4-2-seed0",
+                                               "umtl-improved-4-2-seed1"]
+    assert found[2].job.asked() == improved[0].asked()
     assert {(c.part, c.off, c.on) for c in comparisons(found)} == {("improved recipe", "umtl", "umtl, improved")}
     text = report(found, tmp_path)
     assert "| umtl, improved | 4 | 2 | ours, 2 seeds |" in text and "# 4 runs: 32 px, 2 steps each" in text
