@@ -81,7 +81,7 @@ def scan(film: Film) -> Scan:
         source = open_film(film.source, None) if isinstance(film.source, Path) else film.source
         grey = read_film(source)
     except ValueError as error:
-        return Scan(film, str(error))
+        return Scan(film, str(error) if str(film.source) in str(error) else f"{film.name}: {error}")
     low = dctn(resize(grey, 2 * HASH_SIDE).astype(np.float32))[:HASH_SIDE, :HASH_SIDE].flatten()[1:]
     share, mask = examine_mask(film)
     kind = source.mode if isinstance(source, Image.Image) else str(source.dtype)

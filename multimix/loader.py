@@ -164,7 +164,10 @@ class Loader:
         return films.pixels[which, None].to(self.device).float() / 255
 
     def _labelled_class_films(self, step: int) -> Tensor:
-        """Where in the set the step's labelled films are; class by class in turn if they are to be balanced."""
+        """Where in the set the step's labelled films are.
+
+        If they are to be balanced, classes take turns, and of its own row each has every second place.
+        """
         if not self.config.balanced_classes:
             return self.class_budget[self._pick(len(self.class_budget), step, stream=3)]
         kinds = [self.class_budget[self.class_films.targets[self.class_budget] == i] for i in range(len(CLASSES))]

@@ -43,6 +43,12 @@ def test_faults_of_masks(masked, capsys):
     assert "Not fit to train on" in capsys.readouterr().out
 
 
+def test_a_fault_of_values_names_its_film(masked):
+    (masked / "images" / "film07.png").unlink()
+    Image.fromarray(np.full((SIDE, SIDE), np.nan, dtype=np.float32)).save(masked / "images" / "film07.tif")
+    assert "images/film07.tif: The film has values that are not numbers" in findings(examine(masked).faults)
+
+
 def test_duplicates_patients_and_balance(tmp_path):
     films = [phantom.draw(seed, seed % 2, 100)[0] for seed in range(12)]
     for i, film in enumerate(films):
