@@ -99,9 +99,9 @@ def run_predict(options: argparse.Namespace) -> int:
 def run_evaluate(options: argparse.Namespace) -> int:
     model = load_model(options.weights, options.device)
     given = {Path(path).resolve() for path in (*options.classification, *options.segmentation, options.manifest or "")}
-    if options.json and given & {options.json.resolve(), options.json.with_suffix(".csv").resolve()}:
-        raise ValueError(f"{options.json} or the .csv beside it would be written over what is given; choose another "
-                         "name.")
+    if options.json and (options.json.suffix != ".json" or options.json.with_suffix(".csv").resolve() in given):
+        raise ValueError(f"--json names {options.json}; a name in .json is needed, and beside it a .csv is written, "
+                         "which may not be one of those given.")
     films = films_of(options, model.side, model.seed)
     results = evaluate(model, films, options.split, sys.stderr.isatty(), flip=options.flip, clean=not options.raw)
     print(as_table(results))

@@ -214,8 +214,11 @@ def test_no_film_is_overwritten(films, weights, model, capsys):
     assert "would be overwritten by an answer; choose another folder" in capsys.readouterr().err
     with pytest.raises(ValueError, match="would be overwritten by its own answer"):
         predict(model, films / "film00.png").save(films)
-    assert main(["evaluate", *PHANTOMS, "--weights", weights, "--classification", str(films / "film00.png"),
-                 "--json", str(films / "film00.png")]) == 2
+    (films / "set.csv").write_text("path,label\n" + "\n".join(f"film{i:02d}.png,{i % 2}" for i in range(60)))
+    before[films / "set.csv"] = (films / "set.csv").read_bytes()
+    for name in ("film00.png", "set.json", "set.csv", ".json"):
+        assert main(["evaluate", "--weights", weights, "--classification", str(films / "set.csv"), "--split", "all",
+                     "--json", str(films / name)]) == 2
     assert {path: path.read_bytes() for path in before} == before
 
 
