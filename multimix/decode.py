@@ -18,6 +18,9 @@ MOST_PIXELS = 50_000_000  # of a film; the largest detectors have some 20 millio
 class TooLarge(ValueError):
     """A file that claims to be larger than any film."""
 
+    def __init__(self, path: Path):
+        super().__init__(f"{path} claims more than {MOST_PIXELS / 1e6:.0f} million pixels; reduce the film first.")
+
 
 def film_paths(folder: Path) -> list[Path]:
     """The films directly in a folder, in the order of their names; none if there is no such folder."""
@@ -117,8 +120,7 @@ def open_picture(path: Path, side: int | None) -> Image.Image:
     except (TooLarge, PermissionError):
         raise
     except Image.DecompressionBombError:
-        check_size(path, MOST_PIXELS, 2)
-        raise
+        raise TooLarge(path) from None
     except Exception as error:  # noqa: BLE001  (Pillow raises many kinds)
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} is damaged or cut short ({reason}); export or download the film again.") from None
@@ -127,7 +129,7 @@ def open_picture(path: Path, side: int | None) -> Image.Image:
 def check_size(path: Path, width: int, height: int) -> None:
     """ValueError where decoding would take more memory than any film needs."""
     if width * height > MOST_PIXELS:
-        raise TooLarge(f"{path} claims more than {MOST_PIXELS / 1e6:.0f} million pixels; reduce the film first.")
+        raise TooLarge(path)
 
 
 def picture_size(path: Path) -> tuple[int, int]:

@@ -47,8 +47,9 @@ def look_at(source: Source, side: int | None = None) -> Look:
     if isinstance(source, (str, os.PathLike)):
         try:
             return look_at(open_film(Path(source), side))
-        except ValueError as error:  # tells which film, where the fault is in its values
-            raise ValueError(str(error).replace("The film", f"The film {source}", 1)) from None
+        except ValueError as error:
+            named = str(source) in str(error)  # where the fault is in its values it is not
+            raise ValueError(str(error) if named else f"{source}: {error}") from None
     if not isinstance(source, Image.Image):
         source = array_or_picture(np.asarray(source))
     coloured = isinstance(source, Image.Image) and is_coloured(source)
