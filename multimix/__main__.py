@@ -14,7 +14,7 @@ import torch
 from multimix.checkpoint import one_line
 from multimix.config import SYSTEMS, Config
 from multimix.data import Films, load_films
-from multimix.evaluate import as_table, evaluate, write_results
+from multimix.evaluate import as_table, evaluate, table_beside, write_results
 from multimix.manifest import apply_manifest
 from multimix.options import changes_of, parser
 from multimix.parallel import ranks_of, speaks
@@ -99,9 +99,8 @@ def run_predict(options: argparse.Namespace) -> int:
 def run_evaluate(options: argparse.Namespace) -> int:
     model = load_model(options.weights, options.device)
     given = {Path(path).resolve() for path in (*options.classification, *options.segmentation, options.manifest or "")}
-    if options.json and (options.json.suffix != ".json" or options.json.with_suffix(".csv").resolve() in given):
-        raise ValueError(f"--json names {options.json}; a name in .json is needed, and beside it a .csv is written, "
-                         "which may not be one of those given.")
+    if options.json and table_beside(options.json).resolve() in given:
+        raise ValueError(f"{options.json} would have its table beside it, over one that is given; choose another name.")
     films = films_of(options, model.side, model.seed)
     results = evaluate(model, films, options.split, sys.stderr.isatty(), flip=options.flip, clean=not options.raw)
     print(as_table(results))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import threading
@@ -15,7 +14,7 @@ from typing import BinaryIO
 import torch
 from filelock import FileLock, Timeout
 
-from multimix.model import SIDES, MultiMix, load_tensors
+from multimix.model import SIDES, SIDES_NAMED, MultiMix, load_tensors
 
 LARGEST = 2**30  # bytes that a checkpoint may unpack to
 
@@ -133,7 +132,7 @@ def network_of(content: dict, path: str | os.PathLike) -> MultiMix:
             raise ValueError(f"Tensor {broken} has values that are no numbers; take another checkpoint.")
         model.side = side_of(content.get("config", {}), model.side)
         model.seed = seed_of(content.get("config", {}))
-        model.trained_on = trained_on(content.get("manifest", ""))
+        model.manifest = content.get("manifest", "")
         model.calibration = calibration_of(content.get("calibration", {}))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -143,8 +142,8 @@ def network_of(content: dict, path: str | os.PathLike) -> MultiMix:
 def side_of(config: object, usual: int) -> int:
     side = config.get("side", usual) if isinstance(config, dict) else None
     if side not in SIDES:
-        raise ValueError(f"Its 'config' names no side that is a multiple of {SIDES.step}, {SIDES[0]} to {SIDES[-1]}; "
-                         "train it again, or leave 'config' out for 256.")
+        raise ValueError(f"Its 'config' names no side that is {SIDES_NAMED}; train it again, or leave 'config' out for "
+                         "256.")
     return side
 
 
@@ -153,14 +152,6 @@ def seed_of(config: dict) -> int:
     if not isinstance(seed, int) or seed < 0:
         raise ValueError("Its 'config' names no seed of 0 or more; train it again, or leave 'config' out.")
     return seed
-
-
-def trained_on(manifest: object) -> frozenset[tuple[str, str]]:
-    """Task and name of every training film in a manifest; none where there is none, or it cannot be read."""
-    rows = csv.reader(manifest.splitlines() if isinstance(manifest, str) else ())
-    with suppress(csv.Error):
-        return frozenset((row[0], row[1]) for row in rows if len(row) == 5 and row[3] == "train")
-    return frozenset()
 
 
 def calibration_of(values: object) -> dict[str, float]:

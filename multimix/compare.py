@@ -79,9 +79,8 @@ def collect(jobs: list[Job], out: Path) -> list[Found]:
 
     ValueError where figures are impossible.
     """
-    names = [job.name for job in jobs] + sorted(path.parent.name for path in out.glob("*/test.json"))
     found, alike = [], {(job.config.side, job.config.steps) for job in jobs}
-    for name in dict.fromkeys(names):
+    for name in (path.parent.name for path in out.glob("*/test.json")):
         try:
             job = Job.of(read(out / name / "test.json")["asked"])
         except (KeyError, TypeError):  # not there, or of another version

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, fields, replace
 
-from multimix.model import SIDES
+from multimix.model import SIDES, SIDES_NAMED
 
 # Which parts of the method each of the paper's systems switches on (table 2).
 SYSTEMS = {
@@ -102,7 +102,7 @@ class Config:
             ("pixel_threshold", 0.5 <= self.pixel_threshold <= 1, "a probability of 0.5 or more"),
             ("bce_weight", self.bce_weight >= 0, "0 (off) or more"),
             ("pixel_consistency_weight", self.pixel_consistency_weight >= 0, "0 (off) or more"),
-            ("side", self.side in SIDES, f"a multiple of {SIDES.step}, {SIDES[0]} to {SIDES[-1]},"),
+            ("side", self.side in SIDES, f"{SIDES_NAMED},"),
             ("widths", len(self.widths) == 5 and min(self.widths) >= 1, "five positive channel numbers"),
         ) if not valid]
         if faults:

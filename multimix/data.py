@@ -19,7 +19,7 @@ from multimix import phantom
 from multimix.checkpoint import whole_file
 from multimix.film import check_mask_shapes, picture_for_network, read_mask
 from multimix.layouts import SPLITS, Film, read_layout
-from multimix.model import SIDES
+from multimix.model import SIDES, SIDES_NAMED
 
 MIN_VALIDATION = 20  # films; a smaller validation folder (Kaggle's has 16) is filled up from the training films
 PHANTOM = "phantom://"  # phantom://400 stands for a folder of 400 synthetic films
@@ -78,8 +78,7 @@ def load_films(classification: str | os.PathLike | Sequence = (), segmentation: 
     `skip_damaged` unreadable films, and masks, are left out instead and listed in `skipped`.
     """
     if side not in SIDES:
-        raise ValueError(f"Films cannot be reduced to {side} px; a multiple of {SIDES.step}, {SIDES[0]} to {SIDES[-1]} "
-                         "is needed.")
+        raise ValueError(f"Films cannot be reduced to {side} px; {SIDES_NAMED} is needed.")
     skipped: list[str] = []
 
     def join(folders, layout: str, masks: bool) -> FilmSet | None:

@@ -8,16 +8,13 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.fft import dctn
 from tqdm.auto import tqdm
 
 from multimix.data import mask_of
-from multimix.decode import open_film
-from multimix.film import looks_inverted, read_film, resize
+from multimix.film import look_at, looks_inverted, resize
 from multimix.layouts import Film, read_layout
 from multimix.model import CLASSES
 
@@ -78,15 +75,14 @@ def examine(folder: str | os.PathLike, layout: str = "auto", progress: bool = Fa
 def scan(film: Film) -> Scan:
     """Decode a film and its masks once and keep only what the report needs."""
     try:
-        source = open_film(film.source, None) if isinstance(film.source, Path) else film.source
-        grey = read_film(source)
+        look = look_at(film.source)
     except ValueError as error:
-        return Scan(film, str(error) if str(film.source) in str(error) else f"{film.name}: {error}")
+        return Scan(film, str(error))
+    grey = look.grey
     low = dctn(resize(grey, 2 * HASH_SIDE).astype(np.float32))[:HASH_SIDE, :HASH_SIDE].flatten()[1:]
     share, mask = examine_mask(film)
-    kind = source.mode if isinstance(source, Image.Image) else str(source.dtype)
     digest = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
-    return Scan(film, size=grey.shape, kind=kind, digest=digest, bits=low > np.median(low),
+    return Scan(film, size=grey.shape, kind=look.kind, digest=digest, bits=low > np.median(low),
                 inverted=looks_inverted(grey), mask=mask, lung_share=share)
 
 

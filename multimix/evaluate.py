@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from multimix.film import network_input
 from multimix.infer import answer, class_margin
 from multimix.metrics import (
     DEFINITIONS,
+    FEW,
     calibrate,
     classification_metrics,
     film_metrics,
@@ -32,8 +34,6 @@ from multimix.metrics import (
 )
 from multimix.model import CLASSES, MultiMix, films_at_once
 from multimix.parallel import ALONE, Ranks
-
-FEW = 10  # patients
 
 
 class Results(dict[str, float]):
@@ -58,17 +58,17 @@ def evaluate(model: MultiMix, films: Films, split: str = "test", progress: bool 
     mask; of the films themselves where those are the training films or there are none. ValueError if the split holds
     no labelled film, or the network answers with what is no number.
     """
-    results = Results()
+    results, learnt = Results(), trained_on(model.manifest)
     for task in ("classification", "segmentation"):
         whole = getattr(films, task)
         if part := labelled(whole, split):
-            training = labelled(getattr(films, task), "train") if split in ("val", "test") else None
+            training = labelled(whole, "train") if split in ("val", "test") else None
             if task == "classification":
                 margin = margins(model, part, progress, flip).numpy()
                 evaluate_classes(results, margin, part, training or part, model.calibration)
             else:
                 evaluate_masks(results, masks(model, part, progress, flip, clean).numpy(), part, training or part)
-            if seen := sum((task, name) in model.trained_on for name in part.names):
+            if seen := sum((task, name) in learnt for name in part.names):
                 results.notes.append(f"The weights were trained on {seen} of these {len(part)} films of {task}: other "
                                      "films will not be answered so well.")
             if len(set(part.patients)) < FEW:
@@ -79,6 +79,14 @@ def evaluate(model: MultiMix, films: Films, split: str = "test", progress: bool 
         raise ValueError(f"There are no labelled films in the split '{split}'; choose another one, or give a folder "
                          "that has labels or masks.")
     return results
+
+
+def trained_on(manifest: object) -> set[tuple[str, str]]:
+    """Task and name of every training film in a manifest; none where there is none, or it cannot be read."""
+    with suppress(csv.Error, TypeError):
+        rows = csv.DictReader(io.StringIO(manifest, newline=""))
+        return {(row.get("task"), row.get("film")) for row in rows if row.get("split") == "train"}
+    return set()
 
 
 def validate(model: MultiMix, films: Films, ranks: Ranks = ALONE) -> tuple[dict[str, float], dict[str, float]]:
@@ -219,13 +227,18 @@ def as_dict(results: Results) -> dict:
 
 def write_results(results: Results, path: Path, **more) -> None:
     """`as_dict`, with whatever `more` there is to say, as JSON, and the films' rows as CSV beside it."""
-    table = path.with_suffix(".csv")
-    if table == path:
-        raise ValueError(f"{path} is asked for as JSON, and the films' table is to lie beside it as .csv; give a name "
-                         "that ends in .json.")
+    table = table_beside(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(table, as_csv(results.rows))
     write_text(path, json.dumps({**more, **as_dict(results)}, indent=1))
+
+
+def table_beside(path: Path) -> Path:
+    """Where `write_results` puts the films' rows. ValueError where the results themselves are to go elsewhere."""
+    if path.suffix != ".json":
+        raise ValueError(f"{path} is asked for as JSON, and the films' table is to lie beside it as .csv; give a name "
+                         "that ends in .json.")
+    return path.with_suffix(".csv")
 
 
 def as_csv(rows: list[dict]) -> str:

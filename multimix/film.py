@@ -40,10 +40,11 @@ class Look(NamedTuple):
     grey: np.ndarray  # (H, W) uint8
     coloured: bool
     first_of_several: bool  # pages of a TIFF, frames of a GIF
+    kind: str  # Pillow's mode or the array's type
 
 
 def look_at(source: Source, side: int | None = None) -> Look:
-    """`read_film`, and whether the picture is a coloured one, or has more pages."""
+    """`read_film`, and what else is to be known of the picture."""
     if isinstance(source, (str, os.PathLike)):
         try:
             return look_at(open_film(Path(source), side))
@@ -52,12 +53,12 @@ def look_at(source: Source, side: int | None = None) -> Look:
             raise ValueError(str(error) if named else f"{source}: {error}") from None
     if not isinstance(source, Image.Image):
         source = array_or_picture(np.asarray(source))
-    coloured = isinstance(source, Image.Image) and is_coloured(source)
-    grey = grey_picture(source) if isinstance(source, Image.Image) else source
+    picture = isinstance(source, Image.Image)
+    grey = grey_picture(source) if picture else source
     if min(grey.shape) < 2:
         raise ValueError(f"The film has {grey.shape[0]} x {grey.shape[1]} pixels; at least 2 x 2 are needed.")
-    several = isinstance(source, Image.Image) and source.info.get("several", False)
-    return Look(to_8_bits(grey), coloured, several)
+    return Look(to_8_bits(grey), picture and is_coloured(source), picture and source.info.get("several", False),
+                source.mode if picture else str(source.dtype))
 
 
 def grey_picture(picture: Image.Image) -> np.ndarray:

@@ -14,6 +14,7 @@ from multimix.infer import calibrated
 
 AT = 256  # px: the film side that distances are told at
 BINS = 15  # of the calibration error
+FEW = 10  # patients: of fewer no value can be trusted
 DRAWS = 1000  # of the bootstrap
 
 # In the order of the tables: what does not hang on the share of each class comes first.

@@ -5,7 +5,6 @@ Haque et al., ISBI 2021, figure 1 and section 2. Shapes are written for widths (
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -17,6 +16,7 @@ CLASSES = ("NORMAL", "PNEUMONIA")
 DROPOUT = 0.25
 STRIDE = 16  # four poolings lie above the deepest skip: sides must be multiples of it
 SIDES = range(2 * STRIDE, 2049, STRIDE)  # px: those that a film may be reduced to
+SIDES_NAMED = f"a multiple of {SIDES.step}, {SIDES[0]} to {SIDES[-1]}"
 
 
 class Output(NamedTuple):
@@ -113,7 +113,7 @@ class MultiMix(nn.Module):
         self.widths, self.bridge = tuple(widths), bridge
         self.side = 256  # px: what a film is to be reduced to; a checkpoint says at which side it was trained
         self.seed = 0  # by which films that name no split are split; a checkpoint says with which it was trained
-        self.trained_on: frozenset[tuple[str, str]] = frozenset()  # task and film, as a checkpoint's manifest says
+        self.manifest = ""  # what `train` wrote of the films that it was trained on
         self.calibration: dict[str, float] = {}  # 'temperature' and 'operating_point', if validation films chose them
         self.encoder = Encoder(self.widths)
         self.decoder = Decoder(self.widths, bridge)
@@ -191,9 +191,9 @@ def load_tensors(tensors: dict[str, Tensor]) -> MultiMix:
         raise ValueError(f"These are not weights of a MultiMix network: tensor {error} is missing.") from None
     except IndexError:
         raise ValueError("These are not weights of a MultiMix network: a convolution's has no dimensions.") from None
-    network = partial(MultiMix, widths, bridge=joined != widths[4] + widths[3])
     with torch.device("meta"):  # shapes alone, as these may be of any size
-        expected = network().state_dict()
+        model = MultiMix(widths, bridge=joined != widths[4] + widths[3])
+    expected = model.state_dict()
     faults = [f"{name} is missing" for name in expected if name not in tensors]
     faults += [f"{name} is not part of it" for name in tensors if name not in expected]
     faults += [f"{name} has shape {tuple(tensors[name].shape)} instead of {tuple(wanted.shape)}"
@@ -201,8 +201,7 @@ def load_tensors(tensors: dict[str, Tensor]) -> MultiMix:
     if faults:
         more = f", and {len(faults) - 3} more faults" if len(faults) > 3 else ""
         raise ValueError(f"These are not weights of a MultiMix network: {'; '.join(faults[:3])}{more}.")
-    model = network()
-    model.load_state_dict(tensors)
+    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return model.eval()
 
 

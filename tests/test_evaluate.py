@@ -10,8 +10,7 @@ from PIL import Image
 
 from multimix import phantom
 from multimix.__main__ import main
-from multimix.checkpoint import trained_on
-from multimix.evaluate import as_dict, as_table, evaluate, labelled, score, validate, write_results
+from multimix.evaluate import as_dict, as_table, evaluate, labelled, score, trained_on, validate, write_results
 from multimix.manifest import manifest_of
 from multimix.metrics import DEFINITIONS, FILM_METRICS, classification_metrics
 from multimix.plot import save_evaluation
@@ -146,7 +145,7 @@ def test_the_bundled_networks_score_what_the_card_says(real, name):
 
 def test_what_weakens_a_measurement_is_said(model, films, tmp_path):
     manifest = manifest_of(films, {"classification": films.classification, "segmentation": films.segmentation})
-    model.trained_on = trained_on(manifest)
+    model.manifest = manifest
     seen, unseen = evaluate(model, films, "train"), evaluate(model, films, "test")
     assert sum("The weights were trained on 32 of these 32 films" in note for note in seen.notes) == 2
     assert not any("trained on" in note for note in unseen.notes)

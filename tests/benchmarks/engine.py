@@ -108,7 +108,7 @@ def peak(name: str, work: Work) -> float:
 
 def predicting(device: torch.device, repetitions: int) -> None:
     model, literal = load_model(device=device.type), MultiMix().to(device)
-    films = [Look(film, False, False) for film in
+    films = [Look(film, False, False, "L") for film in
              load_films("phantom://20", side=256, progress=False).classification.pixels[:16].numpy()]
     x = network_input(torch.from_numpy(films[0].grey)[None, None]).to(device)
 
