@@ -7,4 +7,14 @@ from multimix.model import MultiMix
 from multimix.predict import Prediction, load_model, predict
 from multimix.train import train
 
-__all__ = ["Config", "Films", "MultiMix", "Prediction", "evaluate", "load_films", "load_model", "predict", "train"]
+__all__ = [
+    "Config",
+    "Films",
+    "MultiMix",
+    "Prediction",
+    "evaluate",
+    "load_films",
+    "load_model",
+    "predict",
+    "train",
+]

@@ -1,9 +1,9 @@
 """Make torchvision importable beside a CPU-only torch.
 
-PyPI's torchvision is built against CUDA torch: beside a CPU-only torch its compiled operators are not
-registered and `import torchvision` dies with "operator torchvision::nms does not exist". The transforms need
-none of those operators, so declaring the two missing schemas is enough. Where torchvision is healthy, nothing
-happens. Import torchvision through this module.
+PyPI's torchvision is built against CUDA torch: beside a CPU-only torch its compiled operators are
+not registered and `import torchvision` dies with "operator torchvision::nms does not exist". The
+transforms need none of those operators, so declaring the two missing schemas is enough. Where
+torchvision is healthy, nothing happens. Import torchvision through this module.
 """
 
 import sys

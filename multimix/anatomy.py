@@ -1,7 +1,9 @@
-"""The body that a phantom film shows: outlines and densities of one patient, all drawn from one generator.
+"""The body that a phantom film shows: outlines and densities of one patient, all drawn from one
+generator.
 
-Coordinates are relative: across from -1 (image left, the patient's right) to 1, down from -1 (top) to 1. Densities are
-attenuations; a shape is given by about the distance to its outline, positive inside.
+Coordinates are relative: across from -1 (image left, the patient's right) to 1, down from -1 (top)
+to 1. Densities are attenuations; a shape is given by about the distance to its outline, positive
+inside.
 """
 
 import cmath
@@ -17,7 +19,8 @@ from PIL import Image, ImageDraw, ImageFilter
 class Anatomy:
     """One patient on one scanner; lengths in half film sides."""
 
-    portable: bool  # an antero-posterior film in bed, often of a child; else an upright postero-anterior one
+    # an antero-posterior film in bed, often of a child; else an upright postero-anterior one
+    portable: bool
     across: np.ndarray  # (side, side) distance from the midline, positive in the patient's left
     lateral: np.ndarray  # (side, side) the same without its sign
     down: np.ndarray  # (side, side)
@@ -45,11 +48,21 @@ def draw_anatomy(chance: Generator, side: int) -> Anatomy:
     apex, base = chance.uniform(-0.76, -0.64), chance.uniform(0.46, 0.60) + (0 if portable else 0.1)
     above = 1 - np.clip((down - apex) / (base - apex), 0, 1)
     return Anatomy(
-        portable=portable, across=across, lateral=np.abs(across), down=down, bell=np.sqrt(1 - above * above * above),
-        turn=turn, shift=shift, apex=apex, base=base, width=width,
+        portable=portable,
+        across=across,
+        lateral=np.abs(across),
+        down=down,
+        bell=np.sqrt(1 - above * above * above),
+        turn=turn,
+        shift=shift,
+        apex=apex,
+        base=base,
+        width=width,
         heart=width * (chance.uniform(0.58, 0.72) if portable else chance.uniform(0.46, 0.60)),
-        dome=chance.uniform(0.14, 0.24), spacing=chance.uniform(0.125, 0.155),
-        bone=chance.uniform(0.16, 0.28) if portable else chance.uniform(0.11, 0.17))
+        dome=chance.uniform(0.14, 0.24),
+        spacing=chance.uniform(0.125, 0.155),
+        bone=chance.uniform(0.16, 0.28) if portable else chance.uniform(0.11, 0.17),
+    )
 
 
 def step(distance: np.ndarray, softness: float) -> np.ndarray:
@@ -58,11 +71,25 @@ def step(distance: np.ndarray, softness: float) -> np.ndarray:
     return rise * rise * (3 - 2 * rise)
 
 
-def ellipse(anatomy: Anatomy, across: float, down: float, radius_across: float, radius_down: float,
-            turn: float = 0.0) -> np.ndarray:
+def ellipse(
+    anatomy: Anatomy,
+    across: float,
+    down: float,
+    radius_across: float,
+    radius_down: float,
+    turn: float = 0.0,
+) -> np.ndarray:
     """About the distance to an ellipse's outline, positive inside; `turn` in radians, clockwise."""
-    right, below, cosine, sine = anatomy.across - across, anatomy.down - down, math.cos(turn), math.sin(turn)
-    along, athwart = (right * cosine + below * sine) / radius_across, (below * cosine - right * sine) / radius_down
+    right, below, cosine, sine = (
+        anatomy.across - across,
+        anatomy.down - down,
+        math.cos(turn),
+        math.sin(turn),
+    )
+    along, athwart = (
+        (right * cosine + below * sine) / radius_across,
+        (below * cosine - right * sine) / radius_down,
+    )
     return (1 - np.sqrt(along * along + athwart * athwart)) * min(radius_across, radius_down)
 
 
@@ -94,7 +121,9 @@ def heart(anatomy: Anatomy) -> np.ndarray:
     low, reach = anatomy.base - anatomy.dome, anatomy.heart
     ventricle = ellipse(anatomy, reach * 0.33, low - 0.13, reach * 0.76, reach * 0.54, 0.62)
     atrium = ellipse(anatomy, -reach * 0.08, low - 0.15, reach * 0.40, 0.26)
-    trunk = ellipse(anatomy, 0.05, -0.10, 0.14, 0.18)  # the pulmonary trunk, between aorta and ventricle
+    trunk = ellipse(
+        anatomy, 0.05, -0.10, 0.14, 0.18
+    )  # the pulmonary trunk, between aorta and ventricle
     knob = ellipse(anatomy, 0.07, -0.30, 0.10, 0.09)
     flare = np.maximum(-0.25 - anatomy.down, 0)  # the great vessels spread towards the neck
     column = 0.10 + 0.12 * flare - anatomy.lateral
@@ -113,27 +142,49 @@ def lung_depth(anatomy: Anatomy, middle: np.ndarray, below: np.ndarray) -> np.nd
 def soft_tissue(anatomy: Anatomy, below: np.ndarray, chance: Generator) -> np.ndarray:
     """Trunk, neck and arms against the air around them, which counts less than nothing."""
     lateral, down = anatomy.lateral, anatomy.down
-    slope = anatomy.apex - 0.16 + 0.20 * lateral - 0.022 / np.maximum(lateral - 0.14, 0.012)  # neck and shoulder
+    slope = (
+        anatomy.apex - 0.16 + 0.20 * lateral - 0.022 / np.maximum(lateral - 0.14, 0.012)
+    )  # neck and shoulder
     armpit = (down - anatomy.apex - 0.12) / 0.30
-    half_width = chance.uniform(0.08, 0.16) + (0.24 if anatomy.portable else 0.36) * np.exp(-armpit * armpit)
+    half_width = chance.uniform(0.08, 0.16) + (0.24 if anatomy.portable else 0.36) * np.exp(
+        -armpit * armpit
+    )
     relative = (lateral / (anatomy.width + half_width)) ** 2
-    trunk = np.sqrt(np.maximum(1 - relative * relative * relative, 0) * np.clip((down - slope) / 0.22, 0, 1))
+    trunk = np.sqrt(
+        np.maximum(1 - relative * relative * relative, 0) * np.clip((down - slope) / 0.22, 0, 1)
+    )
     abdomen = 0.26 * trunk * step(below, 0.015) * np.clip(0.7 + below, 0, 1)
     shoulder = (anatomy.width + 0.06, anatomy.apex + 0.17)
-    angle = chance.uniform(0.2, 2.5) if anatomy.portable else chance.uniform(0.15, 0.7)  # 0 hangs, pi points up
-    humerus = rod(anatomy, shoulder, (shoulder[0] + 2 * math.sin(angle), shoulder[1] + 2 * math.cos(angle)))
+    angle = (
+        chance.uniform(0.2, 2.5) if anatomy.portable else chance.uniform(0.15, 0.7)
+    )  # 0 hangs, pi points up
+    humerus = rod(
+        anatomy, shoulder, (shoulder[0] + 2 * math.sin(angle), shoulder[1] + 2 * math.cos(angle))
+    )
     arm = 0.62 * np.sqrt(np.maximum(1 - (humerus / 0.13) ** 2, 0))
     skin = (lateral - anatomy.width - 0.03) / 0.05  # the chest wall, cut along its length
     fold = 0.10 * np.exp(-skin * skin) * step(down - anatomy.apex, 0.2)
-    return 1.2 * join(0.9 * trunk, arm, 0.2) - 0.25 + abdomen + fold + 1.2 * anatomy.bone * band(humerus, 0.035)
+    return (
+        1.2 * join(0.9 * trunk, arm, 0.2)
+        - 0.25
+        + abdomen
+        + fold
+        + 1.2 * anatomy.bone * band(humerus, 0.035)
+    )
 
 
-def organs(anatomy: Anatomy, middle: np.ndarray, below: np.ndarray, chance: Generator) -> np.ndarray:
+def organs(
+    anatomy: Anatomy, middle: np.ndarray, below: np.ndarray, chance: Generator
+) -> np.ndarray:
     """Heart and mediastinum down to the diaphragm, and the gas in airways and stomach."""
     flesh = 0.22 * step(middle, 0.02) * np.clip(0.5 + middle / 0.3, 0, 1) * (1 - step(below, 0.06))
-    bubble = ellipse(anatomy, chance.uniform(0.28, 0.42), anatomy.base - 0.02, chance.uniform(0.08, 0.16), 0.08)
+    bubble = ellipse(
+        anatomy, chance.uniform(0.28, 0.42), anatomy.base - 0.02, chance.uniform(0.08, 0.16), 0.08
+    )
     stomach = 0.24 * float(chance.random() < 0.6) * step(bubble, 0.03) * step(below - 0.03, 0.015)
-    airway = np.minimum(rod(anatomy, (0.0, -1.4), (0.0, -0.2)), rod(anatomy, (0.0, -0.2), (0.13, -0.07)) + 0.008)
+    airway = np.minimum(
+        rod(anatomy, (0.0, -1.4), (0.0, -0.2)), rod(anatomy, (0.0, -0.2), (0.13, -0.07)) + 0.008
+    )
     return flesh - stomach - 0.11 * step(0.034 - airway, 0.022)
 
 
@@ -142,17 +193,30 @@ def bones(anatomy: Anatomy) -> np.ndarray:
     lateral, down = anatomy.lateral, anatomy.down
     relative = np.minimum(lateral / (anatomy.width * (0.44 + 0.56 * anatomy.bell) + 0.02), 1.1)
     square = relative * relative
-    cage = step(1.02 - relative, 0.03) * step(down - anatomy.apex + 0.06, 0.06) * step(anatomy.base + 0.2 - down, 0.2)
-    # A rib leaves the spine upward, turns at its angle and falls; seen edge-on at the chest wall, it is denser there.
-    behind = stripes(down - (0.26 + 0.08 * square * square) * square * square + 0.16 * relative, anatomy.spacing)
+    cage = (
+        step(1.02 - relative, 0.03)
+        * step(down - anatomy.apex + 0.06, 0.06)
+        * step(anatomy.base + 0.2 - down, 0.2)
+    )
+    # A rib leaves the spine upward, turns at its angle and falls; seen edge-on at the chest wall,
+    # it is denser there.
+    behind = stripes(
+        down - (0.26 + 0.08 * square * square) * square * square + 0.16 * relative, anatomy.spacing
+    )
     front = stripes(down + 0.55 * lateral - 0.22 * square, anatomy.spacing * 1.12)
     ribs = behind * step(lateral - 0.07, 0.04) * (0.75 + 0.6 * square * square)
     ribs += 0.6 * front * step(relative - 0.5, 0.2) * step(down - anatomy.apex - 0.15, 0.12)
     collar = down - anatomy.apex - 0.19 + 0.26 * lateral - 0.035 * np.sin(6.0 * lateral)
-    clavicle = band(collar, 0.036) * step(lateral - 0.07, 0.02) * step(anatomy.width + 0.06 - lateral, 0.04)
+    clavicle = (
+        band(collar, 0.036)
+        * step(lateral - 0.07, 0.02)
+        * step(anatomy.width + 0.06 - lateral, 0.04)
+    )
     blade_edge = anatomy.width - 0.06 + 0.05 * np.sin(3.2 * (down + 0.5))
     blade = step(lateral - blade_edge, 0.02) * step(blade_edge + 0.18 - lateral, 0.06)
-    blade *= step(down - anatomy.apex - 0.16, 0.05) * step(0.1 - down - 1.6 * (lateral - anatomy.width), 0.08)
+    blade *= step(down - anatomy.apex - 0.16, 0.05) * step(
+        0.1 - down - 1.6 * (lateral - anatomy.width), 0.08
+    )
     spine = step(0.095 - lateral, 0.04) * (0.9 + 0.6 * stripes(down, 0.12, 0.42))
     return anatomy.bone * (ribs * cage + 1.4 * clavicle + 0.6 * blade + spine)
 
@@ -170,22 +234,37 @@ def stripes(height: np.ndarray, spacing: float, filled: float = 0.24) -> np.ndar
 
 
 def draw_vessels(anatomy: Anatomy, chance: Generator) -> np.ndarray:
-    """Streaks from both hila that wind, taper and fork until they are too fine to be seen: (side, side) in [0, 1]."""
+    """Streaks from both hila that wind, taper and fork until they are too fine to be seen: (side,
+    side) in [0, 1].
+    """
     side = len(anatomy.across)
     canvas = Image.new("L", (side, side))
     pen = ImageDraw.Draw(canvas)
-    growing = [(sign, complex(chance.normal(0.13, 0.03), height + 0.08 * angle), angle, 2.8)
-               for sign, height in ((-1, 0.0), (1, -0.05))  # the left hilum stands higher
-               for angle in (np.linspace(-1.3, 1.5, 10) + chance.normal(0, 0.15, 10)).tolist()]
+    growing = [
+        (sign, complex(chance.normal(0.13, 0.03), height + 0.08 * angle), angle, 2.8)
+        for sign, height in ((-1, 0.0), (1, -0.05))  # the left hilum stands higher
+        for angle in (np.linspace(-1.3, 1.5, 10) + chance.normal(0, 0.15, 10)).tolist()
+    ]
     while growing:
         sign, start, angle, calibre = growing.pop()
         line = [start]
         for bend in chance.normal(0, 0.16, 3).tolist():
             angle += bend
             line.append(line[-1] + cmath.rect(0.055, angle))
-        places = [(anatomy.turn * complex(sign * at.real, at.imag) + anatomy.shift + 1 + 1j) * side / 2 for at in line]
-        pen.line([(at.real, at.imag) for at in places], round(55 + 45 * calibre), max(1, round(calibre * side / 256)))
+        places = [
+            (anatomy.turn * complex(sign * at.real, at.imag) + anatomy.shift + 1 + 1j) * side / 2
+            for at in line
+        ]
+        pen.line(
+            [(at.real, at.imag) for at in places],
+            round(55 + 45 * calibre),
+            max(1, round(calibre * side / 256)),
+        )
         if calibre > 0.55:
-            forks = chance.uniform((0.2, -0.6), (0.6, -0.2)).tolist() if chance.random() < 0.6 else [0.05]
+            forks = (
+                chance.uniform((0.2, -0.6), (0.6, -0.2)).tolist()
+                if chance.random() < 0.6
+                else [0.05]
+            )
             growing += [(sign, line[-1], angle + fork, calibre * 0.66) for fork in forks]
     return np.asarray(canvas.filter(ImageFilter.GaussianBlur(side / 260)), dtype=np.float32) / 255

@@ -1,8 +1,8 @@
 """Weak and strong views of whole batches of films, on the device where they are.
 
-Films are float tensors (N, 1, H, W) in [0, 1]. Each film has a random generator of its own, so that its view does not
-hang on its neighbours in the batch; they draw on the CPU, so that one seed gives the same views on every device.
-Paper, section 3.1; strengths as in FixMatch (Sohn et al., 2020).
+Films are float tensors (N, 1, H, W) in [0, 1]. Each film has a random generator of its own, so that
+its view does not hang on its neighbours in the batch; they draw on the CPU, so that one seed gives
+the same views on every device. Paper, section 3.1; strengths as in FixMatch (Sohn et al., 2020).
 """
 
 from __future__ import annotations
@@ -42,12 +42,21 @@ def flip(films: Tensor, chance: Chance) -> Tensor:
 
 
 def crop(films: Tensor, chance: Chance) -> Tensor:
-    """Reflect-pad by an eighth of the side (32 at 256 px) and cut a film of the old size at a random place."""
+    """Reflect-pad by an eighth of the side (32 at 256 px) and cut a film of the old size at a
+    random place.
+    """
     height, width = films.shape[2:]
     rows, columns = height // 8, width // 8
-    padded = F.pad(films, (columns, columns, rows, rows), mode="reflect")  # a copy: what comes back may be written to
+    padded = F.pad(
+        films, (columns, columns, rows, rows), mode="reflect"
+    )  # a copy: what comes back may be written to
     places = (draw(chance, 2) * torch.tensor([2 * rows + 1, 2 * columns + 1])).long().tolist()
-    return torch.stack([film[:, top:top + height, left:left + width] for film, (top, left) in zip(padded, places)])
+    return torch.stack(
+        [
+            film[:, top : top + height, left : left + width]
+            for film, (top, left) in zip(padded, places)
+        ]
+    )
 
 
 def weak(films: Tensor, chance: Chance) -> Tensor:
@@ -56,7 +65,9 @@ def weak(films: Tensor, chance: Chance) -> Tensor:
 
 
 def strong(films: Tensor, chance: Chance) -> Tensor:
-    """The weak view's flip and crop, then two operations drawn from `OPERATIONS`, each applied with probability 1/2."""
+    """The weak view's flip and crop, then two operations drawn from `OPERATIONS`, each applied with
+    probability 1/2.
+    """
     films = weak(films, chance)
     for _ in range(2):
         which_one, applied, *strengths = draw(chance, 4).unbind(1)
@@ -70,17 +81,34 @@ def strong(films: Tensor, chance: Chance) -> Tensor:
     return films
 
 
-def transform(films: Tensor, *, angle: Tensor | float = 0.0, shear: Tensor | float = 0.0, scale: Tensor | float = 1.0,
-              aspect: Tensor | float = 1.0, right: Tensor | float = 0.0, down: Tensor | float = 0.0) -> Tensor:
-    """Rotate (radians), shear, scale, widen and shift (shares of the side) about the centre, one bilinear reading.
+def transform(
+    films: Tensor,
+    *,
+    angle: Tensor | float = 0.0,
+    shear: Tensor | float = 0.0,
+    scale: Tensor | float = 1.0,
+    aspect: Tensor | float = 1.0,
+    right: Tensor | float = 0.0,
+    down: Tensor | float = 0.0,
+) -> Tensor:
+    """Rotate (radians), shear, scale, widen and shift (shares of the side) about the centre, one
+    bilinear reading.
 
-    Each number is one for all films or (N, 1, 1, 1); channels move together. What comes in from outside is `FILL`.
+    Each number is one for all films or (N, 1, 1, 1); channels move together. What comes in from
+    outside is `FILL`.
     """
-    angle, shear, scale, aspect, right, down = (torch.as_tensor(v, device=films.device, dtype=films.dtype).expand(
-        len(films), 1, 1, 1)[..., 0] for v in (angle, shear, scale, aspect, right, down))
+    angle, shear, scale, aspect, right, down = (
+        torch.as_tensor(v, device=films.device, dtype=films.dtype).expand(len(films), 1, 1, 1)[
+            ..., 0
+        ]
+        for v in (angle, shear, scale, aspect, right, down)
+    )
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
     # Where each pixel is read from; torch's affine_grid says the same five times slower.
-    y, x = ((torch.arange(n, device=films.device, dtype=films.dtype) * 2 + 1) / n - 1 for n in films.shape[2:])
+    y, x = (
+        (torch.arange(n, device=films.device, dtype=films.dtype) * 2 + 1) / n - 1
+        for n in films.shape[2:]
+    )
     across = cosine / aspect * x + ((shear - sine) * y[:, None] - 2 * right)
     along = sine * x + (cosine * aspect * y[:, None] - 2 * down)
     return F.grid_sample(films - FILL, torch.stack([across, along], 3), align_corners=False) + FILL
@@ -102,7 +130,9 @@ def signed(strength: Tensor, limit: float) -> Tensor:
 
 
 def torchvision_functional():
-    """torchvision's operations on batches; they take a second to import and only training wants them."""
+    """torchvision's operations on batches; they take a second to import and only training wants
+    them.
+    """
     from multimix._torchvision import functional
 
     return functional
@@ -116,11 +146,16 @@ def posterize(films: Tensor, strength: Tensor) -> Tensor:
 
 def equalize(films: Tensor) -> Tensor:
     """Flatten each film's histogram of 256 grey values."""
-    return torchvision_functional().equalize((films * 255).round().to(torch.uint8)).to(films.dtype) / 255
+    return (
+        torchvision_functional().equalize((films * 255).round().to(torch.uint8)).to(films.dtype)
+        / 255
+    )
 
 
 def smooth(films: Tensor) -> Tensor:
-    """Each pixel and its eight neighbours, weighted 5 to 1; the outermost pixels stay (Pillow's SMOOTH)."""
+    """Each pixel and its eight neighbours, weighted 5 to 1; the outermost pixels stay (Pillow's
+    SMOOTH).
+    """
     rows = films[:, :, :-2] + films[:, :, 1:-1] + films[:, :, 2:]
     nine = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
     smoothed = films.clone()
@@ -128,8 +163,8 @@ def smooth(films: Tensor) -> Tensor:
     return smoothed
 
 
-# The pool of the strong view: name -> operation(films, a, b), where a and b are two strengths in [0, 1] a film,
-# each (N, 1, 1, 1). Only `translate` needs the second.
+# The pool of the strong view: name -> operation(films, a, b), where a and b are two strengths in
+# [0, 1] a film, each (N, 1, 1, 1). Only `translate` needs the second.
 OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "autocontrast": lambda films, a, b: torchvision_functional().autocontrast(films),
     "equalize": lambda films, a, b: equalize(films),

@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF")  # no other decoder of Pillow's is asked: some start programs
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "BMP",
+    "TIFF",
+    "GIF",
+)  # no other decoder of Pillow's is asked: some start programs
 DICOM, RAW = frozenset([".dcm", ".dicom"]), ".img"
 SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", RAW]) | DICOM
 JSRT_SIDE, JSRT_WHITE = 2048, 4095  # the raw files of JSRT: pixels a side, largest value of 12 bits
@@ -19,14 +25,19 @@ class TooLarge(ValueError):
     """A file that claims to be larger than any film."""
 
     def __init__(self, path: Path):
-        super().__init__(f"{path} claims more than {MOST_PIXELS / 1e6:.0f} million pixels; reduce the film first.")
+        super().__init__(
+            f"{path} claims more than {MOST_PIXELS / 1e6:.0f} million pixels; reduce the film "
+            "first."
+        )
 
 
 def film_paths(folder: Path) -> list[Path]:
     """The films directly in a folder, in the order of their names; none if there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and is_film(path))
+    return sorted(
+        path for path in folder.iterdir() if not path.name.startswith(".") and is_film(path)
+    )
 
 
 def is_film(path: Path) -> bool:
@@ -54,21 +65,32 @@ def open_film(path: Path, side: int | None) -> Image.Image | np.ndarray:
 
 
 def open_raw(path: Path) -> np.ndarray:
-    """JSRT as it is distributed: 2048 x 2048 big-endian 16-bit values, 12 bits used, lung bright, no header."""
+    """JSRT as it is distributed: 2048 x 2048 big-endian 16-bit values, 12 bits used, lung bright,
+    no header.
+    """
     size, expected = path.stat().st_size, 2 * JSRT_SIDE**2
     if size != expected:
-        raise ValueError(f"{path} has {size} bytes and a raw JSRT film has {expected}; copy or download it again.")
-    return JSRT_WHITE - np.fromfile(path, dtype=">u2").astype(np.int32).reshape(JSRT_SIDE, JSRT_SIDE)
+        raise ValueError(
+            f"{path} has {size} bytes and a raw JSRT film has {expected}; copy or download it "
+            "again."
+        )
+    return JSRT_WHITE - np.fromfile(path, dtype=">u2").astype(np.int32).reshape(
+        JSRT_SIDE, JSRT_SIDE
+    )
 
 
 def is_dicom(path: Path) -> bool:
-    """By its ending, or, as files from a hospital's archive often have none, by the mark after the preamble."""
+    """By its ending, or, as files from a hospital's archive often have none, by the mark after the
+    preamble.
+    """
     with open(path, "rb") as file:
         return path.suffix.lower() in DICOM or file.read(132)[128:] == b"DICM"
 
 
 def open_dicom(path: Path) -> np.ndarray:
-    """The picture of a DICOM file with air dark: floats in [0, 1] through its window, else its own values."""
+    """The picture of a DICOM file with air dark: floats in [0, 1] through its window, else its own
+    values.
+    """
     import pydicom  # slow to import, and most films are pictures
     from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
 
@@ -81,7 +103,9 @@ def open_dicom(path: Path) -> np.ndarray:
         pixels = dataset.pixel_array if frames == 1 and "PixelData" in dataset else None
         if pixels is not None and pixels.ndim == 2:
             pixels = apply_modality_lut(pixels, dataset)
-            windowed = all(dataset.get(name) is not None for name in ("WindowCenter", "WindowWidth"))
+            windowed = all(
+                dataset.get(name) is not None for name in ("WindowCenter", "WindowWidth")
+            )
             if windowed and "VOILUTSequence" not in dataset:
                 low, high = apply_windowing(np.array([-1e9, 1e9]), dataset)
                 pixels, white = (apply_windowing(pixels, dataset) - low) / (high - low), 1
@@ -94,11 +118,16 @@ def open_dicom(path: Path) -> np.ndarray:
         raise
     except Exception as error:  # noqa: BLE001  (pydicom and its decoders raise many kinds)
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is a damaged DICOM file, or of a kind that cannot be decoded ({reason}); export it "
-                         "again, uncompressed or as PNG.") from None
+        raise ValueError(
+            f"{path} is a damaged DICOM file, or of a kind that cannot be decoded ({reason}); "
+            "export it "
+            "again, uncompressed or as PNG."
+        ) from None
     if pixels is None:
         what = f"{frames} pictures" if frames > 1 else "no picture"
-        raise ValueError(f"{path} is a DICOM file with {what}; one film with one picture is needed.")
+        raise ValueError(
+            f"{path} is a DICOM file with {what}; one film with one picture is needed."
+        )
     return pixels
 
 
@@ -115,15 +144,19 @@ def open_picture(path: Path, side: int | None) -> Image.Image:
             upright.info["several"] = several
             return upright
     except Image.UnidentifiedImageError:
-        raise ValueError(f"{path} is not a picture that can be read; PNG, JPEG, BMP, TIFF, GIF or DICOM is "
-                         "needed.") from None
+        raise ValueError(
+            f"{path} is not a picture that can be read; PNG, JPEG, BMP, TIFF, GIF or DICOM is "
+            "needed."
+        ) from None
     except (TooLarge, PermissionError):
         raise
     except Image.DecompressionBombError:
         raise TooLarge(path) from None
     except Exception as error:  # noqa: BLE001  (Pillow raises many kinds)
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is damaged or cut short ({reason}); export or download the film again.") from None
+        raise ValueError(
+            f"{path} is damaged or cut short ({reason}); export or download the film again."
+        ) from None
 
 
 def check_size(path: Path, width: int, height: int) -> None:
@@ -133,12 +166,19 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture file as its header says; 0 of anything else, or where it cannot be read."""
+    """Width and height of a picture file as its header says; 0 of anything else, or where it cannot
+    be read.
+    """
     try:
         if not path.is_file():
             return 0, 0
         with Image.open(path, formats=FORMATS) as picture:
-            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # by a quarter, when it is read
+            turned = picture.getexif().get(0x0112, 1) in (
+                5,
+                6,
+                7,
+                8,
+            )  # by a quarter, when it is read
             return picture.size[::-1] if turned else picture.size
     except Exception:  # noqa: BLE001  (Pillow raises many kinds; reading the film will say what it is)
         return 0, 0

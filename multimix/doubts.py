@@ -14,21 +14,38 @@ ROUND = 1.2  # times its width: the least that a lung's length may be
 CUT = 0.3  # of a side of the film that lungs may touch
 
 
-def doubts(film: np.ndarray, mask: np.ndarray, *, inverted: bool, turned: bool, coloured: bool,
-           first_of_several: bool) -> tuple[str, ...]:
-    """From a film (H, W) uint8 and its lungs (side, side) bool: what a reader should know before trusting them."""
+def doubts(
+    film: np.ndarray,
+    mask: np.ndarray,
+    *,
+    inverted: bool,
+    turned: bool,
+    coloured: bool,
+    first_of_several: bool,
+) -> tuple[str, ...]:
+    """From a film (H, W) uint8 and its lungs (side, side) bool: what a reader should know before
+    trusting them.
+    """
     found = []
     if first_of_several:
         found.append("The file has several pages or frames: the first was taken.")
     if coloured:
         found.append("The picture is in colour, which a film is not: it was turned to grey.")
     if min(film.shape) < TINY:
-        found.append(f"The film is tiny ({film.shape[1]} x {film.shape[0]} pixels): details are lost.")
+        found.append(
+            f"The film is tiny ({film.shape[1]} x {film.shape[0]} pixels): details are lost."
+        )
     if turned:
-        why = "The film looked inverted, with air bright" if inverted else "The film did not look inverted"
+        why = (
+            "The film looked inverted, with air bright"
+            if inverted
+            else "The film did not look inverted"
+        )
         found.append(f"{why}: its grey values were turned round.")
     elif inverted:
-        found.append("The film looks inverted, with air bright: turn its grey values round (invert).")
+        found.append(
+            "The film looks inverted, with air bright: turn its grey values round (invert)."
+        )
     darkest, brightest = np.percentile(film, (1, 99))
     if brightest - darkest < CONTRAST:
         found.append("The film has little contrast: it may be empty or badly exposed.")
@@ -38,11 +55,17 @@ def doubts(film: np.ndarray, mask: np.ndarray, *, inverted: bool, turned: bool, 
 def doubts_about_lungs(mask: np.ndarray) -> list[str]:
     """Whether the lungs are as large, as many and as whole as those of a frontal chest film."""
     if not SHARE[0] < mask.mean() < SHARE[1]:
-        return [f"The lungs fill {mask.mean():.0%} of the film, which is implausible: is it a frontal chest film?"]
+        return [
+            f"The lungs fill {mask.mean():.0%} of the film, which is implausible: is it a frontal "
+            "chest film?"
+        ]
     found = []
     if not are_two_lungs(mask):
-        found.append("The lungs are not two of about the same size, long and side by side: the film may be lateral, "
-                     "turned, cropped, no chest film, or one lung opaque.")
+        found.append(
+            "The lungs are not two of about the same size, long and side by side: the film may be "
+            "lateral, "
+            "turned, cropped, no chest film, or one lung opaque."
+        )
     edges = [edge.mean() for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1])]
     if max(edges) > CUT:
         found.append("The lungs run over the film's edge: the film may be cropped.")
@@ -50,8 +73,10 @@ def doubts_about_lungs(mask: np.ndarray) -> list[str]:
 
 
 def are_two_lungs(mask: np.ndarray) -> bool:
-    """Whether the two largest parts of a mask are alike in size, lie side by side, and are longer than wide."""
-    halves = mask[:, :mask.shape[1] // 2].sum(), mask[:, mask.shape[1] // 2:].sum()
+    """Whether the two largest parts of a mask are alike in size, lie side by side, and are longer
+    than wide.
+    """
+    halves = mask[:, : mask.shape[1] // 2].sum(), mask[:, mask.shape[1] // 2 :].sum()
     parts, count = ndimage.label(mask)
     sizes = np.bincount(parts.flat, minlength=count + 1)[1:]
     if count < 2 or max(halves) > LARGER * min(halves):

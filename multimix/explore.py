@@ -1,4 +1,6 @@
-"""The panel: choose or upload a film, see what the network makes of it, move the thresholds; ipywidgets 7.7 or 8."""
+"""The panel: choose or upload a film, see what the network makes of it, move the thresholds;
+ipywidgets 7.7 or 8.
+"""
 
 from __future__ import annotations
 
@@ -24,30 +26,64 @@ WIDE = {"description_width": "7em"}
 class Panel(widgets.VBox):
     """A film, its lungs and its class, to play with in a notebook.
 
-    `samples` is a folder of films to choose from, the bundled ones unless given; `weights` as `load_model` takes them.
+    `samples` is a folder of films to choose from, the bundled ones unless given; `weights` as
+    `load_model` takes them.
     """
 
-    def __init__(self, samples: str | os.PathLike | None = None, weights: str | os.PathLike | None = None):
+    def __init__(
+        self, samples: str | os.PathLike | None = None, weights: str | os.PathLike | None = None
+    ):
         self.model = self.film = self.prediction = None
         self.name = ""
         self.files = film_paths(Path(samples or bundled("sample_data")))
-        self.sample = widgets.Dropdown(options=[(path.stem, i) for i, path in enumerate(self.files)],
-                                       description="Sample", style=WIDE)
-        self.upload = widgets.FileUpload(description="Your own film", multiple=False, layout={"width": "auto"})
+        self.sample = widgets.Dropdown(
+            options=[(path.stem, i) for i, path in enumerate(self.files)],
+            description="Sample",
+            style=WIDE,
+        )
+        self.upload = widgets.FileUpload(
+            description="Your own film", multiple=False, layout={"width": "auto"}
+        )
         self.view = widgets.ToggleButtons(options=VIEWS, style={"button_width": "6em"})
         self.opacity = slider("Opacity", 0.35)
         self.threshold = slider("Lung above", 0.5)
-        self.weights = widgets.Text(str(weights or ""), description="Weights", placeholder="the bundled ones",
-                                    continuous_update=False, style=WIDE)
-        self.device = widgets.Dropdown(options=["auto", *devices()], description="Device", style=WIDE)
+        self.weights = widgets.Text(
+            str(weights or ""),
+            description="Weights",
+            placeholder="the bundled ones",
+            continuous_update=False,
+            style=WIDE,
+        )
+        self.device = widgets.Dropdown(
+            options=["auto", *devices()], description="Device", style=WIDE
+        )
         self.answer, self.download = widgets.HTML(), widgets.HTML()
-        self.picture = widgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
-        for widget, react in ((self.sample, self.show_sample), (self.upload, self.show_upload),
-                              (self.weights, self.reload), (self.device, self.reload), (self.view, self.draw),
-                              (self.opacity, self.draw), (self.threshold, self.draw)):
+        self.picture = widgets.Image(
+            format="png", layout={"max_width": "100%", "object_fit": "contain"}
+        )
+        for widget, react in (
+            (self.sample, self.show_sample),
+            (self.upload, self.show_upload),
+            (self.weights, self.reload),
+            (self.device, self.reload),
+            (self.view, self.draw),
+            (self.opacity, self.draw),
+            (self.threshold, self.draw),
+        ):
             widget.observe(react, "value")
-        left = widgets.VBox([self.sample, self.upload, self.opacity, self.threshold, self.weights, self.device,
-                             self.answer, self.download], layout={"width": "24em"})
+        left = widgets.VBox(
+            [
+                self.sample,
+                self.upload,
+                self.opacity,
+                self.threshold,
+                self.weights,
+                self.device,
+                self.answer,
+                self.download,
+            ],
+            layout={"width": "24em"},
+        )
         right = widgets.VBox([self.view, self.picture], layout={"flex": "1 1 24em"})
         super().__init__([widgets.HBox([left, right], layout={"flex_flow": "row wrap"})])
         self.reload()
@@ -112,20 +148,29 @@ class Panel(widgets.VBox):
             return
         mask = p.mask_probability > threshold
         warnings = "".join(f"<br>&#9888; {html.escape(text)}" for text in p.warnings)
-        self.answer.value = (f"<p><b>{p.label}</b>, probability {p.probability:.2f}<br>lungs: {mask.mean():.1%} of the "
-                             f"film{warnings}<br><i>For research, not for diagnosis.</i></p>")
+        self.answer.value = (
+            f"<p><b>{p.label}</b>, probability {p.probability:.2f}<br>lungs: {mask.mean():.1%} of "
+            "the "
+            f"film{warnings}<br><i>For research, not for diagnosis.</i></p>"
+        )
         self.picture.value = as_png(plot_view(p, self.view.value, self.opacity.value, threshold))
         self.picture.layout.display = None
         buffer = io.BytesIO()
         Image.fromarray(mask).convert("L").save(buffer, "PNG")
-        name, content = html.escape(p.name, quote=True), base64.b64encode(buffer.getvalue()).decode()
-        self.download.value = (f"<a style='text-decoration: underline' download='{name}_mask.png' "
-                               f"href='data:image/png;base64,{content}'>Download the mask</a>")
+        name, content = (
+            html.escape(p.name, quote=True),
+            base64.b64encode(buffer.getvalue()).decode(),
+        )
+        self.download.value = (
+            f"<a style='text-decoration: underline' download='{name}_mask.png' "
+            f"href='data:image/png;base64,{content}'>Download the mask</a>"
+        )
 
 
 def slider(description: str, value: float) -> widgets.FloatSlider:
-    return widgets.FloatSlider(value, min=0, max=1, step=0.05, description=description, continuous_update=False,
-                               style=WIDE)
+    return widgets.FloatSlider(
+        value, min=0, max=1, step=0.05, description=description, continuous_update=False, style=WIDE
+    )
 
 
 def devices() -> list[str]:
@@ -141,6 +186,12 @@ def devices() -> list[str]:
 
 
 def uploaded(value) -> tuple[str, bytes] | None:
-    """Name and content of the last file; ipywidgets 7 has {name: {'content': …}}, 8 a tuple of dicts."""
-    files = [{"name": name, **file} for name, file in value.items()] if isinstance(value, dict) else list(value)
+    """Name and content of the last file; ipywidgets 7 has {name: {'content': …}}, 8 a tuple of
+    dicts.
+    """
+    files = (
+        [{"name": name, **file} for name, file in value.items()]
+        if isinstance(value, dict)
+        else list(value)
+    )
     return (files[-1]["name"], bytes(files[-1]["content"])) if files else None

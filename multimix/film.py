@@ -1,4 +1,6 @@
-"""One film: from whatever a person holds to what the network takes, in training and prediction alike."""
+"""One film: from whatever a person holds to what the network takes, in training and prediction
+alike.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,14 @@ Source = str | os.PathLike | Image.Image | np.ndarray
 def read_film(source: Source, side: int | None = None) -> np.ndarray:
     """One film, grey, at its own size: (H, W) uint8.
 
-    source: a picture file, a DICOM file, a raw JSRT file (.IMG), a PIL image, or an array (H, W), (H, W, 1),
-    (H, W, 3) or (H, W, 4).
-    Grey values: 8 bits stay as they are; floats within [0, 1] are multiplied by 255; all others (9 to 16 bits, other
-    floats) are stretched from the film's own smallest value to its largest, so that 12 bits in a 16-bit file are not
-    black. A DICOM's window, where it has one, takes the place of that stretch; MONOCHROME1 and raw JSRT are inverted,
-    so that air is dark. Colour is turned into luminance, transparency into black. ValueError says in one sentence what
-    is wrong. `side` says that the film will be reduced to so many pixels anyway: a JPEG is then decoded at 1/2, 1/4 or
-    1/8 of its size, as far as that leaves `side` or more.
+    source: a picture file, a DICOM file, a raw JSRT file (.IMG), a PIL image, or an array (H, W),
+    (H, W, 1), (H, W, 3) or (H, W, 4). Grey values: 8 bits stay as they are; floats within [0, 1]
+    are multiplied by 255; all others (9 to 16 bits, other floats) are stretched from the film's own
+    smallest value to its largest, so that 12 bits in a 16-bit file are not black. A DICOM's window,
+    where it has one, takes the place of that stretch; MONOCHROME1 and raw JSRT are inverted, so
+    that air is dark. Colour is turned into luminance, transparency into black. ValueError says in
+    one sentence what is wrong. `side` says that the film will be reduced to so many pixels anyway:
+    a JPEG is then decoded at 1/2, 1/4 or 1/8 of its size, as far as that leaves `side` or more.
     """
     return look_at(source, side).grey
 
@@ -56,9 +58,15 @@ def look_at(source: Source, side: int | None = None) -> Look:
     picture = isinstance(source, Image.Image)
     grey = grey_picture(source) if picture else source
     if min(grey.shape) < 2:
-        raise ValueError(f"The film has {grey.shape[0]} x {grey.shape[1]} pixels; at least 2 x 2 are needed.")
-    return Look(to_8_bits(grey), picture and is_coloured(source), picture and source.info.get("several", False),
-                source.mode if picture else str(source.dtype))
+        raise ValueError(
+            f"The film has {grey.shape[0]} x {grey.shape[1]} pixels; at least 2 x 2 are needed."
+        )
+    return Look(
+        to_8_bits(grey),
+        picture and is_coloured(source),
+        picture and source.info.get("several", False),
+        source.mode if picture else str(source.dtype),
+    )
 
 
 def grey_picture(picture: Image.Image) -> np.ndarray:
@@ -73,9 +81,16 @@ def grey_picture(picture: Image.Image) -> np.ndarray:
 
 def array_or_picture(array: np.ndarray) -> np.ndarray | Image.Image:
     """(H, W) where there is one channel, a picture where there are several."""
-    if array.dtype.kind not in "buif" or array.shape[2:] not in ((), (1,), (3,), (4,)) or array.ndim < 2:
-        raise ValueError(f"The film is an array of {array.dtype} with shape {array.shape}; numbers of shape (H, W), "
-                         "(H, W, 1), (H, W, 3) or (H, W, 4) are needed.")
+    if (
+        array.dtype.kind not in "buif"
+        or array.shape[2:] not in ((), (1,), (3,), (4,))
+        or array.ndim < 2
+    ):
+        raise ValueError(
+            f"The film is an array of {array.dtype} with shape {array.shape}; numbers of shape (H, "
+            "W), "
+            "(H, W, 1), (H, W, 3) or (H, W, 4) are needed."
+        )
     if array.ndim == 2 or array.shape[2] == 1:
         return array.reshape(array.shape[:2])
     return Image.fromarray(to_8_bits(array)) if array.size else array[..., 0]
@@ -88,7 +103,9 @@ def to_8_bits(values: np.ndarray) -> np.ndarray:
     values = values.astype(np.float32) if values.dtype.kind in "fb" else values.astype(np.int64)
     low, high = values.min(initial=values.flat[0]), values.max(initial=values.flat[0])
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError("The film has values that are not numbers (NaN or infinite); replace them first.")
+        raise ValueError(
+            "The film has values that are not numbers (NaN or infinite); replace them first."
+        )
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     scaled = (values - low) * (255 / max(float(high) - float(low), 1e-12))
@@ -96,7 +113,9 @@ def to_8_bits(values: np.ndarray) -> np.ndarray:
 
 
 def read_mask(sources: Sequence[Source], side: int) -> np.ndarray:
-    """The union of masks, reduced to (side, side) bool; whatever is above half of a mask's largest value is lung."""
+    """The union of masks, reduced to (side, side) bool; whatever is above half of a mask's largest
+    value is lung.
+    """
     lungs = np.zeros((side, side), dtype=bool)
     for grey in map(read_film, sources):
         lungs |= resize(np.where(grey > grey.max() / 2, 255, 0).astype(np.uint8), side) > 127
@@ -104,14 +123,18 @@ def read_mask(sources: Sequence[Source], side: int) -> np.ndarray:
 
 
 def check_mask_shapes(film: Source, masks: Sequence[Source]) -> None:
-    """ValueError where a mask cannot have been drawn on the film, by its proportions; their sizes may differ."""
+    """ValueError where a mask cannot have been drawn on the film, by its proportions; their sizes
+    may differ.
+    """
     width, height = size_of(film)
     for mask in masks:
         across, down = size_of(mask)
         if width * down and abs(width * down / (height * across) - 1) > 0.05:
             what = f"The mask {mask}" if isinstance(mask, (str, os.PathLike)) else "A mask"
-            raise ValueError(f"{what} has {across} x {down} pixels and its film {width} x {height}; a mask of "
-                             "the whole film is needed, in the same proportions.")
+            raise ValueError(
+                f"{what} has {across} x {down} pixels and its film {width} x {height}; a mask of "
+                "the whole film is needed, in the same proportions."
+            )
 
 
 def size_of(source: Source) -> tuple[int, int]:
@@ -128,7 +151,9 @@ def picture_for_network(source: Source, side: int) -> np.ndarray:
 
 def resize(grey: np.ndarray, side: int) -> np.ndarray:
     """(H, W) uint8 -> (side, side) uint8: the whole film, stretched, smoothed where it shrinks."""
-    return np.asarray(Image.fromarray(grey).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3))
+    return np.asarray(
+        Image.fromarray(grey).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3)
+    )
 
 
 CENTRE = slice(7, 25)  # of 32 pixels: what lies around it may be black, white or collimated
@@ -137,12 +162,16 @@ CENTRE = slice(7, 25)  # of 32 pixels: what lies around it may be black, white o
 @functools.cache
 def typical_film() -> np.ndarray:
     """(18, 18) float: the centre of the mean of a few phantoms, centred, of length 1."""
-    mean = np.mean([resize(phantom.draw(seed)[0], 32) for seed in range(12)], axis=0)[CENTRE, CENTRE]
+    mean = np.mean([resize(phantom.draw(seed)[0], 32) for seed in range(12)], axis=0)[
+        CENTRE, CENTRE
+    ]
     return (mean - mean.mean()) / np.linalg.norm(mean - mean.mean())
 
 
 def looks_inverted(film: np.ndarray) -> bool:
-    """Whether a film (H, W) uint8 is more like the negative of a typical frontal film than like the film itself."""
+    """Whether a film (H, W) uint8 is more like the negative of a typical frontal film than like the
+    film itself.
+    """
     small = resize(film, 32)[CENTRE, CENTRE].astype(np.float32)
     small -= small.mean()
     return bool((small * typical_film()).sum() < -0.1 * np.linalg.norm(small))  # a correlation

@@ -1,6 +1,7 @@
 """The network: one encoder, a class head, a decoder, and the saliency bridge between them.
 
-Haque et al., ISBI 2021, figure 1 and section 2. Shapes are written for widths (16, 32, 64, 128, 256) at 256 px.
+Haque et al., ISBI 2021, figure 1 and section 2. Shapes are written for widths (16, 32, 64, 128,
+256) at 256 px.
 """
 
 from __future__ import annotations
@@ -24,21 +25,28 @@ class Output(NamedTuple):
 
     class_logits: Tensor  # (N, 2): NORMAL, PNEUMONIA
     mask_logits: Tensor  # (N, 1, H, W): sigmoid gives the probability of lung
-    saliency: Tensor | None  # (N, 1, H, W), >= 0: |d max class logit / d pixel|; None where not computed
+    saliency: (
+        Tensor | None
+    )  # (N, 1, H, W), >= 0: |d max class logit / d pixel|; None where not computed
 
 
 def block(channels_in: int, channels_out: int) -> nn.Sequential:
     """Two 3x3 convolutions, each normalised per film; dropout follows where it is called."""
     layers: list[nn.Module] = []
     for channels in (channels_in, channels_out):
-        layers += [nn.Conv2d(channels, channels_out, 3, padding=1), InstanceNorm(), nn.LeakyReLU(0.2, inplace=True)]
+        layers += [
+            nn.Conv2d(channels, channels_out, 3, padding=1),
+            InstanceNorm(),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
     return nn.Sequential(*layers)
 
 
 class InstanceNorm(nn.Module):
     """Every map of every film to mean 0 and variance 1, without parameters.
 
-    torch's own copies channels-last maps back and forth; its batch norm of one film at a time is the same function.
+    torch's own copies channels-last maps back and forth; its batch norm of one film at a time is
+    the same function.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,11 +57,13 @@ class InstanceNorm(nn.Module):
 
 
 def drop(x: Tensor, active: bool) -> Tensor:
-    """Element-wise dropout. On the CPU eight decisions share one random number: torch's own took a fifth of a step."""
+    """Element-wise dropout. On the CPU eight decisions share one random number: torch's own took a
+    fifth of a step.
+    """
     if not active or x.device.type != "cpu":
         return F.dropout(x, DROPOUT, active)
-    words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-2**63, None)
-    kept = words.view(torch.uint8)[:x.numel()] >= round(256 * DROPOUT)
+    words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+    kept = words.view(torch.uint8)[: x.numel()] >= round(256 * DROPOUT)
     return x * kept.to(x.dtype).mul_(1 / (1 - DROPOUT)).as_strided(x.shape, x.stride())
 
 
@@ -102,32 +112,40 @@ class Decoder(nn.Module):
 class MultiMix(nn.Module):
     """Classify pneumonia and segment lungs with one encoder.
 
-    `widths` are the channels of the five stages. `bridge` feeds the film and the classifier's saliency into the
-    decoder; without it the decoder is a plain U-Net's.
+    `widths` are the channels of the five stages. `bridge` feeds the film and the classifier's
+    saliency into the decoder; without it the decoder is a plain U-Net's.
     """
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS, bridge: bool = True):
         super().__init__()
         if len(widths) != 5 or min(widths) < 1:
-            raise ValueError(f"widths are {widths}; five positive channel numbers are needed, such as {WIDTHS}.")
+            raise ValueError(
+                f"widths are {widths}; five positive channel numbers are needed, such as {WIDTHS}."
+            )
         self.widths, self.bridge = tuple(widths), bridge
-        self.side = 256  # px: what a film is to be reduced to; a checkpoint says at which side it was trained
-        self.seed = 0  # by which films that name no split are split; a checkpoint says with which it was trained
+        # px: what a film is to be reduced to; a checkpoint says at which side it was trained
+        self.side = 256
+        # by which films that name no split are split; a checkpoint says with which it was trained
+        self.seed = 0
         self.manifest = ""  # what `train` wrote of the films that it was trained on
-        self.calibration: dict[str, float] = {}  # 'temperature' and 'operating_point', if validation films chose them
+        self.calibration: dict[
+            str, float
+        ] = {}  # 'temperature' and 'operating_point', if validation films chose them
         self.encoder = Encoder(self.widths)
         self.decoder = Decoder(self.widths, bridge)
 
     if TYPE_CHECKING:  # torch's own tells editors and type checkers nothing
+
         def __call__(self, x: Tensor) -> Output: ...
 
     def forward(self, x: Tensor) -> Output:
-        """Class logits, mask logits and saliency of films x, (N, 1, H, W) in [-1, 1], H and W multiples of 16.
+        """Class logits, mask logits and saliency of films x, (N, 1, H, W) in [-1, 1], H and W
+        multiples of 16.
 
-        In eval mode one encoder pass serves all three. In training the saliency, which is wanted without dropout,
-        takes a pass of its own, and is left out when there is no bridge to use it. Gradients of the weights and
-        the mode of every module stay as they were; `no_grad` and `inference_mode` make no difference to the values.
-        ValueError where x is of another shape.
+        In eval mode one encoder pass serves all three. In training the saliency, which is wanted
+        without dropout, takes a pass of its own, and is left out when there is no bridge to use it.
+        Gradients of the weights and the mode of every module stay as they were; `no_grad` and
+        `inference_mode` make no difference to the values. ValueError where x is of another shape.
         """
         check_films(x)
         if self.training:
@@ -156,8 +174,10 @@ class MultiMix(nn.Module):
             if not (keep and films.requires_grad):
                 films = films.detach().requires_grad_()
             class_logits, maps = self.encoder(films)
-            score = class_logits.max(1).values.sum()  # films do not mix, so one gradient serves the whole batch
-            gradient, = torch.autograd.grad(score, films, retain_graph=keep)
+            score = class_logits.max(
+                1
+            ).values.sum()  # films do not mix, so one gradient serves the whole batch
+            (gradient,) = torch.autograd.grad(score, films, retain_graph=keep)
         if not keep:
             class_logits, maps = class_logits.detach(), [m.detach() for m in maps]
         return class_logits, maps, gradient.abs()
@@ -165,49 +185,79 @@ class MultiMix(nn.Module):
 
 def bridge_maps(x: Tensor, saliency: Tensor) -> Tensor:
     """Film and saliency, reduced to the side of the fourth stage: (N, 2, H/8, W/8)."""
-    return F.interpolate(torch.cat([x, saliency], 1), scale_factor=1 / 8, mode="bilinear", align_corners=True)
+    return F.interpolate(
+        torch.cat([x, saliency], 1), scale_factor=1 / 8, mode="bilinear", align_corners=True
+    )
 
 
 def check_films(x: Tensor) -> None:
     """Refuse a batch that the network cannot take, in one sentence."""
     if x.ndim != 4 or x.shape[1] != 1 or not x.is_floating_point():
-        raise ValueError(f"The network was given a {x.dtype} tensor of shape {tuple(x.shape)}; "
-                         "it needs grey films as floats in [-1, 1], shape (N, 1, H, W).")
-    if x.shape[0] == 0 or min(x.shape[2:]) < 2 * STRIDE or x.shape[2] % STRIDE or x.shape[3] % STRIDE:
-        raise ValueError(f"The network was given {x.shape[0]} films of {x.shape[2]} x {x.shape[3]} pixels; it needs at "
-                         f"least one, with sides that are multiples of {STRIDE}, {2 * STRIDE} or more: resize them.")
+        raise ValueError(
+            f"The network was given a {x.dtype} tensor of shape {tuple(x.shape)}; "
+            "it needs grey films as floats in [-1, 1], shape (N, 1, H, W)."
+        )
+    if (
+        x.shape[0] == 0
+        or min(x.shape[2:]) < 2 * STRIDE
+        or x.shape[2] % STRIDE
+        or x.shape[3] % STRIDE
+    ):
+        raise ValueError(
+            f"The network was given {x.shape[0]} films of {x.shape[2]} x {x.shape[3]} pixels; it "
+            "needs at "
+            f"least one, with sides that are multiples of {STRIDE}, {2 * STRIDE} or more: resize "
+            "them."
+        )
 
 
 def load_tensors(tensors: dict[str, Tensor]) -> MultiMix:
-    """The network that a state dict describes: ours, or the authors' with its two never-used tensors.
+    """The network that a state dict describes: ours, or the authors' with its two never-used
+    tensors.
 
-    Widths and bridge are read from the tensors' shapes. ValueError names the missing, extra or wrongly shaped ones.
+    Widths and bridge are read from the tensors' shapes. ValueError names the missing, extra or
+    wrongly shaped ones.
     """
     tensors = {n: t for n, t in tensors.items() if not n.startswith("decoder.conv_last_saliency.")}
     try:
-        widths = tuple(tensors[f"encoder.dconv_down{stage}.0.weight"].shape[0] for stage in range(1, 6))
+        widths = tuple(
+            tensors[f"encoder.dconv_down{stage}.0.weight"].shape[0] for stage in range(1, 6)
+        )
         joined = tensors["decoder.dconv_up4.0.weight"].shape[1]
     except KeyError as error:
-        raise ValueError(f"These are not weights of a MultiMix network: tensor {error} is missing.") from None
+        raise ValueError(
+            f"These are not weights of a MultiMix network: tensor {error} is missing."
+        ) from None
     except IndexError:
-        raise ValueError("These are not weights of a MultiMix network: a convolution's has no dimensions.") from None
+        raise ValueError(
+            "These are not weights of a MultiMix network: a convolution's has no dimensions."
+        ) from None
     with torch.device("meta"):  # shapes alone, as these may be of any size
         model = MultiMix(widths, bridge=joined != widths[4] + widths[3])
     expected = model.state_dict()
     faults = [f"{name} is missing" for name in expected if name not in tensors]
     faults += [f"{name} is not part of it" for name in tensors if name not in expected]
-    faults += [f"{name} has shape {tuple(tensors[name].shape)} instead of {tuple(wanted.shape)}"
-               for name, wanted in expected.items() if name in tensors and tensors[name].shape != wanted.shape]
+    faults += [
+        f"{name} has shape {tuple(tensors[name].shape)} instead of {tuple(wanted.shape)}"
+        for name, wanted in expected.items()
+        if name in tensors and tensors[name].shape != wanted.shape
+    ]
     if faults:
         more = f", and {len(faults) - 3} more faults" if len(faults) > 3 else ""
-        raise ValueError(f"These are not weights of a MultiMix network: {'; '.join(faults[:3])}{more}.")
+        raise ValueError(
+            f"These are not weights of a MultiMix network: {'; '.join(faults[:3])}{more}."
+        )
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return model.eval()
 
 
 def choose_device(name: str = "auto") -> torch.device:
     """'auto' takes CUDA, else Apple's MPS, else the CPU. ValueError where there is no such device."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     kind = next(k for k in there if there[k]) if name == "auto" else name.partition(":")[0]
     if not there.get(kind):
         choices = " or ".join(["auto", *(known for known in there if there[known])])
@@ -215,14 +265,21 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         return torch.empty(0, device=kind if name == "auto" else name).device
     except RuntimeError:
-        raise ValueError(f"There is no device '{name}' here; write {kind}, or {kind}:0, and so on.") from None
+        raise ValueError(
+            f"There is no device '{name}' here; write {kind}, or {kind}:0, and so on."
+        ) from None
 
 
 def place(model: MultiMix, device: torch.device) -> MultiMix:
     """The network on a device, its memory laid out as the convolutions there like it."""
-    return model.to(device, memory_format=torch.channels_last if device.type == "cpu" else torch.contiguous_format)
+    return model.to(
+        device,
+        memory_format=torch.channels_last if device.type == "cpu" else torch.contiguous_format,
+    )
 
 
 def films_at_once(device: torch.device, side: int) -> int:
-    """How many films one pass takes best: on a CPU what its cache holds, which is also several times faster."""
+    """How many films one pass takes best: on a CPU what its cache holds, which is also several
+    times faster.
+    """
     return max(1, min(16, 2 * 256**2 // side**2)) if device.type == "cpu" else 64

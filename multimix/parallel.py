@@ -1,4 +1,6 @@
-"""Several processes that work as one, started by torchrun: what is mine, and sums over all. Without it there is one."""
+"""Several processes that work as one, started by torchrun: what is mine, and sums over all. Without
+it there is one.
+"""
 
 from __future__ import annotations
 
@@ -58,17 +60,25 @@ ALONE = Ranks()
 
 @contextmanager
 def ranks_of(device: torch.device) -> Iterator[Ranks]:
-    """The processes that torchrun has started, connected to one another; just this one where it has not."""
+    """The processes that torchrun has started, connected to one another; just this one where it has
+    not.
+    """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield ALONE
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     store, rank, count = next(dist.rendezvous("env://", timeout=TIMEOUT))
-    # torchrun keeps one store over all restarts: without a prefix a process meets the addresses of lost ones.
+    # torchrun keeps one store over all restarts: without a prefix a process meets the addresses of
+    # lost ones.
     store = dist.PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=count,
-                            timeout=TIMEOUT)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        store=store,
+        rank=rank,
+        world_size=count,
+        timeout=TIMEOUT,
+    )
     try:
         yield Ranks(rank, count)
     finally:

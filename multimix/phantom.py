@@ -1,6 +1,8 @@
-"""Synthetic frontal chest films with exact lung masks: free of licences, drawn from a seed, no download.
+"""Synthetic frontal chest films with exact lung masks: free of licences, drawn from a seed, no
+download.
 
-A film is a sum of attenuations (soft tissue, bone, and air as a negative), seen through a film curve, blur and noise.
+A film is a sum of attenuations (soft tissue, bone, and air as a negative), seen through a film
+curve, blur and noise.
 """
 
 import numpy as np
@@ -25,14 +27,17 @@ SIDE = 256  # px: the smallest side that is drawn; smaller films are reductions
 
 
 def draw(seed: int, label: int = 0, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
-    """One film and its lungs: (side, side) uint8, and (side, side) bool that is True in both lung fields.
+    """One film and its lungs: (side, side) uint8, and (side, side) bool that is True in both lung
+    fields.
 
-    label: 0 draws healthy lungs, 1 the same patient with pneumonia: same mask, same noise, opacities in the lungs.
-    side: 32 px or more. The mask leaves out what lies behind heart, mediastinum and diaphragm, as radiologists'
-    outlines do. ValueError for any other label or side.
+    label: 0 draws healthy lungs, 1 the same patient with pneumonia: same mask, same noise,
+    opacities in the lungs. side: 32 px or more. The mask leaves out what lies behind heart,
+    mediastinum and diaphragm, as radiologists' outlines do. ValueError for any other label or side.
     """
     if label not in (0, 1):
-        raise ValueError(f"The label of a phantom is {label}; 0 (NORMAL) or 1 (PNEUMONIA) is needed.")
+        raise ValueError(
+            f"The label of a phantom is {label}; 0 (NORMAL) or 1 (PNEUMONIA) is needed."
+        )
     if side < 32:
         raise ValueError(f"A phantom of {side} px is asked for; 32 px or more are needed.")
     patient, disease, film = (np.random.default_rng([seed, stream]) for stream in range(3))
@@ -45,28 +50,41 @@ def draw(seed: int, label: int = 0, side: int = SIDE) -> tuple[np.ndarray, np.nd
     if label:
         lost = opacities(anatomy, disease, inside)
         air, vessels = air * (1 - lost), vessels * (1 - 0.7 * lost)
-    attenuation = soft_tissue(anatomy, below, patient) + organs(anatomy, middle, below, patient) + bones(anatomy)
+    attenuation = (
+        soft_tissue(anatomy, below, patient)
+        + organs(anatomy, middle, below, patient)
+        + bones(anatomy)
+    )
     pixels = expose(attenuation - 0.74 * air + 0.30 * vessels + 0.025 * texture, anatomy, film)
-    reduced = [Image.fromarray(array).resize((side, side), Image.Resampling.BILINEAR) for array in (pixels, inside)]
+    reduced = [
+        Image.fromarray(array).resize((side, side), Image.Resampling.BILINEAR)
+        for array in (pixels, inside)
+    ]
     return np.asarray(reduced[0]), np.asarray(reduced[1]) > 0
 
 
 def opacities(anatomy: Anatomy, chance: Generator, inside: np.ndarray) -> np.ndarray:
-    """How much of the air is gone, (side, side) in [0, 0.9]: lobar, patchy or diffuse, from faint to white."""
+    """How much of the air is gone, (side, side) in [0, 0.9]: lobar, patchy or diffuse, from faint
+    to white.
+    """
     side = len(inside)
     lungs = [np.where(anatomy.across * sign > 0, inside, -1) for sign in (-1, 1)]
     lung = lungs[chance.integers(2)]
     kind = chance.integers(3)
     if kind == 0:  # a lobe, cut off by a fissure
         shape = blob(anatomy, chance, lung, chance.uniform(0.22, 0.42))
-        across, down = (float(axis.flat[np.argmax(shape)]) for axis in (anatomy.across, anatomy.down))
+        across, down = (
+            float(axis.flat[np.argmax(shape)]) for axis in (anatomy.across, anatomy.down)
+        )
         fissure = anatomy.down - down + chance.normal(0, 0.35) * (anatomy.across - across)
         shape *= step(fissure * (1 if chance.random() < 0.5 else -1) + 0.08, 0.03)
     elif kind == 1:  # patches in one lung or both
         fields = [lung] if chance.random() < 0.5 else lungs
         clear = np.ones_like(inside)
         for patch in range(chance.integers(3, 9)):
-            clear *= 1 - blob(anatomy, chance, fields[patch % len(fields)], chance.uniform(0.07, 0.17))
+            clear *= 1 - blob(
+                anatomy, chance, fields[patch % len(fields)], chance.uniform(0.07, 0.17)
+            )
         shape = 1 - clear
     else:  # haze around the hila or towards the bases
         height = (anatomy.down - chance.uniform(-0.1, 0.35)) / chance.uniform(0.25, 0.5)
@@ -77,11 +95,18 @@ def opacities(anatomy: Anatomy, chance: Generator, inside: np.ndarray) -> np.nda
 
 
 def blob(anatomy: Anatomy, chance: Generator, lung: np.ndarray, radius: float) -> np.ndarray:
-    """A soft patch of uneven outline that is centred somewhere in the lung, more often low than high."""
+    """A soft patch of uneven outline that is centred somewhere in the lung, more often low than
+    high.
+    """
     places = np.flatnonzero(lung > 0.06)
     place = places[chance.integers(len(places), size=2).max()]  # later pixels lie lower
-    outline = ellipse(anatomy, float(anatomy.across.flat[place]), float(anatomy.down.flat[place]),
-                      radius * chance.uniform(0.7, 1.25), radius * chance.uniform(0.7, 1.25))
+    outline = ellipse(
+        anatomy,
+        float(anatomy.across.flat[place]),
+        float(anatomy.down.flat[place]),
+        radius * chance.uniform(0.7, 1.25),
+        radius * chance.uniform(0.7, 1.25),
+    )
     return step(outline + 0.25 * radius * smooth_noise(chance, len(lung), 10), 0.7 * radius)
 
 
@@ -94,13 +119,18 @@ def smooth_noise(chance: Generator, side: int, cells: int) -> np.ndarray:
 def expose(attenuation: np.ndarray, anatomy: Anatomy, chance: Generator) -> np.ndarray:
     """Attenuation to grey values: film curve, blur, grain, and what the room leaves on the film."""
     portable, side = anatomy.portable, len(attenuation)
-    level, contrast = chance.uniform(0.5, 0.8), chance.uniform(2.2, 3.2) if portable else chance.uniform(2.8, 4.2)
+    level, contrast = (
+        chance.uniform(0.5, 0.8),
+        chance.uniform(2.2, 3.2) if portable else chance.uniform(2.8, 4.2),
+    )
     grey = 255 / (1 + np.exp(-contrast * (attenuation - level)))
     picture = Image.fromarray(grey.astype(np.uint8))
     blurred = picture.filter(ImageFilter.GaussianBlur((0.9 if portable else 0.5) * side / SIDE))
     grain = chance.standard_normal((side, side), dtype=np.float32)
     grain = (grain + np.roll(grain, 1, 0) + np.roll(grain, 1, 1)) * (1 / 3**0.5)
-    pixels = np.asarray(blurred) + grain * (chance.uniform(2, 5) if portable else chance.uniform(1, 3))
+    pixels = np.asarray(blurred) + grain * (
+        chance.uniform(2, 5) if portable else chance.uniform(1, 3)
+    )
     picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
     if portable and chance.random() < 0.6:  # the collimator's frame
         left, top, right, bottom = (round(side * depth) for depth in chance.uniform(0, 0.06, 4))
@@ -109,5 +139,7 @@ def expose(attenuation: np.ndarray, anatomy: Anatomy, chance: Generator) -> np.n
         picture.paste(opening, (left, top))
     if chance.random() < 0.7:  # the side marker
         size, *place = side * chance.uniform((0.05, 0.03, 0.04), (0.08, 0.09, 0.2))
-        ImageDraw.Draw(picture).text(place, "R", int(chance.integers(225, 256)), ImageFont.load_default(size))
+        ImageDraw.Draw(picture).text(
+            place, "R", int(chance.integers(225, 256)), ImageFont.load_default(size)
+        )
     return np.asarray(picture)

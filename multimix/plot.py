@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from multimix.predict import Prediction
 
 LUNG = "#56B4E9"
-TRUE, PREDICTED = "#009E73", "#D55E00"  # bluish green, and a red that is not its twin to colour-blind eyes
+TRUE, PREDICTED = (
+    "#009E73",
+    "#D55E00",
+)  # bluish green, and a red that is not its twin to colour-blind eyes
 CURVE = "#0072B2"
 SHOWN = 640  # px: longer films are reduced for the screen
 
@@ -29,7 +32,9 @@ def plot_prediction(prediction: Prediction) -> Figure:
     """Film, lungs and saliency side by side."""
     film, lung, saliency = reduced(prediction)
     height, width = film.shape
-    figure, axes = plt.subplots(1, 3, figsize=(12, 0.6 + 3.65 * np.clip(height / width, 0.5, 2)), layout="constrained")
+    figure, axes = plt.subplots(
+        1, 3, figsize=(12, 0.6 + 3.65 * np.clip(height / width, 0.5, 2)), layout="constrained"
+    )
     for axis in axes:
         axis.imshow(film, cmap="gray", vmin=0, vmax=255)
         axis.set_axis_off()
@@ -50,20 +55,31 @@ def reduced(prediction: Prediction) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return film, prediction.mask_probability[::step, ::step], prediction.saliency[::step, ::step]
 
 
-def draw_lungs(axis, lung_probability: np.ndarray, opacity: float = 0.25, threshold: float = 0.5) -> None:
+def draw_lungs(
+    axis, lung_probability: np.ndarray, opacity: float = 0.25, threshold: float = 0.5
+) -> None:
     """Fill and outline where lung is more probable than the threshold."""
     fill = np.zeros((*lung_probability.shape, 4), dtype=np.float32)
     fill[lung_probability > threshold] = to_rgba(LUNG, opacity)
     axis.imshow(fill)
-    if lung_probability.min() < threshold < lung_probability.max():  # else there is no outline to draw
+    if (
+        lung_probability.min() < threshold < lung_probability.max()
+    ):  # else there is no outline to draw
         axis.contour(lung_probability, levels=[threshold], colors=[LUNG], linewidths=1.8)
 
 
 def draw_saliency(axis, saliency: np.ndarray, opacity: float = 0.9) -> None:
-    """Heat over the film, with its scale: a few sharp pixels apart, from none to most of what moved the score."""
+    """Heat over the film, with its scale: a few sharp pixels apart, from none to most of what moved
+    the score.
+    """
     top = max(float(np.percentile(saliency, 99.5)), 1e-12)  # those few would leave the rest dark
-    heat = axis.imshow(saliency / top, cmap="magma", vmin=0, vmax=1,
-                       alpha=np.clip(saliency / top, min(0.25, opacity), opacity))
+    heat = axis.imshow(
+        saliency / top,
+        cmap="magma",
+        vmin=0,
+        vmax=1,
+        alpha=np.clip(saliency / top, min(0.25, opacity), opacity),
+    )
     bar = axis.figure.colorbar(heat, ax=axis, fraction=0.04, pad=0.02, ticks=[0, 1])
     bar.ax.set_yticklabels(["none", "most"])
     bar.set_label("what moved the class score", labelpad=-18)
@@ -88,11 +104,17 @@ def as_png(figure: Figure) -> bytes:
 VIEWS = ("overlay", "film", "mask", "saliency")
 
 
-def plot_view(prediction: Prediction, view: str = "overlay", opacity: float = 0.35, threshold: float = 0.5) -> Figure:
-    """One of `VIEWS` of a prediction; `opacity` of what lies on the film, lung where more probable than `threshold`."""
+def plot_view(
+    prediction: Prediction, view: str = "overlay", opacity: float = 0.35, threshold: float = 0.5
+) -> Figure:
+    """One of `VIEWS` of a prediction; `opacity` of what lies on the film, lung where more probable
+    than `threshold`.
+    """
     film, lung, saliency = reduced(prediction)
     height, width = film.shape
-    figure, axis = plt.subplots(figsize=(5.5, 0.4 + 5.1 * np.clip(height / width, 0.5, 2)), layout="constrained")
+    figure, axis = plt.subplots(
+        figsize=(5.5, 0.4 + 5.1 * np.clip(height / width, 0.5, 2)), layout="constrained"
+    )
     axis.set_axis_off()
     axis.set_title(one_line(prediction.name), parse_math=False)
     if view == "mask":
@@ -134,14 +156,25 @@ def square(title: str, across: str, up: str):
 
 def plot_roc(rows: list[dict], auc: float, interval: tuple[float, float]) -> Figure:
     """Sensitivity against false alarms at every threshold, and where 0.5 lies."""
-    figure, axis = square(f"ROC: AUC {auc:.3f} ({interval[0]:.3f} to {interval[1]:.3f})",
-                          "NORMAL films called PNEUMONIA", "PNEUMONIA films called so")
+    figure, axis = square(
+        f"ROC: AUC {auc:.3f} ({interval[0]:.3f} to {interval[1]:.3f})",
+        "NORMAL films called PNEUMONIA",
+        "PNEUMONIA films called so",
+    )
     ill, p = column(rows, "label") == "PNEUMONIA", column(rows, "probability")
     cuts = np.concatenate([[np.inf], np.unique(p)[::-1]])
-    curve = [np.searchsorted(np.sort(-p[who]), -cuts, side="right") / who.sum() for who in (~ill, ill)]
+    curve = [
+        np.searchsorted(np.sort(-p[who]), -cuts, side="right") / who.sum() for who in (~ill, ill)
+    ]
     axis.plot(*curve, color=CURVE)
     axis.plot([0, 1], [0, 1], ":", color="grey", label="chance")
-    axis.plot((p[~ill] >= 0.5).mean(), (p[ill] >= 0.5).mean(), "o", color=PREDICTED, label="probability 0.5")
+    axis.plot(
+        (p[~ill] >= 0.5).mean(),
+        (p[ill] >= 0.5).mean(),
+        "o",
+        color=PREDICTED,
+        label="probability 0.5",
+    )
     axis.legend(loc="lower right")
     return figure
 
@@ -151,41 +184,69 @@ def plot_confusion(rows: list[dict]) -> Figure:
     figure, axis = square("Confusion at probability 0.5", "predicted class", "true class")
     names = ("NORMAL", "PNEUMONIA")
     called = np.where(column(rows, "probability") >= 0.5, *names[::-1])
-    counts = np.array([[((column(rows, "label") == is_) & (called == as_)).sum() for as_ in names] for is_ in names])
+    counts = np.array(
+        [
+            [((column(rows, "label") == is_) & (called == as_)).sum() for as_ in names]
+            for is_ in names
+        ]
+    )
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axis.set(xticks=(0, 1), xticklabels=names, yticks=(0, 1), yticklabels=names)
     for (i, j), share in np.ndenumerate(shares):
-        axis.text(j, i, f"{counts[i, j]}\n{share:.0%}", ha="center", va="center", fontsize=14,
-                  color="white" if share > 0.5 else "black")
+        axis.text(
+            j,
+            i,
+            f"{counts[i, j]}\n{share:.0%}",
+            ha="center",
+            va="center",
+            fontsize=14,
+            color="white" if share > 0.5 else "black",
+        )
     return figure
 
 
 def plot_reliability(rows: list[dict], bins: int = 10) -> Figure:
-    """Of the films with about a probability, how many have pneumonia: on the diagonal if calibrated."""
-    figure, axis = square("Reliability", "probability of PNEUMONIA", "share of PNEUMONIA among such films")
+    """Of the films with about a probability, how many have pneumonia: on the diagonal if
+    calibrated.
+    """
+    figure, axis = square(
+        "Reliability", "probability of PNEUMONIA", "share of PNEUMONIA among such films"
+    )
     ill, p = column(rows, "label") == "PNEUMONIA", column(rows, "probability")
     place = np.minimum((p * bins).astype(int), bins - 1)
     there = np.unique(place)
     axis.plot([0, 1], [0, 1], ":", color="grey")
     count = np.array([(place == b).sum() for b in there])
-    axis.plot([p[place == b].mean() for b in there], [ill[place == b].mean() for b in there], color=CURVE)
-    axis.scatter([p[place == b].mean() for b in there], [ill[place == b].mean() for b in there], color=CURVE,
-                 s=20 + 200 * count / count.max(), label="area: number of films", alpha=0.7)
+    axis.plot(
+        [p[place == b].mean() for b in there], [ill[place == b].mean() for b in there], color=CURVE
+    )
+    axis.scatter(
+        [p[place == b].mean() for b in there],
+        [ill[place == b].mean() for b in there],
+        color=CURVE,
+        s=20 + 200 * count / count.max(),
+        label="area: number of films",
+        alpha=0.7,
+    )
     axis.legend(loc="upper left")
     return figure
 
 
 def plot_areas(rows: list[dict]) -> Figure:
     """Bland and Altman: difference of the lung areas against their mean."""
-    figure, axis = square("Lung areas", "mean of predicted and true area, % of the film", "predicted - true, %")
+    figure, axis = square(
+        "Lung areas", "mean of predicted and true area, % of the film", "predicted - true, %"
+    )
     area, true = column(rows, "area"), column(rows, "true_area")
     difference, spread = area - true, 1.96 * np.std(area - true, ddof=min(1, len(area) - 1))
     axis.plot((area + true) / 2, difference, ".", color=CURVE, alpha=0.6)
     for offset, style in ((0, "-"), (-spread, "--"), (spread, "--")):
         level = difference.mean() + offset
         axis.axhline(level, color=PREDICTED, linestyle=style, linewidth=1)
-        axis.annotate(f"{level:+.2f}", (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+        axis.annotate(
+            f"{level:+.2f}", (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom"
+        )
     return figure
 
 
@@ -195,13 +256,20 @@ def plot_overlays(results: Results) -> Figure:
     order = np.argsort(-dice, kind="stable")
     films = results.segmentation
     figure, axes = plt.subplots(1, 3, figsize=(12, 4.4), layout="constrained")
-    for axis, which, place in zip(axes, ("best", "median", "worst"), order[[0, len(order) // 2, -1]]):
+    for axis, which, place in zip(
+        axes, ("best", "median", "worst"), order[[0, len(order) // 2, -1]]
+    ):
         axis.imshow(films.pixels[place], cmap="gray", vmin=0, vmax=255)
-        for mask, colour in ((films.targets[place].numpy(), TRUE), (results.predicted[place], PREDICTED)):
+        for mask, colour in (
+            (films.targets[place].numpy(), TRUE),
+            (results.predicted[place], PREDICTED),
+        ):
             if mask.any() and not mask.all():
                 axis.contour(mask, levels=[0.5], colors=[colour], linewidths=1.5)
         axis.set_axis_off()
-        axis.set_title(f"{which}: Dice {dice[place]:.3f}\n{films.names[place]}", parse_math=False, fontsize=10)
+        axis.set_title(
+            f"{which}: Dice {dice[place]:.3f}\n{films.names[place]}", parse_math=False, fontsize=10
+        )
     figure.supxlabel("true outline green, predicted red", fontsize=10)
     return figure
 
@@ -209,8 +277,13 @@ def plot_overlays(results: Results) -> Figure:
 def plot_boxes(groups: dict[str, list[float]], title: str) -> Figure:
     """One box for each name: median, quartiles, and every film that lies far out."""
     figure, axis = plt.subplots(figsize=(8, 1.2 + 0.4 * len(groups)), layout="constrained")
-    axis.boxplot(list(groups.values())[::-1], orientation="horizontal", widths=0.6,
-                 medianprops={"color": PREDICTED}, flierprops={"marker": ".", "markeredgecolor": "grey"})
+    axis.boxplot(
+        list(groups.values())[::-1],
+        orientation="horizontal",
+        widths=0.6,
+        medianprops={"color": PREDICTED},
+        flierprops={"marker": ".", "markeredgecolor": "grey"},
+    )
     axis.set_yticks(range(1, len(groups) + 1), list(groups)[::-1])
     axis.set(title=title, xlabel="Dice")
     return figure
@@ -226,7 +299,9 @@ def plot_lines(lines: dict[str, list[tuple]], title: str, across: str, up: str) 
     return figure
 
 
-def plot_scatter(first: list[float], second: list[float], across: str, up: str, title: str) -> Figure:
+def plot_scatter(
+    first: list[float], second: list[float], across: str, up: str, title: str
+) -> Figure:
     """One system against another, film by film: above the diagonal the second is better."""
     figure, axis = square(title, across, up)
     low = min(*first, *second)

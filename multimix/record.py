@@ -15,7 +15,8 @@ CHECKPOINT_SECONDS = 600  # between two validations
 
 
 class Record:
-    """`best.pth`, `last.pth`, `previous.pth`, `log.csv`, `manifest.csv`; TensorBoard's events where it is installed.
+    """`best.pth`, `last.pth`, `previous.pth`, `log.csv`, `manifest.csv`; TensorBoard's events where
+    it is installed.
 
     Every rank has one, to read what is there; only the first writes.
     """
@@ -25,10 +26,17 @@ class Record:
         self.saved, self.board = time.monotonic(), None
 
     def open(self, resume: bool) -> dict | None:
-        """What to go on from, None for a fresh start. ValueError where the folder holds another training."""
-        there = [path for path in (self.out / "last.pth", self.out / "previous.pth") if path.exists()]
+        """What to go on from, None for a fresh start. ValueError where the folder holds another
+        training.
+        """
+        there = [
+            path for path in (self.out / "last.pth", self.out / "previous.pth") if path.exists()
+        ]
         if (there or (self.out / "best.pth").exists()) and not resume:
-            raise ValueError(f"{self.out} already holds a training; resume it (--resume) or choose another folder.")
+            raise ValueError(
+                f"{self.out} already holds a training; resume it (--resume) or choose another "
+                "folder."
+            )
         content = self._newest(there) if there else None
         if self.first:
             for left in self.out.glob("*.part"):  # of a process that was killed as it wrote
@@ -51,40 +59,62 @@ class Record:
                     print(f"multimix: {error} Trying the one before.")
         else:
             raise ValueError(f"Nothing in {self.out} can be resumed: {fault}")
-        if not {"training", "config", "step", "manifest"} <= content.keys() or not isinstance(content["config"], dict):
-            raise ValueError(f"{path} has weights but no training state; --resume needs a file that training wrote.")
+        if not {"training", "config", "step", "manifest"} <= content.keys() or not isinstance(
+            content["config"], dict
+        ):
+            raise ValueError(
+                f"{path} has weights but no training state; --resume needs a file that training "
+                "wrote."
+            )
         before, now = content["config"], self.config.as_dict()
         longer = self.config.schedule == "staircase" and content["step"] <= self.config.steps
         free = FREE | ({"steps"} if longer else set())
-        changed = [f"{name} ({before.get(name)} then, {value} now)" for name, value in now.items()
-                   if before.get(name) != value and name not in free]
+        changed = [
+            f"{name} ({before.get(name)} then, {value} now)"
+            for name, value in now.items()
+            if before.get(name) != value and name not in free
+        ]
         if content["manifest"] != self.manifest:
             changed.append("the films, their splits or labels (see manifest.csv there)")
         if changed:
-            raise ValueError(f"{path} was trained otherwise: {', '.join(changed)}; resume with the same settings, or "
-                             "start afresh in another folder.")
+            raise ValueError(
+                f"{path} was trained otherwise: {', '.join(changed)}; resume with the same "
+                "settings, or "
+                "start afresh in another folder."
+            )
         if self.first and path.name == "previous.pth":  # a damaged last.pth must not take its place
             (self.out / "last.pth").unlink(missing_ok=True)
         return content
 
     def save(self, content: dict, best: bool = False) -> None:
-        """`last.pth`, the one before as `previous.pth`, and `best.pth` where no validation before scored higher."""
+        """`last.pth`, the one before as `previous.pth`, and `best.pth` where no validation before
+        scored higher.
+        """
         self.saved = time.monotonic()
         if not self.first:
             return
         try:
             content = {**content, "manifest": self.manifest}
             if best:
-                save_checkpoint(self.out / "best.pth", {n: v for n, v in content.items() if n != "training"})
+                save_checkpoint(
+                    self.out / "best.pth", {n: v for n, v in content.items() if n != "training"}
+                )
             save_checkpoint(self.out / "last.pth", content, self.out / "previous.pth")
         except OSError as error:
-            raise ValueError(f"{self.out} could not be written to ({error.strerror or error}); {self.last_good()} is "
-                             "whole: make room, then resume (--resume).") from error
+            raise ValueError(
+                f"{self.out} could not be written to ({error.strerror or error}); "
+                f"{self.last_good()} is "
+                "whole: make room, then resume (--resume)."
+            ) from error
 
     def last_good(self) -> str:
         """The newest checkpoint, in words."""
         path = self.out / "last.pth"
-        return f"{path} (step {read_checkpoint(path)['step']})" if path.exists() else "the start, as nothing was saved"
+        return (
+            f"{path} (step {read_checkpoint(path)['step']})"
+            if path.exists()
+            else "the start, as nothing was saved"
+        )
 
     def due(self) -> bool:
         """Whether the last checkpoint is some time ago."""
@@ -113,7 +143,11 @@ class Record:
         header, *rows = whole_lines(path).splitlines(keepends=True) or [""]
         if header:
             steps = [row.partition(",")[0] for row in rows]
-            kept = [row for row, number in zip(rows, steps) if number.isdecimal() and int(number) <= step]
+            kept = [
+                row
+                for row, number in zip(rows, steps)
+                if number.isdecimal() and int(number) <= step
+            ]
             write_text(path, "".join([header, *kept]))
         else:
             path.unlink(missing_ok=True)

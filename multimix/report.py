@@ -1,4 +1,6 @@
-"""A sweep as tables, one of them the paper's Table 2 with its published figures, and as figures drawn from those."""
+"""A sweep as tables, one of them the paper's Table 2 with its published figures, and as figures
+drawn from those.
+"""
 
 from __future__ import annotations
 
@@ -31,30 +33,62 @@ multimix    all   50    .854  .760  .890  .972  .950  .956  .692   .560  .935  .
 multimix    all   all   .843  .740  .890  .975  .952  .960  .528   .520  .943  .417
 """
 # Domain and metric, and how the table's head calls it.
-COLUMNS = {("test", "accuracy"): "accuracy", ("test", "f1_normal"): "F1-N", ("test", "f1_pneumonia"): "F1-P",
-           ("test", "dice"): "Dice", ("test", "jaccard"): "Jaccard", ("test", "ssim"): "SSIM", ("test", "asd"): "ASD",
-           ("cross", "accuracy"): "cross accuracy", ("cross", "dice"): "cross Dice", ("cross", "asd"): "cross ASD",
-           ("test", "auc"): "AUC", ("test", "balanced_accuracy"): "balanced", ("cross", "auc"): "cross AUC",
-           ("cross", "balanced_accuracy"): "cross balanced"}
+COLUMNS = {
+    ("test", "accuracy"): "accuracy",
+    ("test", "f1_normal"): "F1-N",
+    ("test", "f1_pneumonia"): "F1-P",
+    ("test", "dice"): "Dice",
+    ("test", "jaccard"): "Jaccard",
+    ("test", "ssim"): "SSIM",
+    ("test", "asd"): "ASD",
+    ("cross", "accuracy"): "cross accuracy",
+    ("cross", "dice"): "cross Dice",
+    ("cross", "asd"): "cross ASD",
+    ("test", "auc"): "AUC",
+    ("test", "balanced_accuracy"): "balanced",
+    ("cross", "auc"): "cross AUC",
+    ("cross", "balanced_accuracy"): "cross balanced",
+}
 # As the table shows them: what the share of each class does not move comes first.
-ORDER = [("test", name) for name in ("auc", "balanced_accuracy", "accuracy", "f1_normal", "f1_pneumonia", "dice",
-                                     "jaccard", "ssim", "asd")]
+ORDER = [
+    ("test", name)
+    for name in (
+        "auc",
+        "balanced_accuracy",
+        "accuracy",
+        "f1_normal",
+        "f1_pneumonia",
+        "dice",
+        "jaccard",
+        "ssim",
+        "asd",
+    )
+]
 ORDER += [("cross", name) for name in ("auc", "balanced_accuracy", "accuracy", "dice", "asd")]
+
+
 def published() -> dict[tuple[str, str, str], dict[tuple[str, str], float]]:
     """The paper's figures by system, class labels and masks, then by domain and metric."""
     rows = (line.split() for line in PUBLISHED.split("\n") if line)
-    return {tuple(row[:3]): {column: float(value) for column, value in zip(COLUMNS, row[3:]) if value != "-"}
-            for row in rows}
+    return {
+        tuple(row[:3]): {
+            column: float(value) for column, value in zip(COLUMNS, row[3:]) if value != "-"
+        }
+        for row in rows
+    }
 
 
 def report(found: list[Found], out: Path) -> str:
     """Write `runs.csv`, `comparisons.csv`, `films.csv` and, made from those, `table.md`; its text."""
     write_text(out / "runs.csv", as_csv(run_rows(found, out)))
-    write_text(out / "comparisons.csv", as_csv([{**c._asdict(), "verdict": c.verdict} for c in comparisons(found)]))
+    write_text(
+        out / "comparisons.csv",
+        as_csv([{**c._asdict(), "verdict": c.verdict} for c in comparisons(found)]),
+    )
     write_text(out / "films.csv", as_csv(film_rows(found)))
     runs = read_rows(out / "runs.csv")
     sides, steps = ({run[name] for run in runs} for name in ("side", "steps"))
-    text = f"""# {len(runs)} runs: {', '.join(sorted(sides))} px, {', '.join(sorted(steps))} steps each
+    text = f"""# {len(runs)} runs: {", ".join(sorted(sides))} px, {", ".join(sorted(steps))} steps each
 
 {table(runs)}
 
@@ -73,13 +107,29 @@ interval tell of other films, not of other trainings: the seeds have to show tho
 
 
 def run_rows(found: list[Found], out: Path) -> list[dict]:
-    """One row for each run: what it was, every metric of every domain, the command that repeats it, its config."""
-    return [{"run": run.job.name, "system": run.job.system, "recipe": run.job.recipe,
-             "class_labels": run.job.budget[0], "masks": run.job.budget[1], "seed": run.job.config.seed,
-             "side": run.job.config.side, "steps": run.job.config.steps,
-             **{f"{domain}_{name}": round(value, 5) for domain, metrics in run.metrics.items()
-                for name, value in metrics.items()},
-             "command": run.job.command(out), "config": json.dumps(run.job.config.as_dict())} for run in found]
+    """One row for each run: what it was, every metric of every domain, the command that repeats it,
+    its config.
+    """
+    return [
+        {
+            "run": run.job.name,
+            "system": run.job.system,
+            "recipe": run.job.recipe,
+            "class_labels": run.job.budget[0],
+            "masks": run.job.budget[1],
+            "seed": run.job.config.seed,
+            "side": run.job.config.side,
+            "steps": run.job.config.steps,
+            **{
+                f"{domain}_{name}": round(value, 5)
+                for domain, metrics in run.metrics.items()
+                for name, value in metrics.items()
+            },
+            "command": run.job.command(out),
+            "config": json.dumps(run.job.config.as_dict()),
+        }
+        for run in found
+    ]
 
 
 def film_rows(found: list[Found]) -> list[dict]:
@@ -88,7 +138,10 @@ def film_rows(found: list[Found]) -> list[dict]:
     for run in found:
         for domain, rows in run.rows.items():
             for row in rows:
-                what = {"domain": domain, **{name: row.get(name, "") for name in ("task", "film", "patient", "label")}}
+                what = {
+                    "domain": domain,
+                    **{name: row.get(name, "") for name in ("task", "film", "patient", "label")},
+                }
                 value = row["dice" if row["task"] == "segmentation" else "probability"]
                 films.setdefault(tuple(what.values()), what)[run.job.name] = round(value, 4)
     return list(films.values())
@@ -119,81 +172,157 @@ def spread(numbers: list[float]) -> str:
 
 
 def table(runs: list[Row]) -> str:
-    """Markdown, of the rows of `runs.csv`: for each cell our mean ± standard deviation over seeds, and the paper's."""
+    """Markdown, of the rows of `runs.csv`: for each cell our mean ± standard deviation over seeds,
+    and the paper's.
+    """
     groups, paper = by_cell(runs), published()
     shown = [c for c in ORDER if any(values(rows, "_".join(c)) for rows in groups.values())]
     lines = [["system", "class labels", "masks", "", *(COLUMNS[c] for c in shown)]]
     impossible = False
     for cell, rows in groups.items():
-        ours = [spread(numbers) if (numbers := values(rows, "_".join(column))) else "" for column in shown]
+        ours = [
+            spread(numbers) if (numbers := values(rows, "_".join(column))) else ""
+            for column in shown
+        ]
         seeds = f"ours, {len(rows)} seed{'s' * (len(rows) > 1)}"
         lines.append([cell.label, cell.class_labels, cell.masks, seeds, *ours])
-        if cell.recipe == "paper" and (theirs := paper.get((cell.system, cell.class_labels, cell.masks))):
-            mark = "†" if theirs.get(("test", "jaccard"), 0) > theirs.get(("test", "dice"), 1) else ""
+        if cell.recipe == "paper" and (
+            theirs := paper.get((cell.system, cell.class_labels, cell.masks))
+        ):
+            mark = (
+                "†" if theirs.get(("test", "jaccard"), 0) > theirs.get(("test", "dice"), 1) else ""
+            )
             impossible |= bool(mark)
-            lines.append(["", "", "", "paper", *(
-                f"{theirs[c]:.3f}{mark if c == ('test', 'jaccard') else ''}" if c in theirs else "" for c in shown)])
+            lines.append(
+                [
+                    "",
+                    "",
+                    "",
+                    "paper",
+                    *(
+                        f"{theirs[c]:.3f}{mark if c == ('test', 'jaccard') else ''}"
+                        if c in theirs
+                        else ""
+                        for c in shown
+                    ),
+                ]
+            )
     note = "\n\n† As published; no masks can have a Jaccard above their Dice." if impossible else ""
     return markdown(lines) + note
 
 
 def verdicts(compared: list[Row]) -> str:
     """Markdown, of the rows of `comparisons.csv`: whether each part of the method helped."""
-    lines = [["part", "off", "on", "class labels / masks", "films", "metric", "on - off", "95% interval", "p",
-              "seeds that agree", ""]]
+    lines = [
+        [
+            "part",
+            "off",
+            "on",
+            "class labels / masks",
+            "films",
+            "metric",
+            "on - off",
+            "95% interval",
+            "p",
+            "seeds that agree",
+            "",
+        ]
+    ]
     for row in compared:
         difference, low, high, p = (float(row[name]) for name in ("difference", "low", "high", "p"))
-        lines.append([row["part"], row["off"], row["on"], f"{row['class_labels']} / {row['masks']}", row["domain"],
-                      row["metric"], f"{difference:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{p:.2g}",
-                      f"{row['agreeing']} of {row['seeds']}", f"**{row['verdict']}**"])
+        lines.append(
+            [
+                row["part"],
+                row["off"],
+                row["on"],
+                f"{row['class_labels']} / {row['masks']}",
+                row["domain"],
+                row["metric"],
+                f"{difference:+.4f}",
+                f"{low:+.4f} to {high:+.4f}",
+                f"{p:.2g}",
+                f"{row['agreeing']} of {row['seeds']}",
+                f"**{row['verdict']}**",
+            ]
+        )
     return markdown(lines)
 
 
 def markdown(lines: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
+    return "\n".join(
+        f"| {' | '.join(line)} |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    )
 
 
 def draw(out: Path) -> dict[str, Figure]:
-    """Every figure that the folder's `runs.csv`, `films.csv` and the logs of its runs allow, by name."""
+    """Every figure that the folder's `runs.csv`, `films.csv` and the logs of its runs allow, by
+    name.
+    """
     from multimix import plot
 
     groups, films = by_cell(read_rows(out / "runs.csv")), read_rows(out / "films.csv")
     figures = {}
     for domain, which in (("test", "test film"), ("cross", "film from elsewhere")):
-        there = [film for film in films if (film["domain"], film["task"]) == (domain, "segmentation")]
-        dice = {str(cell): means for cell, runs in groups.items() if (means := film_means(there, runs))}
+        there = [
+            film for film in films if (film["domain"], film["task"]) == (domain, "segmentation")
+        ]
+        dice = {
+            str(cell): means for cell, runs in groups.items() if (means := film_means(there, runs))
+        }
         if dice:
-            figures[f"dice_{domain}"] = plot.plot_boxes(dice, f"Dice of each {which}, mean over seeds")
-        pairs = [(a, b) for b in dice if b.startswith("multimix ") for a in dice if a.startswith("umtl ")]
+            figures[f"dice_{domain}"] = plot.plot_boxes(
+                dice, f"Dice of each {which}, mean over seeds"
+            )
+        pairs = [
+            (a, b) for b in dice if b.startswith("multimix ") for a in dice if a.startswith("umtl ")
+        ]
         for first, second in pairs[:1]:
-            figures[f"scatter_{domain}"] = plot.plot_scatter(dice[first], dice[second], first, second,
-                                                             f"Dice of each {which}")
+            figures[f"scatter_{domain}"] = plot.plot_scatter(
+                dice[first], dice[second], first, second, f"Dice of each {which}"
+            )
     for metric, budget in (("auc", "class_labels"), ("dice", "masks")):
         title = COLUMNS["test", metric]
         if lines := budget_curves(groups, metric, budget):
-            figures[f"budget_{metric}"] = plot.plot_lines(lines, f"Test {title} by label budget",
-                                                          budget.replace("_", " "), title)
-        logs = {str(cell): curve for cell, runs in groups.items() if (curve := log_means(runs, out, f"val_{metric}"))}
+            figures[f"budget_{metric}"] = plot.plot_lines(
+                lines, f"Test {title} by label budget", budget.replace("_", " "), title
+            )
+        logs = {
+            str(cell): curve
+            for cell, runs in groups.items()
+            if (curve := log_means(runs, out, f"val_{metric}"))
+        }
         if logs:
-            figures[f"training_{metric}"] = plot.plot_lines(logs, f"Validation {title}, mean over seeds", "step", title)
+            figures[f"training_{metric}"] = plot.plot_lines(
+                logs, f"Validation {title}, mean over seeds", "step", title
+            )
     return figures
 
 
-def budget_curves(groups: dict[Cell, list[Row]], metric: str, budget: str) -> dict[str, list[tuple[str, float]]]:
-    """A test metric, mean over seeds, against the number of `class_labels` or `masks`, where there are several.
+def budget_curves(
+    groups: dict[Cell, list[Row]], metric: str, budget: str
+) -> dict[str, list[tuple[str, float]]]:
+    """A test metric, mean over seeds, against the number of `class_labels` or `masks`, where there
+    are several.
 
-    A line for each system; several, one for each other budget, where a system has all pairs of the two.
+    A line for each system; several, one for each other budget, where a system has all pairs of the
+    two.
     """
     points = Counter((cell.label, getattr(cell, budget)) for cell in groups)
     crossed = {label for (label, _), count in points.items() if count > 1}
     lines: dict[str, list[tuple[str, float]]] = {}
     for cell, rows in groups.items():
-        here, other = getattr(cell, budget), {"class_labels": f"{cell.masks} masks",
-                                              "masks": f"{cell.class_labels} class labels"}[budget]
+        here, other = (
+            getattr(cell, budget),
+            {"class_labels": f"{cell.masks} masks", "masks": f"{cell.class_labels} class labels"}[
+                budget
+            ],
+        )
         if here != "none" and (numbers := values(rows, f"test_{metric}")):
             name = f"{cell.label}, {other}" if cell.label in crossed else cell.label
             lines.setdefault(name, []).append((here, statistics.mean(numbers)))
-    longest_first = sorted(lines.items(), key=lambda line: -len(line[1]))  # has the words across in their order
+    longest_first = sorted(
+        lines.items(), key=lambda line: -len(line[1])
+    )  # has the words across in their order
     return {name: points for name, points in longest_first if len(points) > 1}
 
 

@@ -1,4 +1,6 @@
-"""Train and measure a grid of systems, label budgets and seeds; what is done is skipped, what was cut off goes on."""
+"""Train and measure a grid of systems, label budgets and seeds; what is done is skipped, what was
+cut off goes on.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,25 @@ NEEDED = 1.5 * GIB  # memory of one run at 256 px and batches of 10 on a CPU, wi
 # A CPU's cache holds two films at once, a GPU works on all fifty: their maps count.
 NEEDED_CUDA = 8 * GIB
 # What the command line takes for --quick where nothing else is said.
-QUICK = {"classification": ["phantom://100"], "segmentation": ["phantom://60"],
-         "cross_classification": ["phantom://40+1000"], "cross_segmentation": ["phantom://40+1000"],
-         "class_labels": [20], "masks": [5], "seeds": 2, "steps": 60, "side": 64, "validate_every": 20}
+QUICK = {
+    "classification": ["phantom://100"],
+    "segmentation": ["phantom://60"],
+    "cross_classification": ["phantom://40+1000"],
+    "cross_segmentation": ["phantom://40+1000"],
+    "class_labels": [20],
+    "masks": [5],
+    "seeds": 2,
+    "steps": 60,
+    "side": 64,
+    "validate_every": 20,
+}
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Folders of films, as `load_films` takes them: to train and test on, and from elsewhere to test on alone."""
+    """Folders of films, as `load_films` takes them: to train and test on, and from elsewhere to
+    test on alone.
+    """
 
     classification: tuple[str, ...] = ()
     segmentation: tuple[str, ...] = ()
@@ -57,13 +70,22 @@ class Job:
 
     @property
     def budget(self) -> tuple[str, str]:
-        """Class labels and masks, as words: a number, 'all', or 'none' where the system lacks the task."""
-        return tuple(str(count or "all") if task else "none" for task, count in (
-            (self.config.classify, self.config.class_labels), (self.config.segment, self.config.masks)))
+        """Class labels and masks, as words: a number, 'all', or 'none' where the system lacks the
+        task.
+        """
+        return tuple(
+            str(count or "all") if task else "none"
+            for task, count in (
+                (self.config.classify, self.config.class_labels),
+                (self.config.segment, self.config.masks),
+            )
+        )
 
     @property
     def name(self) -> str:
-        """'multimix-100-10-seed0': system, recipe if it is not the paper's, class labels, masks, seed."""
+        """'multimix-100-10-seed0': system, recipe if it is not the paper's, class labels, masks,
+        seed.
+        """
         recipe = [self.recipe] if self.recipe != "paper" else []
         return "-".join([self.system, *recipe, *self.budget, f"seed{self.config.seed}"])
 
@@ -75,26 +97,45 @@ class Job:
     def folders(self, domain: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Folders for the tasks that the system has."""
         s, prefix = self.sources, "cross_" if domain == "cross" else ""
-        return (getattr(s, f"{prefix}classification") if self.config.classify else (),
-                getattr(s, f"{prefix}segmentation") if self.config.segment else ())
+        return (
+            getattr(s, f"{prefix}classification") if self.config.classify else (),
+            getattr(s, f"{prefix}segmentation") if self.config.segment else (),
+        )
 
     def films(self, domain: str) -> Films:
         return load(*self.folders(domain), self.config.side, self.config.seed, self.sources.cache)
 
     def asked(self) -> dict:
         """What a finished run must have been made from to count as this one."""
-        return {"system": self.system, "recipe": self.recipe, "config": json.loads(json.dumps(self.config.as_dict())),
-                "films": {domain: [list(folders) for folders in self.folders(domain)] for domain in self.domains}}
+        return {
+            "system": self.system,
+            "recipe": self.recipe,
+            "config": json.loads(json.dumps(self.config.as_dict())),
+            "films": {
+                domain: [list(folders) for folders in self.folders(domain)]
+                for domain in self.domains
+            },
+        }
 
     @classmethod
     def of(cls, asked: dict) -> Job:
         """The run that was made from this."""
-        folders = [tuple(map(tuple, asked["films"].get(domain, ((), ())))) for domain in ("test", "cross")]
-        return cls(asked["system"], asked["recipe"], Config(**asked["config"]), Sources(*folders[0], *folders[1]))
+        folders = [
+            tuple(map(tuple, asked["films"].get(domain, ((), ())))) for domain in ("test", "cross")
+        ]
+        return cls(
+            asked["system"],
+            asked["recipe"],
+            Config(**asked["config"]),
+            Sources(*folders[0], *folders[1]),
+        )
 
     def results(self, out: Path) -> dict[str, dict] | None:
         """What was measured, by domain; None while the run is not done."""
-        found, asked = {domain: read(out / self.name / f"{domain}.json") for domain in self.domains}, self.asked()
+        found, asked = (
+            {domain: read(out / self.name / f"{domain}.json") for domain in self.domains},
+            self.asked(),
+        )
         return found if all(content.get("asked") == asked for content in found.values()) else None
 
     def done(self, out: Path) -> bool:
@@ -102,17 +143,32 @@ class Job:
 
     def command(self, out: Path) -> str:
         """The command line that trains just this one, beside it."""
-        words = ["python", "-m", "multimix", "train", "--system", self.system, "--recipe", self.recipe]
+        words = [
+            "python",
+            "-m",
+            "multimix",
+            "train",
+            "--system",
+            self.system,
+            "--recipe",
+            self.recipe,
+        ]
         for task, folders in zip(("classification", "segmentation"), self.folders("test")):
             words += [f"--{task}", *folders] if folders else []
         usual = Config.preset(self.system, self.recipe)
-        words += [word for name, value in asdict(self.config).items() if value != getattr(usual, name)
-                  for word in (f"--{name.replace('_', '-')}", str(value))]
+        words += [
+            word
+            for name, value in asdict(self.config).items()
+            if value != getattr(usual, name)
+            for word in (f"--{name.replace('_', '-')}", str(value))
+        ]
         return shlex.join([*words, "--out", str(out / f"{self.name}-again")])
 
 
 @lru_cache(maxsize=1)
-def load(classification: tuple, segmentation: tuple, side: int, seed: int, cache: str | None) -> Films:
+def load(
+    classification: tuple, segmentation: tuple, side: int, seed: int, cache: str | None
+) -> Films:
     progress = multiprocessing.parent_process() is None and sys.stderr.isatty()
     return load_films(classification, segmentation, side, seed, progress, cache=cache)
 
@@ -125,38 +181,58 @@ def read(path: Path) -> dict:
         return {}
 
 
-def grid(systems: list[str], class_labels: list[int | None], masks: list[int | None], seeds: int, recipe: str,
-         sources: Sources, **changes) -> list[Job]:
-    """Every combination once: a system without a task has no budget for it. One seed of all cells, then the next."""
+def grid(
+    systems: list[str],
+    class_labels: list[int | None],
+    masks: list[int | None],
+    seeds: int,
+    recipe: str,
+    sources: Sources,
+    **changes,
+) -> list[Job]:
+    """Every combination once: a system without a task has no budget for it. One seed of all cells,
+    then the next.
+    """
     if seeds < 1:
         raise ValueError(f"{seeds} seeds are asked for; 1 or more are needed.")
     jobs = {}
     for seed, system, classes, count in product(range(seeds), systems, class_labels, masks):
         config = Config.preset(system, recipe, seed=seed, **changes)
-        config = replace(config, class_labels=classes if config.classify else None,
-                         masks=count if config.segment else None)
+        config = replace(
+            config,
+            class_labels=classes if config.classify else None,
+            masks=count if config.segment else None,
+        )
         jobs[config] = Job(system, recipe, config, sources)
     return list(jobs.values())
 
 
 def check(jobs: list[Job]) -> int:
-    """Read the films of every job (the cache then has them); refuse what could not be trained on or measured.
+    """Read the films of every job (the cache then has them); refuse what could not be trained on or
+    measured.
 
     Returns the bytes of the largest set's pixels.
     """
     largest = 0
     for domain, splits in (("test", ("val", "test")), ("cross", ("all",))):
         # Jobs of the same films in a row, as those of one set are held.
-        for job in sorted((job for job in jobs if domain in job.domains),
-                          key=lambda job: (job.folders(domain), job.config.seed)):
+        for job in sorted(
+            (job for job in jobs if domain in job.domains),
+            key=lambda job: (job.folders(domain), job.config.seed),
+        ):
             films = job.films(domain)
             if domain == "test":
                 Loader(films, job.config)
             for split in splits:
-                if not (labelled(films.classification, split) or labelled(films.segmentation, split)):
-                    raise ValueError(f"{job.name} could not be measured: of the folders "
-                                     f"{', '.join(sum(job.folders(domain), ()))} no film of the split '{split}' has a "
-                                     "class or a mask that the system needs.")
+                if not (
+                    labelled(films.classification, split) or labelled(films.segmentation, split)
+                ):
+                    raise ValueError(
+                        f"{job.name} could not be measured: of the folders "
+                        f"{', '.join(sum(job.folders(domain), ()))} no film of the split '{split}' "
+                        "has a "
+                        "class or a mask that the system needs."
+                    )
             parts = films.classification, films.segmentation
             largest = max(largest, sum(part.pixels.nbytes for part in parts if part))
     load.cache_clear()
@@ -166,20 +242,32 @@ def check(jobs: list[Job]) -> int:
 def sweep(jobs: list[Job], out: Path, at_once: int = 0, device: str = "auto") -> list[str]:
     """Run what is not done, several at once; a sentence for each that failed.
 
-    Every run has a folder of its own, `out`/NAME, that `train` writes into; `test.json` and `cross.json` there, each
-    with a .csv of single films, say that it is done. `at_once` 0: as many as processors and memory allow.
+    Every run has a folder of its own, `out`/NAME, that `train` writes into; `test.json` and
+    `cross.json` there, each with a .csv of single films, say that it is done. `at_once` 0: as many
+    as processors and memory allow.
     """
     missing = [job for job in jobs if not job.done(out)]
     held = check(missing)
-    at_once = max(1, min(at_once or runs_at_once(choose_device(device), jobs[0].config, held), len(missing)))
-    print(f"{len(jobs)} runs, {len(jobs) - len(missing)} of them done; {at_once} at once.", flush=True)
+    at_once = max(
+        1, min(at_once or runs_at_once(choose_device(device), jobs[0].config, held), len(missing))
+    )
+    print(
+        f"{len(jobs)} runs, {len(jobs) - len(missing)} of them done; {at_once} at once.", flush=True
+    )
     work, faults = partial(run, out=out, device=device), []
-    ended = ((job, *timed(work, job)) for job in missing) if at_once == 1 else in_processes(work, missing, at_once)
+    ended = (
+        ((job, *timed(work, job)) for job in missing)
+        if at_once == 1
+        else in_processes(work, missing, at_once)
+    )
     try:
         for number, (job, seconds, fault) in enumerate(ended, start=1):
             if fault:
                 faults.append(f"{job.name}: {fault}")
-            print(f"[{number}/{len(missing)}] {job.name}: {fault or f'{seconds / 60:.1f} min'}", flush=True)
+            print(
+                f"[{number}/{len(missing)}] {job.name}: {fault or f'{seconds / 60:.1f} min'}",
+                flush=True,
+            )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; the same command goes on") from None
     return faults
@@ -195,25 +283,41 @@ def run(job: Job, out: Path, device: str) -> str:
     """Train one, measure it, write down what came; what went wrong, or ''."""
     folder = out / job.name
     try:
-        model = train(job.config, job.films("test"), folder, resume=True, device=device, progress=False)
+        model = train(
+            job.config, job.films("test"), folder, resume=True, device=device, progress=False
+        )
         for domain, split in (("test", "test"), ("cross", "all")):
             if domain in job.domains:
                 results = evaluate(model, job.films(domain), split, clean=False)  # as published
-                write_results(results, folder / f"{domain}.json", asked=job.asked(), command=job.command(out))
+                write_results(
+                    results, folder / f"{domain}.json", asked=job.asked(), command=job.command(out)
+                )
     except Exception as error:  # noqa: BLE001  (whatever ends one run must not end the others)
-        return str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
+        return (
+            str(error)
+            if isinstance(error, (ValueError, OSError))
+            else f"{type(error).__name__}: {error}"
+        )
     return ""
 
 
 def runs_at_once(device: torch.device, config: Config, held: int) -> int:
-    """As many as there are processors (on a CPU) and memory for: a small network fills neither alone.
+    """As many as there are processors (on a CPU) and memory for: a small network fills neither
+    alone.
 
     `held` is the size in bytes of the films of one run.
     """
     size = (config.side / 256) ** 2
     if device.type == "cuda":
-        return max(1, int(torch.cuda.mem_get_info(device)[0] / (NEEDED_CUDA * size * config.batch / 10 + GIB)))
+        return max(
+            1,
+            int(
+                torch.cuda.mem_get_info(device)[0] / (NEEDED_CUDA * size * config.batch / 10 + GIB)
+            ),
+        )
     if device.type == "mps":
         return 1
-    each = max(NEEDED * size, GIB) + 3 * held  # whole, its training split, and a while as it is read
+    each = (
+        max(NEEDED * size, GIB) + 3 * held
+    )  # whole, its training split, and a while as it is read
     return max(1, min(os.cpu_count() or 1, int(psutil.virtual_memory().available / each)))

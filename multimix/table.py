@@ -1,4 +1,6 @@
-"""Many films to a folder: a mask and a figure for each, and `predictions.csv`, by which a run that was cut goes on."""
+"""Many films to a folder: a mask and a figure for each, and `predictions.csv`, by which a run that
+was cut goes on.
+"""
 
 from __future__ import annotations
 
@@ -25,31 +27,56 @@ BETWEEN = " | "  # two warnings of one film
 COLUMNS = ("file", "label", *CLASSES, "lung_share", "seconds", "warnings", "mask", "overlay", "how")
 
 
-def predict_to(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, manner: Manner, how: str = "",
-               resume: bool = False, figures: bool = True) -> tuple[list[dict[str, str]], list[str]]:
+def predict_to(
+    out: Path,
+    model: MultiMix,
+    paths: list[Path],
+    ranks: Ranks,
+    manner: Manner,
+    how: str = "",
+    resume: bool = False,
+    figures: bool = True,
+) -> tuple[list[dict[str, str]], list[str]]:
     """The rows of `predictions.csv`, and a sentence for each film that could not be read.
 
-    A row is written after the film's files, so what has a row is done: `resume` leaves those films alone. `how` names
-    network and options, for the table: it does not take answers of several. ValueError where it would, where another
-    process writes into the folder, and where a film would be overwritten.
+    A row is written after the film's files, so what has a row is done: `resume` leaves those films
+    alone. `how` names network and options, for the table: it does not take answers of several.
+    ValueError where it would, where another process writes into the folder, and where a film would
+    be overwritten.
     """
     with sole_writer(out) if ranks.first else nullcontext():
         return predict_all(out, model, paths, ranks, manner, how, resume, figures)
 
 
-def predict_all(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, manner: Manner, how: str, resume: bool,
-                figures: bool) -> tuple[list[dict[str, str]], list[str]]:
+def predict_all(
+    out: Path,
+    model: MultiMix,
+    paths: list[Path],
+    ranks: Ranks,
+    manner: Manner,
+    how: str,
+    resume: bool,
+    figures: bool,
+) -> tuple[list[dict[str, str]], list[str]]:
     table = out / "predictions.csv"
     done = read_rows(table) if resume else []
     if other := next((row["how"] for row in done if row["how"] != how), None):
-        raise ValueError(f"{table} holds answers of '{other}' and these are to be of '{how}'; give the same options, "
-                         "or another folder (--out).")
+        raise ValueError(
+            f"{table} holds answers of '{other}' and these are to be of '{how}'; give the same "
+            "options, "
+            "or another folder (--out)."
+        )
     known = {row["file"]: Path(row["mask"]).name.removesuffix("_mask.png") for row in done}
     names = unique_names(paths, known)
-    written = {os.path.realpath(out / f"{name}{end}.png") for name in names.values()
-               for end in ("_mask", "")[:1 + figures]}
+    written = {
+        os.path.realpath(out / f"{name}{end}.png")
+        for name in names.values()
+        for end in ("_mask", "")[: 1 + figures]
+    }
     if over := next((path for path in paths if os.path.realpath(path) in written), None):
-        raise ValueError(f"{over} would be overwritten by an answer; choose another folder (--out).")
+        raise ValueError(
+            f"{over} would be overwritten by an answer; choose another folder (--out)."
+        )
     if ranks.first:
         write_text(table, as_csv(dict(zip(COLUMNS, COLUMNS)), *done))
     ranks.wait()
@@ -57,33 +84,53 @@ def predict_all(out: Path, model: MultiMix, paths: list[Path], ranks: Ranks, man
     rest = [rest[place] for place in ranks.share(len(rest))]
     rows, faults = [], []
     size = films_at_once(next(model.parameters()).device, model.side)
-    with tqdm(total=len(rest), desc="predicting", unit="film",
-              disable=len(rest) <= 8 or not ranks.first or not sys.stderr.isatty()) as bar:
+    with tqdm(
+        total=len(rest),
+        desc="predicting",
+        unit="film",
+        disable=len(rest) <= 8 or not ranks.first or not sys.stderr.isatty(),
+    ) as bar:
         for first in range(0, len(rest), size):
             start, films = time.perf_counter(), {}
-            for path in rest[first:first + size]:
+            for path in rest[first : first + size]:
                 try:
                     films[path] = look_at(path)
                 except ValueError as error:
                     faults.append(str(error))
-            predictions = predict_batch(model, list(films.values()), [names[p] for p in films], manner) if films else []
+            predictions = (
+                predict_batch(model, list(films.values()), [names[p] for p in films], manner)
+                if films
+                else []
+            )
             seconds = (time.perf_counter() - start) / max(len(films), 1)
-            new = [{**row_of(path, p, seconds, out, figures), "how": how} for path, p in zip(films, predictions)]
+            new = [
+                {**row_of(path, p, seconds, out, figures), "how": how}
+                for path, p in zip(films, predictions)
+            ]
             append(table, as_csv(*new))
             rows += new
             bar.update(min(size, len(rest) - first))
     everyones = ranks.gather((rows, faults))
     order = {str(path): number for number, path in enumerate(names)}
-    rows = sorted(chain(done, *(part[0] for part in everyones)), key=lambda row: order.get(row["file"], -1))
+    rows = sorted(
+        chain(done, *(part[0] for part in everyones)), key=lambda row: order.get(row["file"], -1)
+    )
     return rows, list(chain(*(part[1] for part in everyones)))
 
 
 def row_of(path: Path, p: Prediction, seconds: float, out: Path, figures: bool) -> dict[str, str]:
     """Write the film's files; what the table says of it."""
     saved = p.save(out, figures)
-    return {"file": str(path), "label": p.label, **{name: f"{value:.6f}" for name, value in p.probabilities.items()},
-            "lung_share": f"{p.lung_share:.6f}", "seconds": f"{seconds:.3f}", "warnings": BETWEEN.join(p.warnings),
-            "mask": str(out / f"{p.name}_mask.png"), "overlay": str(saved) if figures else ""}
+    return {
+        "file": str(path),
+        "label": p.label,
+        **{name: f"{value:.6f}" for name, value in p.probabilities.items()},
+        "lung_share": f"{p.lung_share:.6f}",
+        "seconds": f"{seconds:.3f}",
+        "warnings": BETWEEN.join(p.warnings),
+        "mask": str(out / f"{p.name}_mask.png"),
+        "overlay": str(saved) if figures else "",
+    }
 
 
 def as_csv(*rows: dict[str, str]) -> str:
@@ -101,15 +148,22 @@ def append(table: Path, text: str) -> None:
 
 
 def read_rows(table: Path) -> list[dict[str, str]]:
-    """The rows of an earlier run; none where there was none. A last line that was cut short does not count."""
+    """The rows of an earlier run; none where there was none. A last line that was cut short does
+    not count.
+    """
     try:
         header, *lines = list(csv.reader(io.StringIO(whole_lines(table), newline=""))) or [COLUMNS]
     except csv.Error:
         header, lines = [], []
     rows = [dict(zip(COLUMNS, line)) for line in lines]
-    if tuple(header) != COLUMNS or any(len(row) < len(COLUMNS) or row["label"] not in CLASSES for row in rows):
-        raise ValueError(f"{table} is not as this program left it; choose another folder (--out), or leave --resume "
-                         "out to write it anew.")
+    if tuple(header) != COLUMNS or any(
+        len(row) < len(COLUMNS) or row["label"] not in CLASSES for row in rows
+    ):
+        raise ValueError(
+            f"{table} is not as this program left it; choose another folder (--out), or leave "
+            "--resume "
+            "out to write it anew."
+        )
     return rows
 
 
@@ -122,7 +176,9 @@ def unique_names(paths: list[Path], kept: dict[str, str] | None = None) -> dict[
         if str(path) in kept:
             names[path] = kept[str(path)]
             continue
-        stem = os.fsdecode(os.fsencode(path.stem)[:200])  # so that the endings fit into a file's name
+        stem = os.fsdecode(
+            os.fsencode(path.stem)[:200]
+        )  # so that the endings fit into a file's name
         name, number = stem, 2
         while {name, f"{name}_mask"} & taken:
             name, number = f"{stem}-{number}", number + 1
@@ -132,11 +188,23 @@ def unique_names(paths: list[Path], kept: dict[str, str] | None = None) -> dict[
 
 
 def as_json(rows: list[dict[str, str]]) -> str:
-    return json.dumps([{"file": row["file"], "label": row["label"], "probability": float(row[row["label"]]),
-                        "probabilities": {name: float(row[name]) for name in CLASSES},
-                        "lung_share": float(row["lung_share"]), "seconds": float(row["seconds"]),
-                        "warnings": warnings_of(row), "mask": row["mask"], "overlay": row["overlay"]} for row in rows],
-                      indent=2)
+    return json.dumps(
+        [
+            {
+                "file": row["file"],
+                "label": row["label"],
+                "probability": float(row[row["label"]]),
+                "probabilities": {name: float(row[name]) for name in CLASSES},
+                "lung_share": float(row["lung_share"]),
+                "seconds": float(row["seconds"]),
+                "warnings": warnings_of(row),
+                "mask": row["mask"],
+                "overlay": row["overlay"],
+            }
+            for row in rows
+        ],
+        indent=2,
+    )
 
 
 def as_text(rows: list[dict[str, str]], out: Path) -> str:
@@ -145,11 +213,19 @@ def as_text(rows: list[dict[str, str]], out: Path) -> str:
     width = max(map(len, names))
     lines = [f"{'film':<{width}}  label      probability  lung area  seconds"]
     for name, row in zip(names, rows):
-        lines.append(f"{name:<{width}}  {row['label']:<9}  {float(row[row['label']]):>11.3f}  "
-                     f"{float(row['lung_share']):>9.1%}  {float(row['seconds']):>7.2f}")
+        lines.append(
+            f"{name:<{width}}  {row['label']:<9}  {float(row[row['label']]):>11.3f}  "
+            f"{float(row['lung_share']):>9.1%}  {float(row['seconds']):>7.2f}"
+        )
         lines += [f"{'':<{width}}  ! {warning}" for warning in warnings_of(row)]
-    return "\n".join([*lines, "", f"Masks, overlays (film, lungs, saliency) and predictions.csv are in {out}. "
-                                  "For research, not for diagnosis."])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Masks, overlays (film, lungs, saliency) and predictions.csv are in {out}. "
+            "For research, not for diagnosis.",
+        ]
+    )
 
 
 def warnings_of(row: dict[str, str]) -> list[str]:

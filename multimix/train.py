@@ -27,12 +27,19 @@ SAID = ("auc", "balanced_accuracy", "accuracy", "dice", "jaccard")  # of a valid
 
 
 class StopSignal:
-    """Whether SIGINT or SIGTERM came: the step is finished and saved first. A second one ends at once."""
+    """Whether SIGINT or SIGTERM came: the step is finished and saved first. A second one ends at
+    once.
+    """
 
     def __enter__(self) -> StopSignal:
         self.came, self.before = False, {}
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        if (
+            threading.current_thread() is threading.main_thread()
+        ):  # elsewhere Python allows no handlers
+            self.before = {
+                number: signal.signal(number, self._note)
+                for number in (signal.SIGINT, signal.SIGTERM)
+            }
         return self
 
     def _note(self, *_) -> None:
@@ -45,17 +52,28 @@ class StopSignal:
         self.before = {}
 
 
-def train(config: Config, films: Films, out: str | os.PathLike, *, resume: bool = False, start: MultiMix | None = None,
-          device: str = "auto", compile: bool = False, progress: bool = True,
-          report: Callable[[dict], None] | None = None) -> MultiMix:
+def train(
+    config: Config,
+    films: Films,
+    out: str | os.PathLike,
+    *,
+    resume: bool = False,
+    start: MultiMix | None = None,
+    device: str = "auto",
+    compile: bool = False,
+    progress: bool = True,
+    report: Callable[[dict], None] | None = None,
+) -> MultiMix:
     """Train, validating on the films' 'val' split, and return the best network, in eval mode.
 
-    Writes into the folder `out`: `best.pth` (the highest validation score: the mean of AUC and Dice), `last.pth` and
-    the one before, `previous.pth` (to resume from), `log.csv`, one row for each validation, and `manifest.csv`, one row
-    for each film. `resume` continues, if there is something, as if it had never stopped; `start` gives the weights to
-    begin from; `compile` lets torch compile the network; `report` is called with each row of the log, to draw it or to
-    stop by raising. SIGINT and SIGTERM finish the step and save it: KeyboardInterrupt. Under torchrun all processes
-    train one network. ValueError names what does not fit, or the term of the loss that is no number any more.
+    Writes into the folder `out`: `best.pth` (the highest validation score: the mean of AUC and
+    Dice), `last.pth` and the one before, `previous.pth` (to resume from), `log.csv`, one row for
+    each validation, and `manifest.csv`, one row for each film. `resume` continues, if there is
+    something, as if it had never stopped; `start` gives the weights to begin from; `compile` lets
+    torch compile the network; `report` is called with each row of the log, to draw it or to stop by
+    raising. SIGINT and SIGTERM finish the step and save it: KeyboardInterrupt. Under torchrun all
+    processes train one network. ValueError names what does not fit, or the term of the loss that is
+    no number any more.
     """
     place_of = choose_device(device)
     with ranks_of(place_of) as ranks, StopSignal() as stop:
@@ -71,15 +89,32 @@ def train(config: Config, films: Films, out: str | os.PathLike, *, resume: bool 
                 print(f"multimix: torch cannot compile here ({fault}); training goes on without.")
             make_steps(run, loader, record, stop, films, progress and ranks.first, report)
         ranks.wait()
-        return place(network_of(read_checkpoint(record.out / "best.pth"), record.out / "best.pth"), place_of)
+        return place(
+            network_of(read_checkpoint(record.out / "best.pth"), record.out / "best.pth"), place_of
+        )
 
 
-def make_steps(run: Run, loader: Loader, record: Record, stop: StopSignal, films: Films, progress: bool,
-               report: Callable[[dict], None] | None) -> None:
+def make_steps(
+    run: Run,
+    loader: Loader,
+    record: Record,
+    stop: StopSignal,
+    films: Films,
+    progress: bool,
+    report: Callable[[dict], None] | None,
+) -> None:
     """Step, validate and save until the end; KeyboardInterrupt where a signal ended it before."""
-    moving = sys.stderr.isatty() or "ipykernel" in sys.modules  # into a file goes one line in half a minute
-    with tqdm(initial=run.step, total=run.config.steps, desc="training", unit="step", disable=not progress,
-              mininterval=0.1 if moving else 30) as bar:
+    moving = (
+        sys.stderr.isatty() or "ipykernel" in sys.modules
+    )  # into a file goes one line in half a minute
+    with tqdm(
+        initial=run.step,
+        total=run.config.steps,
+        desc="training",
+        unit="step",
+        disable=not progress,
+        mininterval=0.1 if moving else 30,
+    ) as bar:
         while not run.finished:
             make_step(run, loader, record, stop, bar)
             if run.validation_due:
@@ -89,13 +124,21 @@ def make_steps(run: Run, loader: Loader, record: Record, stop: StopSignal, films
                 if report and record.first:
                     report(row)
                 if progress:
-                    bar.write(f"step {run.step}: " + ", ".join(f"{name} {run.results[name]:.4f}" for name in SAID
-                                                               if name in run.results))
+                    bar.write(
+                        f"step {run.step}: "
+                        + ", ".join(
+                            f"{name} {run.results[name]:.4f}"
+                            for name in SAID
+                            if name in run.results
+                        )
+                    )
             elif run.stopped or record.due():
                 record.save(run.content())
             if run.stopped and not run.finished:
-                raise KeyboardInterrupt(f"stopped after step {run.step} of {run.config.steps}; --resume goes on from "
-                                        "there (in Python: resume=True)")
+                raise KeyboardInterrupt(
+                    f"stopped after step {run.step} of {run.config.steps}; --resume goes on from "
+                    "there (in Python: resume=True)"
+                )
 
 
 def make_step(run: Run, loader: Loader, record: Record, stop: StopSignal, bar: tqdm) -> None:
@@ -103,17 +146,27 @@ def make_step(run: Run, loader: Loader, record: Record, stop: StopSignal, bar: t
     try:
         terms = run.optimise(loader(run.step), stop.came)
     except FloatingPointError as error:
-        raise ValueError(f"{error}; the last good checkpoint is {record.last_good()}. Lower the learning rate "
-                         f"({run.config.learning_rate_at(run.step):.2g} there) and start anew, or from that "
-                         "checkpoint (--init) in another folder.") from None
+        raise ValueError(
+            f"{error}; the last good checkpoint is {record.last_good()}. Lower the learning rate "
+            f"({run.config.learning_rate_at(run.step):.2g} there) and start anew, or from that "
+            "checkpoint (--init) in another folder."
+        ) from None
     bar.update()
     films = (bar.format_dict["rate"] or 0) * run.config.films_a_step
-    bar.set_postfix({**{name: f"{value:.3f}" for name, value in terms.items()}, "films/s": f"{films:.0f}",
-                     **({"best": f"{run.best:.3f}"} if run.results else {})}, refresh=False)
+    bar.set_postfix(
+        {
+            **{name: f"{value:.3f}" for name, value in terms.items()},
+            "films/s": f"{films:.0f}",
+            **({"best": f"{run.best:.3f}"} if run.results else {}),
+        },
+        refresh=False,
+    )
 
 
 def compile_network(model: MultiMix) -> str | None:
-    """Have torch compile encoder and decoder; where it cannot, they stay as they are, and the reason comes back."""
+    """Have torch compile encoder and decoder; where it cannot, they stay as they are, and the
+    reason comes back.
+    """
     try:
         torch.compile(lambda x: x + 1)(torch.ones(1))
     except Exception as error:  # noqa: BLE001  (a compiler may fail in any way)

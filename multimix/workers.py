@@ -16,8 +16,11 @@ from multiprocessing.connection import Connection, wait
 import torch
 
 
-def in_processes(work: Callable, items: Sequence, at_once: int) -> Iterator[tuple[object, float, str]]:
-    """Do `work(item)` for each; yield the item as it ends, its seconds, and the fault that `work` returned, or ''.
+def in_processes(
+    work: Callable, items: Sequence, at_once: int
+) -> Iterator[tuple[object, float, str]]:
+    """Do `work(item)` for each; yield the item as it ends, its seconds, and the fault that `work`
+    returned, or ''.
 
     Ctrl-C here lets the trainings that run save what they have; those that wait do not begin.
     """
@@ -47,13 +50,17 @@ def fault_of(process, receiver: Connection) -> str:
     """What the process sent before it ended, or how it ended."""
     with receiver, suppress(EOFError):
         return receiver.recv()
-    return (f"its process was ended from outside (exit code {process.exitcode}), perhaps for want of memory; the same "
-            "command goes on, with fewer at once (--jobs)")
+    return (
+        f"its process was ended from outside (exit code {process.exitcode}), perhaps for want of "
+        "memory; the same "
+        "command goes on, with fewer at once (--jobs)"
+    )
 
 
 def process_main(sender: Connection, work: Callable, item, at_once: int) -> None:
     if hasattr(os, "setpgrp"):
-        os.setpgrp()  # a Ctrl-C of the terminal goes to the parent alone, which then asks the trainings to save
+        # a Ctrl-C of the terminal goes to the parent alone, which then asks the trainings to save
+        os.setpgrp()
     threading.Thread(target=follow, args=(multiprocessing.parent_process(),), daemon=True).start()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // at_once))
     try:

@@ -1,4 +1,6 @@
-"""The training step as it was published, on this project's own modules: what the benchmarks and a test compare with."""
+"""The training step as it was published, on this project's own modules: what the benchmarks and a
+test compare with.
+"""
 
 from unittest import mock
 
@@ -11,10 +13,14 @@ from multimix.loader import Batch
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix, bridge_maps
 
-LITERAL_DROPOUT = mock.patch.object(network, "drop", lambda x, active: F.dropout(x, network.DROPOUT, active))
+LITERAL_DROPOUT = mock.patch.object(
+    network, "drop", lambda x, active: F.dropout(x, network.DROPOUT, active)
+)
 
 
-def literal_forward(model: MultiMix, x: torch.Tensor, dropout: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def literal_forward(
+    model: MultiMix, x: torch.Tensor, dropout: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Class and mask logits, by two passes through the encoder and one gradient into everything."""
     x = x.clone().requires_grad_()
     model.encoder(x, dropout=False)[0].max(1).values.sum().backward()
@@ -22,12 +28,24 @@ def literal_forward(model: MultiMix, x: torch.Tensor, dropout: bool) -> tuple[to
     return logits, model.decoder(maps, bridge_maps(x.detach(), x.grad.abs()), dropout=dropout)
 
 
-def literal_loss(model: MultiMix, batch: Batch, config: Config, dropout: bool = True) -> torch.Tensor:
-    streams = (batch.mask_films, batch.unlabelled_mask_films, batch.class_films, batch.weak, batch.strong)
+def literal_loss(
+    model: MultiMix, batch: Batch, config: Config, dropout: bool = True
+) -> torch.Tensor:
+    streams = (
+        batch.mask_films,
+        batch.unlabelled_mask_films,
+        batch.class_films,
+        batch.weak,
+        batch.strong,
+    )
     (_, masks), (_, unlabelled), (labelled, _), (weak, _), (strong, _) = (
-        literal_forward(model, x, dropout) for x in streams)
+        literal_forward(model, x, dropout) for x in streams
+    )
     model.zero_grad()
     pseudo, _ = pseudo_label_loss(weak, strong, config.threshold)
-    return (F.cross_entropy(labelled, batch.labels) + config.pseudo_label_weight * pseudo
-            + config.dice_weight * dice_loss(masks, batch.masks)
-            + config.mask_consistency_weight * mask_consistency_loss(masks, unlabelled))
+    return (
+        F.cross_entropy(labelled, batch.labels)
+        + config.pseudo_label_weight * pseudo
+        + config.dice_weight * dice_loss(masks, batch.masks)
+        + config.mask_consistency_weight * mask_consistency_loss(masks, unlabelled)
+    )

@@ -33,18 +33,23 @@ def test_every_operation_keeps_shape_and_range(views, name, strength):
     assert after.shape == views.shape and after.dtype == views.dtype
     assert after.min() >= 0 and after.max() <= 1
     assert torch.equal(views, before)
-    harmless = {"identity"} | ({"solarize"} if strength is HIGH else set())  # nothing is as bright as 1
+    harmless = {"identity"} | (
+        {"solarize"} if strength is HIGH else set()
+    )  # nothing is as bright as 1
     assert torch.equal(after, views) == (name in harmless)
 
 
-@pytest.mark.parametrize("name, reference", (
-    ("autocontrast", ImageOps.autocontrast),
-    ("equalize", ImageOps.equalize),
-    ("brightness", lambda film: ImageEnhance.Brightness(film).enhance(0.95)),
-    ("contrast", lambda film: ImageEnhance.Contrast(film).enhance(0.95)),
-    ("sharpness", lambda film: ImageEnhance.Sharpness(film).enhance(0.95)),
-    ("posterize", lambda film: ImageOps.posterize(film, 7)),
-))
+@pytest.mark.parametrize(
+    "name, reference",
+    (
+        ("autocontrast", ImageOps.autocontrast),
+        ("equalize", ImageOps.equalize),
+        ("brightness", lambda film: ImageEnhance.Brightness(film).enhance(0.95)),
+        ("contrast", lambda film: ImageEnhance.Contrast(film).enhance(0.95)),
+        ("sharpness", lambda film: ImageEnhance.Sharpness(film).enhance(0.95)),
+        ("posterize", lambda film: ImageOps.posterize(film, 7)),
+    ),
+)
 def test_operations_agree_with_pillow(views, name, reference):
     ours = augment.OPERATIONS[name](views, HIGH, HIGH)
     for film, after in zip(views, ours):
@@ -54,7 +59,9 @@ def test_operations_agree_with_pillow(views, name, reference):
 
 def test_posterize_keeps_4_to_7_bits(views):
     for strength, levels in ((0.0, 16), (0.3, 32), (0.6, 64), (1.0, 128)):
-        after = augment.posterize(torch.linspace(0, 1, 256).view(1, 1, 16, 16), torch.tensor(strength))
+        after = augment.posterize(
+            torch.linspace(0, 1, 256).view(1, 1, 16, 16), torch.tensor(strength)
+        )
         assert len(after.unique()) == levels
 
 
@@ -67,7 +74,9 @@ def test_solarize_turns_what_is_bright():
 def test_strengths_are_per_film(views):
     strength = torch.tensor([0.0, 0.0, 1.0, 1.0]).view(4, 1, 1, 1)
     after = augment.OPERATIONS["brightness"](views, strength, strength)
-    assert torch.allclose(after[:2], views[:2] * 0.05) and torch.allclose(after[2:], views[2:] * 0.95)
+    assert torch.allclose(after[:2], views[:2] * 0.05) and torch.allclose(
+        after[2:], views[2:] * 0.95
+    )
 
 
 def test_translate_moves_right_and_down():
@@ -94,7 +103,11 @@ def test_outside_is_grey_and_nothing_moves_at_rest(views):
 def test_weak_is_flip_and_crop_of_the_padded_film(views):
     film = views[:1]
     padded = torch.nn.functional.pad(film, (8, 8, 6, 6), mode="reflect")
-    places = {(top, left): padded[0, 0, top:top + 48, left:left + 64] for top in range(13) for left in range(17)}
+    places = {
+        (top, left): padded[0, 0, top : top + 48, left : left + 64]
+        for top in range(13)
+        for left in range(17)
+    }
     seen = set()
     for seed in range(40):
         view = augment.weak(film, chance(seed, 1))[0, 0]

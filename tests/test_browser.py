@@ -19,11 +19,21 @@ from conftest import ROOT, save
 from multimix import phantom
 
 CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium"),
-              pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium"),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 
 @pytest.fixture
@@ -32,13 +42,25 @@ def address(tmp_path):
     pytest.importorskip("voila")
     cell = nbformat.v4.new_code_cell("from multimix.explore import Panel\n\nPanel()")
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "panel.ipynb")
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "panel.ipynb"
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    server = subprocess.Popen([sys.executable, "-m", "voila", str(tmp_path / "panel.ipynb"), "--no-browser",
-                               f"--port={port}", "--Voila.ip=127.0.0.1"], env=environment)
+    server = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "voila",
+            str(tmp_path / "panel.ipynb"),
+            "--no-browser",
+            f"--port={port}",
+            "--Voila.ip=127.0.0.1",
+        ],
+        env=environment,
+    )
     try:
         wait_for(f"http://127.0.0.1:{port}/")
         yield f"http://127.0.0.1:{port}/"
@@ -78,19 +100,28 @@ def test_a_person_at_the_panel(address, tmp_path):
         def changed_by(move) -> None:
             before = picture.get_attribute("src")
             move()
-            page.wait_for_function("([img, src]) => img.src !== src", arg=[picture.element_handle(), before],
-                                   timeout=30_000)
+            page.wait_for_function(
+                "([img, src]) => img.src !== src",
+                arg=[picture.element_handle(), before],
+                timeout=30_000,
+            )
 
         changed_by(lambda: upload("mine.png"))
         expect(page.locator("a[download='mine_mask.png']")).to_be_visible()
         for handle in range(2):
-            changed_by(lambda number=handle: page.locator(".noUi-handle").nth(number).press("ArrowRight"))
+            changed_by(
+                lambda number=handle: page.locator(".noUi-handle").nth(number).press("ArrowRight")
+            )
         changed_by(lambda: page.get_by_role("button", name="saliency").click())
         changed_by(lambda: page.get_by_role("button", name="overlay").click())
         (ROOT / "build").mkdir(exist_ok=True)
         page.screenshot(path=ROOT / "build" / "panel.png")
         upload("nonsense.png")
-        expect(page.get_by_text("nonsense.png is not a picture that can be read")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("nonsense.png is not a picture that can be read")).to_be_visible(
+            timeout=30_000
+        )
         page.locator(".widget-dropdown select").first.select_option("phantom_normal_1")
-        expect(page.locator("a[download='phantom_normal_1_mask.png']")).to_be_visible(timeout=30_000)
+        expect(page.locator("a[download='phantom_normal_1_mask.png']")).to_be_visible(
+            timeout=30_000
+        )
         browser.close()

@@ -20,8 +20,15 @@ def test_a_checkpoint_comes_back(tmp_path, model, x):
 
 def test_a_published_network_is_smaller_and_says_the_same(tmp_path, model, x):
     calibration = {"temperature": 2.0, "operating_point": 0.6}
-    save_checkpoint(tmp_path / "best.pth", {"weights": model.state_dict(), "config": {"side": 64}, "manifest": "a,b\n",
-                                            "calibration": calibration})
+    save_checkpoint(
+        tmp_path / "best.pth",
+        {
+            "weights": model.state_dict(),
+            "config": {"side": 64},
+            "manifest": "a,b\n",
+            "calibration": calibration,
+        },
+    )
     publish(tmp_path / "best.pth", tmp_path / "out.pth", "# Card")
     assert (tmp_path / "out.pth").stat().st_size < 0.8 * (tmp_path / "best.pth").stat().st_size
     content = read_checkpoint(tmp_path / "out.pth")
@@ -48,7 +55,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, model, monkeypatch):
     before = path.read_bytes()
     with pytest.raises((AttributeError, pickle.PicklingError)):
         save_checkpoint(path, {"weights": lambda: None})
-    monkeypatch.setattr(os, "fsync", lambda number: (_ for _ in ()).throw(OSError("No space left on device")))
+    monkeypatch.setattr(
+        os, "fsync", lambda number: (_ for _ in ()).throw(OSError("No space left on device"))
+    )
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(path, {"weights": {}})
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.pth"]
@@ -63,17 +72,24 @@ def test_faults_are_one_sentence(tmp_path, model, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(model.state_dict(), "whole.pth")
     whole = (tmp_path / "whole.pth").read_bytes()
-    (tmp_path / "short.pth").write_bytes(whole[:len(whole) // 2])
+    (tmp_path / "short.pth").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.pth").touch()
     (tmp_path / "text.pth").write_text("hello")
     torch.save({"weights": Harmful()}, "harmful.pth")
     torch.save(torch.zeros(3), "tensor.pth")
     torch.save({"weights": {"a": "text"}}, "words.pth")
     torch.save(torch.nn.Linear(2, 2).state_dict(), "other.pth")
-    for name, words in (("none.pth", "There is no weights file"), (".", "There is no weights file"),
-                        ("short.pth", "damaged"), ("empty.pth", "damaged"), ("text.pth", "not a weights file"),
-                        ("harmful.pth", "holds program code"), ("tensor.pth", "holds a Tensor"),
-                        ("words.pth", "more than named tensors"), ("other.pth", "other.pth: These are not weights")):
+    for name, words in (
+        ("none.pth", "There is no weights file"),
+        (".", "There is no weights file"),
+        ("short.pth", "damaged"),
+        ("empty.pth", "damaged"),
+        ("text.pth", "not a weights file"),
+        ("harmful.pth", "holds program code"),
+        ("tensor.pth", "holds a Tensor"),
+        ("words.pth", "more than named tensors"),
+        ("other.pth", "other.pth: These are not weights"),
+    ):
         with pytest.raises(ValueError, match=words) as caught:
             network_of(read_checkpoint(name), name)
         assert "\n" not in str(caught.value)

@@ -14,9 +14,20 @@ def test_the_defaults_are_the_papers():
 
 def test_the_eight_systems():
     parts = ("classify", "segment", "bridge", "pseudo_labels", "mask_consistency")
-    on = {name: "".join("+" if getattr(Config.preset(name), part) else "-" for part in parts) for name in SYSTEMS}
-    assert on == {"unet": "-+---", "enc": "+----", "enc_ssl": "+--+-", "umtl": "++---", "umtl_s": "+++--",
-                  "umtl_ssl": "++-+-", "umtl_ssl_s": "++++-", "multimix": "+++++"}
+    on = {
+        name: "".join("+" if getattr(Config.preset(name), part) else "-" for part in parts)
+        for name in SYSTEMS
+    }
+    assert on == {
+        "unet": "-+---",
+        "enc": "+----",
+        "enc_ssl": "+--+-",
+        "umtl": "++---",
+        "umtl_s": "+++--",
+        "umtl_ssl": "++-+-",
+        "umtl_ssl_s": "++++-",
+        "multimix": "+++++",
+    }
 
 
 def test_changes_win_over_presets():
@@ -39,16 +50,22 @@ def test_the_cosine_warms_up_and_ends_near_zero():
     assert Config(schedule="cosine", steps=1).learning_rate_at(0) > 0
 
 
-@pytest.mark.parametrize("changes, words", (
-    (dict(classify=False, segment=False), "at least one task"),
-    (dict(schedule="linear"), "schedule is linear; staircase or cosine is needed"),
-    (dict(side=100), "side is 100; a multiple of 16"),
-    (dict(steps=0, batch=0), "steps is 0.*batch is 0"),
-    (dict(widths=(1, 2)), "five positive"),
-    (dict(class_labels=1), "class_labels is 1"),
-    (dict(threshold=1.5), "threshold is 1.5"),
-    (dict(pixel_threshold=0.4), "pixel_threshold is 0.4; a probability of 0.5 or more is needed"),
-))
+@pytest.mark.parametrize(
+    "changes, words",
+    (
+        (dict(classify=False, segment=False), "at least one task"),
+        (dict(schedule="linear"), "schedule is linear; staircase or cosine is needed"),
+        (dict(side=100), "side is 100; a multiple of 16"),
+        (dict(steps=0, batch=0), "steps is 0.*batch is 0"),
+        (dict(widths=(1, 2)), "five positive"),
+        (dict(class_labels=1), "class_labels is 1"),
+        (dict(threshold=1.5), "threshold is 1.5"),
+        (
+            dict(pixel_threshold=0.4),
+            "pixel_threshold is 0.4; a probability of 0.5 or more is needed",
+        ),
+    ),
+)
 def test_impossible_values_are_named(changes, words):
     with pytest.raises(ValueError, match=words):
         Config(**changes)

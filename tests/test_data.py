@@ -12,7 +12,11 @@ from multimix.layouts import patient_of
 
 def test_kaggle_layout(kaggle):
     films = load_films(kaggle, side=SIDE, progress=False).classification
-    assert len(films) == 56 and films.pixels.shape == (56, SIDE, SIDE) and films.pixels.dtype == torch.uint8
+    assert (
+        len(films) == 56
+        and films.pixels.shape == (56, SIDE, SIDE)
+        and films.pixels.dtype == torch.uint8
+    )
     assert films.split("test").targets.tolist() == [0] * 4 + [1] * 4
     assert films.splits.count("val") == 4  # one patient of two films in each class
     assert sorted(films.split("val").targets.tolist()) == [0, 0, 1, 1]
@@ -33,14 +37,22 @@ def test_a_small_validation_folder_is_filled_up_and_keeps_its_patients_together(
     by_patient = {}
     for patient, split in zip(films.patients, films.splits):
         by_patient.setdefault(patient, set()).add(split)
-    assert by_patient["chest_xray/IM-0003"] == {"val"}  # the two training films of this child moved along
+    assert by_patient["chest_xray/IM-0003"] == {
+        "val"
+    }  # the two training films of this child moved along
     assert films.splits.count("val") >= 5
 
 
-@pytest.mark.parametrize("stem, patient", (
-    ("person12_bacteria_46", "person12"), ("person12_virus_9", "person12"), ("IM-0115-0001-0002", "IM-0115"),
-    ("NORMAL2-IM-1427-0001", "NORMAL2-IM-1427"), ("film7", "film7"),
-))
+@pytest.mark.parametrize(
+    "stem, patient",
+    (
+        ("person12_bacteria_46", "person12"),
+        ("person12_virus_9", "person12"),
+        ("IM-0115-0001-0002", "IM-0115"),
+        ("NORMAL2-IM-1427-0001", "NORMAL2-IM-1427"),
+        ("film7", "film7"),
+    ),
+)
 def test_patients_from_file_names(stem, patient):
     assert patient_of(stem) == patient
 
@@ -101,20 +113,28 @@ def test_faults_are_named(kaggle, masked, tmp_path):
 
 def test_masks_of_other_proportions_are_refused(masked):
     mask = phantom.draw(1, 0, 64)[1]
-    save(masked / "masks" / "film01.png", mask.astype(np.uint8) * 255)  # twice the size: the same proportions
+    save(
+        masked / "masks" / "film01.png", mask.astype(np.uint8) * 255
+    )  # twice the size: the same proportions
     assert len(load_films(segmentation=masked, side=SIDE, progress=False).segmentation) == 20
     save(masked / "masks" / "film02.png", (mask.astype(np.uint8) * 255)[:40])
-    with pytest.raises(ValueError, match=r"film02\.png has 64 x 40 pixels and its film 32 x 32; a mask of"):
+    with pytest.raises(
+        ValueError, match=r"film02\.png has 64 x 40 pixels and its film 32 x 32; a mask of"
+    ):
         load_films(segmentation=masked, side=SIDE, progress=False)
 
 
 def test_damaged_films_are_left_out_when_asked(masked):
     (masked / "images" / "film04.png").write_text("broken")
     films = load_films(segmentation=masked, side=SIDE, progress=False, skip_damaged=True)
-    assert len(films.segmentation) == 19 and "lungs/images/film04.png" not in films.segmentation.names
+    assert (
+        len(films.segmentation) == 19 and "lungs/images/film04.png" not in films.segmentation.names
+    )
     assert len(films.skipped) == 1 and "film04.png is not a picture" in films.skipped[0]
     film, mask = phantom.draw(5, 0, SIDE)
-    assert np.array_equal(films.segmentation.pixels[4], film) and np.array_equal(films.segmentation.targets[4], mask)
+    assert np.array_equal(films.segmentation.pixels[4], film) and np.array_equal(
+        films.segmentation.targets[4], mask
+    )
     for path in (masked / "images").iterdir():
         path.write_text("broken")
     with pytest.raises(ValueError, match="None of the 20 films of lungs can be read"):
@@ -129,13 +149,17 @@ def test_the_cache_gives_the_same_films_without_decoding(masked, tmp_path, monke
         patch.setattr("multimix.data.picture_for_network", None)  # whoever calls it fails
         again = load_films(segmentation=masked, side=SIDE, progress=False, cache=cache).segmentation
     assert torch.equal(first.pixels, again.pixels) and torch.equal(first.targets, again.targets)
-    save(masked / "images" / "film02.png", phantom.draw(50, 0, SIDE + 1)[0])  # a changed film is read again
+    save(
+        masked / "images" / "film02.png", phantom.draw(50, 0, SIDE + 1)[0]
+    )  # a changed film is read again
     changed = load_films(segmentation=masked, side=SIDE, progress=False, cache=cache).segmentation
     assert np.array_equal(changed.pixels[2], resize(phantom.draw(50, 0, SIDE + 1)[0], SIDE))
     for path in cache.iterdir():  # and so are all where the cache is damaged
         path.write_bytes(path.read_bytes()[:200])
-    assert torch.equal(load_films(segmentation=masked, side=SIDE, progress=False, cache=cache).segmentation.pixels,
-                       changed.pixels)
+    assert torch.equal(
+        load_films(segmentation=masked, side=SIDE, progress=False, cache=cache).segmentation.pixels,
+        changed.pixels,
+    )
 
 
 def test_large_jpegs_are_decoded_small(tmp_path):
@@ -155,7 +179,10 @@ def test_any_folder_may_serve_either_task_unlabelled(kaggle, masked):
 
 def test_the_real_sets_have_their_published_sizes(real):
     films = load_films(segmentation=real / "jsrt", side=SIDE, progress=False).segmentation
-    assert films.splits.count("test") == 123 and films.splits.count("train") + films.splits.count("val") == 124
+    assert (
+        films.splits.count("test") == 123
+        and films.splits.count("train") + films.splits.count("val") == 124
+    )
     assert 0.15 < films.targets.float().mean() < 0.45
     films = load_films(classification=real / "chest_xray", side=SIDE, progress=False).classification
     assert len(films) == 5856 and films.targets.bincount().tolist() == [1583, 4273]
@@ -169,10 +196,14 @@ def test_a_patient_with_one_test_film_is_a_test_patient(tmp_path):
     for i in range(60):
         save(tmp_path / f"film{i}.png", phantom.draw(i, i % 2, SIDE)[0])
         rows.append(f"film{i}.png,{i // 3 % 2},p{i // 3},{'test' if i in (0, 3, 9) else ''}")
-    (tmp_path / "films.csv").write_text("\n".join(rows).replace(",", ";"))  # as spreadsheets write it in half of Europe
+    (tmp_path / "films.csv").write_text(
+        "\n".join(rows).replace(",", ";")
+    )  # as spreadsheets write it in half of Europe
     films = load_films(tmp_path / "films.csv", side=SIDE, progress=False).classification
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        assert films.split(one).patients and not set(films.split(one).patients) & set(films.split(other).patients)
+        assert films.split(one).patients and not set(films.split(one).patients) & set(
+            films.split(other).patients
+        )
     assert len(films.split("test")) == 9
 
 
@@ -180,7 +211,9 @@ def test_films_of_one_name_are_refused(tmp_path):
     for folder in ("one", "other"):
         save(tmp_path / folder / "films" / "a.png", phantom.draw(1, 0, SIDE)[0])
     with pytest.raises(ValueError, match=r"films/a\.png comes twice"):
-        load_films([tmp_path / "one" / "films", tmp_path / "other" / "films"], side=SIDE, progress=False)
+        load_films(
+            [tmp_path / "one" / "films", tmp_path / "other" / "films"], side=SIDE, progress=False
+        )
 
 
 def test_a_damaged_mask_leaves_an_unlabelled_film(masked):

@@ -36,7 +36,9 @@ def test_faults_of_masks(masked, capsys):
     assert "film01.png has an empty mask" in findings(report.faults)
     assert "film02.png has a mask that is lung at the film's border" in findings(report.faults)
     assert "film03.png is not a picture" in findings(report.faults)
-    assert "1 cannot be read: " in findings(report.faults) and "film06.png is empty" in findings(report.faults)
+    assert "1 cannot be read: " in findings(report.faults) and "film06.png is empty" in findings(
+        report.faults
+    )
     assert "1 have no mask and will be unlabelled: images/film04.png" in report.remarks
     assert "1 have a mask outside 10% to 60% of the film: images/film05.png" in report.remarks
     assert main(["doctor", str(masked)]) == 2
@@ -45,8 +47,12 @@ def test_faults_of_masks(masked, capsys):
 
 def test_a_fault_of_values_names_its_film(masked):
     (masked / "images" / "film07.png").unlink()
-    Image.fromarray(np.full((SIDE, SIDE), np.nan, dtype=np.float32)).save(masked / "images" / "film07.tif")
-    assert "images/film07.tif: The film has values that are not numbers" in findings(examine(masked).faults)
+    Image.fromarray(np.full((SIDE, SIDE), np.nan, dtype=np.float32)).save(
+        masked / "images" / "film07.tif"
+    )
+    assert "images/film07.tif: The film has values that are not numbers" in findings(
+        examine(masked).faults
+    )
 
 
 def test_duplicates_patients_and_balance(tmp_path):
@@ -57,12 +63,17 @@ def test_duplicates_patients_and_balance(tmp_path):
     assert examine(tmp_path).fit and not examine(tmp_path).remarks
     save(tmp_path / "train" / "NORMAL" / "person0_b.png", films[0])
     near = Image.fromarray(films[2]).resize((90, 110))
-    save(tmp_path / "test" / "NORMAL" / "person2_b.png", np.asarray(ImageEnhance.Brightness(near).enhance(1.1)))
+    save(
+        tmp_path / "test" / "NORMAL" / "person2_b.png",
+        np.asarray(ImageEnhance.Brightness(near).enhance(1.1)),
+    )
     report = examine(tmp_path)
     assert report.fit
     assert "class balance: 43% PNEUMONIA" in report.facts
-    assert "1 groups of films have identical pixels: train/NORMAL/person0_a.png = train/NORMAL/person0_b.png" in \
-        report.remarks
+    assert (
+        "1 groups of films have identical pixels: train/NORMAL/person0_a.png = "
+        "train/NORMAL/person0_b.png" in report.remarks
+    )
     pair = "train/NORMAL/person2_a.png ~ test/NORMAL/person2_b.png"
     assert f"1 pairs look the same without being identical: {pair}" in report.remarks
     assert f"1 of these pairs lie in two splits: {pair}" in report.remarks
@@ -83,7 +94,9 @@ def test_one_class_alone_and_no_answers(tmp_path, capsys):
 
 def test_inverted_films_are_noticed(masked):
     films = [phantom.draw(seed, seed % 2, 128)[0] for seed in range(100, 130)]
-    assert not any(looks_inverted(film) for film in films) and all(looks_inverted(255 - film) for film in films)
+    assert not any(looks_inverted(film) for film in films) and all(
+        looks_inverted(255 - film) for film in films
+    )
     save(masked / "images" / "film01.png", 255 - phantom.draw(1, 0, SIDE)[0])
     assert "1 look inverted (air bright): images/film01.png" in examine(masked).remarks
     assert not looks_inverted(np.full((50, 50), 100, dtype=np.uint8))

@@ -13,7 +13,7 @@ PLAIN = dict(inverted=False, turned=False, coloured=False, first_of_several=Fals
 def shifted(mask: np.ndarray, columns: int) -> np.ndarray:
     """The mask moved sideways, cut off at the film's edge."""
     moved = np.zeros_like(mask)
-    moved[:, columns:] = mask[:, :mask.shape[1] - columns]
+    moved[:, columns:] = mask[:, : mask.shape[1] - columns]
     return moved
 
 
@@ -28,14 +28,17 @@ def test_a_good_film_raises_none():
     assert all(doubts(*phantom.draw(seed, seed % 2), **PLAIN) == () for seed in range(20))
 
 
-@pytest.mark.parametrize(("mask", "words"), [
-    (np.zeros_like(LUNGS), "The lungs fill 0% of the film"),
-    (np.ones_like(LUNGS), "The lungs fill 100% of the film"),
-    (LUNGS & (np.arange(256) < 128), "not two of about the same size"),
-    (np.rot90(LUNGS), "side by side"),
-    (blobs((80, 60), (80, 190)), "long and side by side"),
-    (shifted(LUNGS, 70), "over the film's edge"),
-])
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.zeros_like(LUNGS), "The lungs fill 0% of the film"),
+        (np.ones_like(LUNGS), "The lungs fill 100% of the film"),
+        (LUNGS & (np.arange(256) < 128), "not two of about the same size"),
+        (np.rot90(LUNGS), "side by side"),
+        (blobs((80, 60), (80, 190)), "long and side by side"),
+        (shifted(LUNGS, 70), "over the film's edge"),
+    ],
+)
 def test_implausible_lungs(mask, words):
     assert any(words in text for text in doubts(FILM, mask, **PLAIN))
 
@@ -45,7 +48,9 @@ def test_inverted_films_are_turned_and_it_is_said(model):
     turned = predict(model, 255 - FILM)
     assert np.array_equal(turned.film, FILM) and turned.probabilities == dark.probabilities
     assert any("looked inverted" in text for text in turned.warnings)
-    assert np.array_equal(plain.film, 255 - FILM) and any("looks inverted" in text for text in plain.warnings)
+    assert np.array_equal(plain.film, 255 - FILM) and any(
+        "looks inverted" in text for text in plain.warnings
+    )
     assert np.array_equal(predict(model, FILM, invert="always").film, 255 - FILM)
     assert not any("inverted" in text for text in dark.warnings)
     with pytest.raises(ValueError, match="invert is 'yes'; auto, never or always is needed"):
@@ -57,7 +62,9 @@ def test_of_several_pages_the_first_is_taken_and_it_is_said(model, tmp_path):
     for name, saved in (("pages.tiff", pages), ("page.tiff", pages[:1])):
         saved[0].save(tmp_path / name, save_all=True, append_images=saved[1:])
     several, one = predict(model, [tmp_path / "pages.tiff", tmp_path / "page.tiff"])
-    assert any("several pages" in text for text in several.warnings) and not any("pages" in t for t in one.warnings)
+    assert any("several pages" in text for text in several.warnings) and not any(
+        "pages" in t for t in one.warnings
+    )
     assert np.array_equal(several.film, FILM)
 
 
@@ -65,7 +72,18 @@ def test_pictures_that_are_no_films():
     from skimage import data
 
     model = load_model(device="cpu")
-    for name in ("astronaut", "camera", "coffee", "chelsea", "brick", "gravel", "coins", "moon", "page", "text"):
+    for name in (
+        "astronaut",
+        "camera",
+        "coffee",
+        "chelsea",
+        "brick",
+        "gravel",
+        "coins",
+        "moon",
+        "page",
+        "text",
+    ):
         assert predict(model, getattr(data, name)()).warnings, name
 
 
@@ -74,6 +92,12 @@ def test_colours_are_noticed(model, tmp_path):
     Image.fromarray(photo).save(tmp_path / "photo.png")
     for source in (photo, tmp_path / "photo.png", Image.fromarray(photo)):
         assert any("in colour" in text for text in predict(model, source).warnings)
-    for grey in (FILM, np.dstack([FILM] * 3), Image.fromarray(FILM).convert("RGBA"), Image.fromarray(FILM).convert("P"),
-                 FILM / 255, FILM.astype(np.uint16) * 16):
+    for grey in (
+        FILM,
+        np.dstack([FILM] * 3),
+        Image.fromarray(FILM).convert("RGBA"),
+        Image.fromarray(FILM).convert("P"),
+        FILM / 255,
+        FILM.astype(np.uint16) * 16,
+    ):
         assert not any("in colour" in text for text in predict(model, grey).warnings)

@@ -36,7 +36,9 @@ def test_colour_becomes_luminance(mode):
 
 def test_transparent_is_black():
     picture = Image.fromarray(GREY).convert("RGBA")
-    picture.putalpha(Image.fromarray(np.where(np.arange(20) < 10, 255, 0).astype(np.uint8)[None].repeat(12, 0)))
+    picture.putalpha(
+        Image.fromarray(np.where(np.arange(20) < 10, 255, 0).astype(np.uint8)[None].repeat(12, 0))
+    )
     film = read_film(picture)
     assert np.array_equal(film[:, :10], GREY[:, :10]) and not film[:, 10:].any()
 
@@ -62,8 +64,16 @@ def test_a_constant_deep_film_is_black_not_an_error():
     assert not read_film(np.full((4, 4), 900, dtype=np.uint16)).any()
 
 
-@pytest.mark.parametrize("array", (GREY[:, :, None], np.dstack([GREY] * 3), np.dstack([GREY] * 3 + [GREY * 0 + 255]),
-                                   np.dstack([GREY / 255] * 3), np.dstack([GREY.astype(np.uint16) * 200] * 3) // 200))
+@pytest.mark.parametrize(
+    "array",
+    (
+        GREY[:, :, None],
+        np.dstack([GREY] * 3),
+        np.dstack([GREY] * 3 + [GREY * 0 + 255]),
+        np.dstack([GREY / 255] * 3),
+        np.dstack([GREY.astype(np.uint16) * 200] * 3) // 200,
+    ),
+)
 def test_channel_axes(array):
     expected = GREY if array.dtype != np.uint16 else GREY / 239 * 255
     assert np.abs(read_film(array).astype(float) - expected).max() <= 1
@@ -87,7 +97,12 @@ def dicom(path, pixels, photometric="MONOCHROME2", **more):
     if pixels is not None:
         dataset.Rows, dataset.Columns = pixels.shape[-2:]
         dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, photometric
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = (
+            16,
+            12,
+            11,
+            0,
+        )
         dataset.PixelData = pixels.astype("<u2").tobytes()
     for name, value in more.items():
         setattr(dataset, name, value)
@@ -108,8 +123,16 @@ def test_dicom(tmp_path):
     assert np.abs(film - np.clip((DEEP - 499.5) / 1000, 0, 1) * 255).max() <= 1
     inverted = read_film(dicom(tmp_path / "inverted.dcm", DEEP, "MONOCHROME1", **window))
     assert np.abs(inverted.astype(int) - (255 - film)).max() <= 1
-    rescaled = read_film(dicom(tmp_path / "rescaled.dcm", DEEP, RescaleSlope=2, RescaleIntercept=-500,
-                               WindowCenter=1500, WindowWidth=2001))
+    rescaled = read_film(
+        dicom(
+            tmp_path / "rescaled.dcm",
+            DEEP,
+            RescaleSlope=2,
+            RescaleIntercept=-500,
+            WindowCenter=1500,
+            WindowWidth=2001,
+        )
+    )
     assert np.abs(rescaled.astype(int) - film).max() <= 1
 
 
@@ -119,7 +142,9 @@ def test_compressed_dicom(tmp_path, syntax):
     plain, dataset = read_film(path), dcmread(path)
     dataset.compress(syntax)
     dataset.save_as(path)
-    assert dcmread(path).file_meta.TransferSyntaxUID == syntax and np.array_equal(read_film(path), plain)
+    assert dcmread(path).file_meta.TransferSyntaxUID == syntax and np.array_equal(
+        read_film(path), plain
+    )
 
 
 def test_faulty_dicom_is_one_sentence(tmp_path):
@@ -128,8 +153,12 @@ def test_faulty_dicom_is_one_sentence(tmp_path):
     (tmp_path / "text.dcm").write_text("not a DICOM file")
     dicom(tmp_path / "frames.dcm", np.stack([DEEP] * 3), NumberOfFrames=3)
     dicom(tmp_path / "report.dcm", None)
-    for name, words in (("short", "damaged DICOM file"), ("text", "damaged DICOM file"), ("frames", "with 3 pictures"),
-                        ("report", "with no picture")):
+    for name, words in (
+        ("short", "damaged DICOM file"),
+        ("text", "damaged DICOM file"),
+        ("frames", "with 3 pictures"),
+        ("report", "with no picture"),
+    ):
         with pytest.raises(ValueError, match=words) as caught:
             read_film(tmp_path / f"{name}.dcm")
         assert "\n" not in str(caught.value)
@@ -138,15 +167,24 @@ def test_faulty_dicom_is_one_sentence(tmp_path):
 def test_faults_are_one_sentence(tmp_path):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("not a picture")
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (99, 99), dtype=np.uint8)).save(tmp_path / "whole.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (99, 99), dtype=np.uint8)).save(
+        tmp_path / "whole.png"
+    )
     whole = (tmp_path / "whole.png").read_bytes()
-    (tmp_path / "short.png").write_bytes(whole[:len(whole) // 2])
-    for source, words in ((tmp_path / "none.png", "There is no film"), (tmp_path, "There is no film"),
-                          (tmp_path / "empty.png", "is empty"), (tmp_path / "text.png", "not a picture"),
-                          (tmp_path / "short.png", "damaged or cut short"),
-                          (np.zeros((2, 3, 4, 5)), "array of float64"), (np.zeros((5, 5, 2)), "array of float64"),
-                          (np.zeros((5, 5), dtype=complex), "complex128"), (np.zeros((0, 5)), "0 x 5"),
-                          (np.full((5, 5), np.nan), "not numbers"), (np.array([["a", "b"]] * 2), "array of")):
+    (tmp_path / "short.png").write_bytes(whole[: len(whole) // 2])
+    for source, words in (
+        (tmp_path / "none.png", "There is no film"),
+        (tmp_path, "There is no film"),
+        (tmp_path / "empty.png", "is empty"),
+        (tmp_path / "text.png", "not a picture"),
+        (tmp_path / "short.png", "damaged or cut short"),
+        (np.zeros((2, 3, 4, 5)), "array of float64"),
+        (np.zeros((5, 5, 2)), "array of float64"),
+        (np.zeros((5, 5), dtype=complex), "complex128"),
+        (np.zeros((0, 5)), "0 x 5"),
+        (np.full((5, 5), np.nan), "not numbers"),
+        (np.array([["a", "b"]] * 2), "array of"),
+    ):
         with pytest.raises(ValueError, match=words) as caught:
             read_film(source)
         assert "\n" not in str(caught.value)
@@ -167,7 +205,9 @@ def test_masks_of_any_scale(tmp_path, value):
     assert np.array_equal(read_mask([tmp_path / "mask.png"], 40), mask > 0)
     assert read_mask([tmp_path / "mask.png"], 20).sum() == 64
     assert not read_mask([np.zeros((40, 40), dtype=np.uint8)], 20).any()
-    assert np.array_equal(read_mask([tmp_path / "mask.png", mask.T[::-1]], 40), (mask | mask.T[::-1]) > 0)
+    assert np.array_equal(
+        read_mask([tmp_path / "mask.png", mask.T[::-1]], 40), (mask | mask.T[::-1]) > 0
+    )
 
 
 def test_resize_stretches_the_whole_film():

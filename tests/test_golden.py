@@ -1,7 +1,8 @@
-"""What the project answers today, kept as text: a change that is to change nothing must leave these as they are.
+"""What the project answers today, kept as text: a change that is to change nothing must leave these
+as they are.
 
-`python tests/test_golden.py` writes the files anew, for a change that is meant to change them. The numbers are compared
-to a tolerance, as another processor sums in another order.
+`python tests/test_golden.py` writes the files anew, for a change that is meant to change them. The
+numbers are compared to a tolerance, as another processor sums in another order.
 """
 
 import csv
@@ -19,8 +20,23 @@ from multimix.__main__ import main
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
 NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
-TRAIN = ["train", "--classification", "phantom://60", "--segmentation", "phantom://40", "--class-labels", "20",
-         "--masks", "5", "--side", "32", "--steps", "20", "--validate-every", "10"]
+TRAIN = [
+    "train",
+    "--classification",
+    "phantom://60",
+    "--segmentation",
+    "phantom://40",
+    "--class-labels",
+    "20",
+    "--masks",
+    "5",
+    "--side",
+    "32",
+    "--steps",
+    "20",
+    "--validate-every",
+    "10",
+]
 
 
 def printed(*words) -> str:
@@ -36,18 +52,35 @@ def predictions(out: Path) -> str:
     for weights in ("multimix", "multimix_100_10"):
         model = multimix.load_model(weights, "cpu")
         for p in multimix.predict(model, ROOT / "sample_data"):
-            lines.append(f"{weights} {p.name} {p.label} {p.probability:.5f} lungs {p.lung_share:.5f} lung probability "
-                         f"{p.mask_probability.mean():.5f} saliency {p.saliency.mean():.6f} {' '.join(p.warnings)}")
+            lines.append(
+                f"{weights} {p.name} {p.label} {p.probability:.5f} lungs {p.lung_share:.5f} lung "
+                "probability "
+                f"{p.mask_probability.mean():.5f} saliency {p.saliency.mean():.6f} "
+                f"{' '.join(p.warnings)}"
+            )
     return "\n".join(lines) + "\n"
 
 
 def training_log(out: Path, recipe: str) -> str:
-    """Twenty steps on phantoms: the terms of the loss, and Dice; what jumps from film to film is left out."""
+    """Twenty steps on phantoms: the terms of the loss, and Dice; what jumps from film to film is
+    left out.
+    """
     printed(*TRAIN, "--recipe", recipe, "--out", out)
     with open(out / "log.csv", newline="") as file:
-        rows = [{name: value for name, value in row.items() if name == "val_dice" or not name.startswith(("val", "time"))}
-                for row in csv.DictReader(file)]
-    return "\n".join(" ".join(f"{name} {float(value):.5f}" for name, value in row.items()) for row in rows) + "\n"
+        rows = [
+            {
+                name: value
+                for name, value in row.items()
+                if name == "val_dice" or not name.startswith(("val", "time"))
+            }
+            for row in csv.DictReader(file)
+        ]
+    return (
+        "\n".join(
+            " ".join(f"{name} {float(value):.5f}" for name, value in row.items()) for row in rows
+        )
+        + "\n"
+    )
 
 
 def paper(out: Path) -> str:
@@ -64,8 +97,14 @@ def examined(out: Path) -> str:
     masks = phantoms.segmentation.targets
     for i in range(20):
         picture = Image.fromarray(phantoms.classification.pixels[i].numpy())
-        save(picture, out / "classes" / ("NORMAL", "PNEUMONIA")[i % 2] / f"person{i // 4}_virus_{i}.png")
-        save(Image.fromarray(phantoms.segmentation.pixels[i].numpy()), out / "lungs" / "images" / f"{i}.png")
+        save(
+            picture,
+            out / "classes" / ("NORMAL", "PNEUMONIA")[i % 2] / f"person{i // 4}_virus_{i}.png",
+        )
+        save(
+            Image.fromarray(phantoms.segmentation.pixels[i].numpy()),
+            out / "lungs" / "images" / f"{i}.png",
+        )
         save(Image.fromarray(masks[i].numpy() & (i > 0)), out / "lungs" / "masks" / f"{i}.png")
     save(picture, out / "classes" / "NORMAL" / "twin.png")
     save(picture.point(lambda grey: 255 - grey), out / "classes" / "NORMAL" / "negative.png")
@@ -78,7 +117,9 @@ def save(picture: Image.Image, path: Path) -> None:
     picture.save(path)
 
 
-@pytest.mark.parametrize("make", [predictions, paper, improved, examined], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [predictions, paper, improved, examined], ids=lambda make: make.__name__
+)
 def test_nothing_has_changed(make, tmp_path):
     kept, now = (GOLDEN / f"{make.__name__}.txt").read_text(encoding="utf-8"), make(tmp_path)
     assert NUMBER.sub("#", now) == NUMBER.sub("#", kept)

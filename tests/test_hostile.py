@@ -1,4 +1,6 @@
-"""Files at their worst: a right answer or one clear sentence, quickly, in little memory, and nothing of them is run."""
+"""Files at their worst: a right answer or one clear sentence, quickly, in little memory, and
+nothing of them is run.
+"""
 
 import contextlib
 import io
@@ -43,7 +45,10 @@ def whole(tmp_path_factory) -> dict[str, bytes]:
 
 @pytest.fixture
 def weights(tmp_path, model) -> str:
-    save_checkpoint(tmp_path / "weights.pth", {"weights": model.state_dict(), "config": {"side": SIDE, "widths": TINY}})
+    save_checkpoint(
+        tmp_path / "weights.pth",
+        {"weights": model.state_dict(), "config": {"side": SIDE, "widths": TINY}},
+    )
     return str(tmp_path / "weights.pth")
 
 
@@ -51,10 +56,16 @@ def harmed(content: bytes, seed: int) -> bytes:
     """Cut short, or with some bits turned, or with some bytes overwritten, by turns."""
     rng = np.random.default_rng(seed)
     if seed % 3 == 0:
-        return content[:rng.integers(1, len(content))]
+        return content[: rng.integers(1, len(content))]
     harmed = np.frombuffer(content, dtype=np.uint8).copy()
-    places = rng.integers(0, min(len(harmed), 400 if seed % 2 else len(harmed)), rng.integers(1, 9))  # headers, often
-    harmed[places] = harmed[places] ^ (1 << rng.integers(0, 8, len(places))) if seed % 3 == 1 else rng.integers(0, 256)
+    places = rng.integers(
+        0, min(len(harmed), 400 if seed % 2 else len(harmed)), rng.integers(1, 9)
+    )  # headers, often
+    harmed[places] = (
+        harmed[places] ^ (1 << rng.integers(0, 8, len(places)))
+        if seed % 3 == 1
+        else rng.integers(0, 256)
+    )
     return harmed.tobytes()
 
 
@@ -86,20 +97,34 @@ def test_wrong_endings(tmp_path, whole, kind, ending):
     path = tmp_path / f"film.{ending}"
     path.write_bytes(whole[kind])
     sentence = answered(path)
-    assert bool(sentence) == (ending == "img" or (ending == "dcm") != (kind == "dcm")) or (kind, ending[:3]) == (
-        "dcm", ending[:3])
+    assert bool(sentence) == (ending == "img" or (ending == "dcm") != (kind == "dcm")) or (
+        kind,
+        ending[:3],
+    ) == ("dcm", ending[:3])
 
 
 def png(width: int, height: int, *, body: bytes = b"", interlaced: bool = False) -> bytes:
     """A PNG whose header claims what it likes."""
+
     def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        return (
+            struct.pack(">I", len(content))
+            + name
+            + content
+            + struct.pack(">I", zlib.crc32(name + content))
+        )
 
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced))
-            + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced))
+        + chunk(b"IDAT", zlib.compress(body))
+        + chunk(b"IEND", b"")
+    )
 
 
-@pytest.mark.parametrize("width, height", ((20_000, 20_000), (100_000, 100_000), (1, 5_000), (0, 10), (2**31 - 1, 1)))
+@pytest.mark.parametrize(
+    "width, height", ((20_000, 20_000), (100_000, 100_000), (1, 5_000), (0, 10), (2**31 - 1, 1))
+)
 @pytest.mark.filterwarnings("error")
 def test_claimed_sizes(tmp_path, width, height):
     path = tmp_path / "film.png"
@@ -122,10 +147,16 @@ def pictures() -> dict[str, Image.Image | np.ndarray]:
     clear.putalpha(Image.fromarray(255 - DRAWN))
     palette = film.convert("P")
     palette.info["transparency"] = 0
-    return {"16 bits": Image.fromarray(DRAWN.astype(np.uint16) * 257),
-            "floats": Image.fromarray(DRAWN / np.float32(255)), "inks": film.convert("CMYK"),
-            "palette": palette, "transparent": clear, "bits": film.convert("1"),
-            "32 bits": Image.fromarray(DRAWN.astype(np.int32) * 1000), "lab": film.convert("RGB").convert("LAB")}
+    return {
+        "16 bits": Image.fromarray(DRAWN.astype(np.uint16) * 257),
+        "floats": Image.fromarray(DRAWN / np.float32(255)),
+        "inks": film.convert("CMYK"),
+        "palette": palette,
+        "transparent": clear,
+        "bits": film.convert("1"),
+        "32 bits": Image.fromarray(DRAWN.astype(np.int32) * 1000),
+        "lab": film.convert("RGB").convert("LAB"),
+    }
 
 
 @pytest.mark.parametrize("name", pictures())
@@ -146,16 +177,32 @@ def test_floats_that_are_no_numbers(tmp_path, value):
 
 def test_interlaced_animated_and_constant_films(model, tmp_path):
     film = Image.fromarray(DRAWN)
-    adam7 = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
-    body = b"".join(b"\0" + row.tobytes() for top, down, left, right in adam7 for row in DRAWN[top::down, left::right])
+    adam7 = (
+        (0, 8, 0, 8),
+        (0, 8, 4, 8),
+        (4, 8, 0, 4),
+        (0, 4, 2, 4),
+        (2, 4, 0, 2),
+        (0, 2, 1, 2),
+        (1, 2, 0, 1),
+    )
+    body = b"".join(
+        b"\0" + row.tobytes()
+        for top, down, left, right in adam7
+        for row in DRAWN[top::down, left::right]
+    )
     (tmp_path / "film.png").write_bytes(png(64, 64, body=body, interlaced=True))
     assert np.array_equal(read_film(tmp_path / "film.png"), DRAWN)
-    film.save(tmp_path / "film.gif", save_all=True, append_images=[film.rotate(90)] * 3, interlace=True)
+    film.save(
+        tmp_path / "film.gif", save_all=True, append_images=[film.rotate(90)] * 3, interlace=True
+    )
     assert np.array_equal(read_film(tmp_path / "film.gif"), DRAWN)  # the first picture
     for grey in (0, 128, 255):
         save(tmp_path / f"{grey}.png", np.full((200, 300), grey, dtype=np.uint8))
         p = predict(model, tmp_path / f"{grey}.png")
-        assert np.isfinite([p.probability, p.lung_share]).all() and any("contrast" in text for text in p.warnings)
+        assert np.isfinite([p.probability, p.lung_share]).all() and any(
+            "contrast" in text for text in p.warnings
+        )
 
 
 @pytest.mark.parametrize("shape", ((1, 1), (1, 5000), (5000, 1), (2, 5000), (3, 2)))
@@ -168,14 +215,29 @@ def test_thin_films(model, tmp_path, shape):
         assert predict(model, tmp_path / "film.png").mask.shape == shape
 
 
-@pytest.mark.parametrize("changes", (
-    dict(PhotometricInterpretation="PALETTE COLOR"), dict(PhotometricInterpretation="YBR_FULL"),
-    dict(PhotometricInterpretation="NONSENSE"), dict(PhotometricInterpretation=None), dict(Rows=0), dict(Rows=60_000),
-    dict(Columns=65_535), dict(BitsAllocated=12), dict(BitsStored=0), dict(SamplesPerPixel=3),
-    dict(NumberOfFrames=0), dict(NumberOfFrames=2), dict(PixelData=b""),
-    dict(WindowWidth=0, WindowCenter=5), dict(RescaleSlope="nan"), dict(WindowWidth=[1, 2, 3], WindowCenter=[1]),
-    dict(PixelRepresentation=1), dict(HighBit=15),
-))
+@pytest.mark.parametrize(
+    "changes",
+    (
+        dict(PhotometricInterpretation="PALETTE COLOR"),
+        dict(PhotometricInterpretation="YBR_FULL"),
+        dict(PhotometricInterpretation="NONSENSE"),
+        dict(PhotometricInterpretation=None),
+        dict(Rows=0),
+        dict(Rows=60_000),
+        dict(Columns=65_535),
+        dict(BitsAllocated=12),
+        dict(BitsStored=0),
+        dict(SamplesPerPixel=3),
+        dict(NumberOfFrames=0),
+        dict(NumberOfFrames=2),
+        dict(PixelData=b""),
+        dict(WindowWidth=0, WindowCenter=5),
+        dict(RescaleSlope="nan"),
+        dict(WindowWidth=[1, 2, 3], WindowCenter=[1]),
+        dict(PixelRepresentation=1),
+        dict(HighBit=15),
+    ),
+)
 @pytest.mark.filterwarnings("ignore")
 def test_odd_dicom(tmp_path, changes):
     try:
@@ -185,18 +247,48 @@ def test_odd_dicom(tmp_path, changes):
     quickly(answered, path)
 
 
-@pytest.mark.parametrize("name", ("with spaces.png", "new\nline.png", "tab\t.png", "ünïcödé.png", "-dash.png",
-                                  "'quote\".png", "<b>.png", "%s{0}.png", "$(touch x).png", "a" * 200 + ".png",
-                                  b"\xff\xfe.png"))
+@pytest.mark.parametrize(
+    "name",
+    (
+        "with spaces.png",
+        "new\nline.png",
+        "tab\t.png",
+        "ünïcödé.png",
+        "-dash.png",
+        "'quote\".png",
+        "<b>.png",
+        "%s{0}.png",
+        "$(touch x).png",
+        "a" * 200 + ".png",
+        b"\xff\xfe.png",
+    ),
+)
 def test_names_of_films(tmp_path, weights, capsys, name):
     folder = tmp_path / "films"
     folder.mkdir()
     path = os.path.join(os.fsencode(folder), name if isinstance(name, bytes) else os.fsencode(name))
     with open(path, "wb") as file:
         Image.fromarray(DRAWN).save(file, "PNG")
-    assert main(["predict", str(folder), "--weights", weights, "--out", str(tmp_path / "out"), "--no-figures"]) == 0
+    assert (
+        main(
+            [
+                "predict",
+                str(folder),
+                "--weights",
+                weights,
+                "--out",
+                str(tmp_path / "out"),
+                "--no-figures",
+            ]
+        )
+        == 0
+    )
     assert len(list((tmp_path / "out").glob("*_mask.png"))) == 1
-    assert {item.name for item in tmp_path.iterdir()} <= {"films", "out", "weights.pth"}  # nothing beside them
+    assert {item.name for item in tmp_path.iterdir()} <= {
+        "films",
+        "out",
+        "weights.pth",
+    }  # nothing beside them
 
 
 def test_outputs_stay_in_their_folder(tmp_path, weights):
@@ -204,8 +296,17 @@ def test_outputs_stay_in_their_folder(tmp_path, weights):
         (tmp_path / "films").mkdir(exist_ok=True)
         with open(tmp_path / "films" / name, "wb") as file:
             Image.fromarray(DRAWN).save(file, "PNG")
-    main(["predict", *map(str, (tmp_path / "films").iterdir()), "--weights", weights, "--no-figures", "--out",
-          str(tmp_path / "a" / "out")])
+    main(
+        [
+            "predict",
+            *map(str, (tmp_path / "films").iterdir()),
+            "--weights",
+            weights,
+            "--no-figures",
+            "--out",
+            str(tmp_path / "a" / "out"),
+        ]
+    )
     assert {item.name for item in (tmp_path / "a").iterdir()} == {"out"}
     assert {item.name for item in tmp_path.iterdir()} <= {"a", "films", "weights.pth"}
 
@@ -216,7 +317,15 @@ def test_paths_that_are_no_files(tmp_path, weights, capsys):
     (tmp_path / "films" / "broken.png").symlink_to(tmp_path / "nowhere.png")
     os.mkfifo(tmp_path / "films" / "pipe.png")
     save(tmp_path / "films" / "good.png", DRAWN)
-    command = ["predict", str(tmp_path / "films"), "--weights", weights, "--out", str(tmp_path / "out"), "--no-figures"]
+    command = [
+        "predict",
+        str(tmp_path / "films"),
+        "--weights",
+        weights,
+        "--out",
+        str(tmp_path / "out"),
+        "--no-figures",
+    ]
     assert quickly(main, command) == 2
     printed = capsys.readouterr()
     assert "good.png" in printed.out and printed.err.count("multimix: ") == printed.err.count("\n")
@@ -241,15 +350,27 @@ def weights_files() -> dict[str, object]:
     tensors = MultiMix(TINY).state_dict()
     broken = {name: tensor.clone() for name, tensor in tensors.items()}
     broken["encoder.fc.bias"][0] = torch.nan
-    return {"code": Evil(), "code inside": {"weights": {**tensors, "x": Evil()}}, "code beside": {"weights": tensors,
-            "note": Evil()}, "list": [1, 2], "text": "weights", "nothing": {}, "numbers": {"encoder.fc.bias": 3.0},
-            "another network": torch.nn.Linear(3, 3).state_dict(), "a part": dict(list(tensors.items())[:5]),
-            "wrong shape": {**tensors, "encoder.fc.bias": torch.zeros(7)}, "no numbers": broken,
-            "odd config": {"weights": tensors, "config": "none"},
-            "odd side": {"weights": tensors, "config": {"side": -3}},
-            "odd calibration": {"weights": tensors, "calibration": {"temperature": 0.0, "operating_point": 2}},
-            "whole numbers": {name: tensor.long() for name, tensor in tensors.items()},
-            "sparse": {**tensors, "encoder.fc.bias": torch.zeros(2).to_sparse()}}
+    return {
+        "code": Evil(),
+        "code inside": {"weights": {**tensors, "x": Evil()}},
+        "code beside": {"weights": tensors, "note": Evil()},
+        "list": [1, 2],
+        "text": "weights",
+        "nothing": {},
+        "numbers": {"encoder.fc.bias": 3.0},
+        "another network": torch.nn.Linear(3, 3).state_dict(),
+        "a part": dict(list(tensors.items())[:5]),
+        "wrong shape": {**tensors, "encoder.fc.bias": torch.zeros(7)},
+        "no numbers": broken,
+        "odd config": {"weights": tensors, "config": "none"},
+        "odd side": {"weights": tensors, "config": {"side": -3}},
+        "odd calibration": {
+            "weights": tensors,
+            "calibration": {"temperature": 0.0, "operating_point": 2},
+        },
+        "whole numbers": {name: tensor.long() for name, tensor in tensors.items()},
+        "sparse": {**tensors, "encoder.fc.bias": torch.zeros(2).to_sparse()},
+    }
 
 
 @pytest.mark.parametrize("name", weights_files())
@@ -287,28 +408,51 @@ def test_damaged_weights(tmp_path, seed):
 
 def test_a_folder_of_a_thousand_with_twenty_bad_ones(tmp_path, weights, capsys):
     for i in range(980):
-        save(tmp_path / "films" / f"good{i:03d}.png", DRAWN[:32 + i % 8])
+        save(tmp_path / "films" / f"good{i:03d}.png", DRAWN[: 32 + i % 8])
     for i in range(20):
-        (tmp_path / "films" / f"bad{i:02d}.png").write_bytes((b"", b"text", png(9, 9), DRAWN.tobytes())[i % 4])
-    assert main(["predict", str(tmp_path / "films"), "--weights", weights, "--out", str(tmp_path / "out"),
-                 "--no-figures"]) == 2
+        (tmp_path / "films" / f"bad{i:02d}.png").write_bytes(
+            (b"", b"text", png(9, 9), DRAWN.tobytes())[i % 4]
+        )
+    assert (
+        main(
+            [
+                "predict",
+                str(tmp_path / "films"),
+                "--weights",
+                weights,
+                "--out",
+                str(tmp_path / "out"),
+                "--no-figures",
+            ]
+        )
+        == 2
+    )
     printed = capsys.readouterr()
     assert printed.out.count("good") == 980 == len(list((tmp_path / "out").glob("*_mask.png")))
     reasons = [line for line in printed.err.splitlines() if line.startswith("multimix: ")]
-    assert len(reasons) == 20 and all(any(f"bad{i:02d}.png" in line for line in reasons) for i in range(20))
+    assert len(reasons) == 20 and all(
+        any(f"bad{i:02d}.png" in line for line in reasons) for i in range(20)
+    )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True,
-          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(kind=st.sampled_from(KINDS), edits=st.lists(st.tuples(st.integers(0, 5000), st.binary(max_size=12)), max_size=6),
-       end=st.integers(0, 6000))
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    kind=st.sampled_from(KINDS),
+    edits=st.lists(st.tuples(st.integers(0, 5000), st.binary(max_size=12)), max_size=6),
+    end=st.integers(0, 6000),
+)
 @pytest.mark.filterwarnings("ignore")
 def test_fuzzed_films(tmp_path, whole, kind, edits, end):
     content = bytearray(whole[kind])
     for place, piece in edits:
-        content[place % len(content):place % len(content) + len(piece)] = piece
+        content[place % len(content) : place % len(content) + len(piece)] = piece
     path = tmp_path / f"fuzzed.{kind}"
-    path.write_bytes(bytes(content[:max(1, len(content) - end)]) if end > 3000 else bytes(content))
+    path.write_bytes(bytes(content[: max(1, len(content) - end)]) if end > 3000 else bytes(content))
     answered(path)
 
 
@@ -355,7 +499,9 @@ def test_no_program_is_started_for_a_film(tmp_path, monkeypatch):
     program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    (tmp_path / "film.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n")
+    (tmp_path / "film.png").write_text(
+        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n"
+    )
     assert "is not a picture that can be read" in answered(tmp_path / "film.png")
     assert not (tmp_path / "started").exists()
     for ending in ("webp", "dds", "ppm", "jp2"):
@@ -384,8 +530,9 @@ def test_films_larger_than_any_detectors(tmp_path):
     Image.new("L", (8000, 8000)).save(tmp_path / "film.png")
     with bounded_memory():
         assert "more than 50 million pixels" in quickly(answered, tmp_path / "film.png")
-    assert "more than 50 million pixels" in quickly(answered, dicom(tmp_path / "a.dcm", DRAWN.astype(np.uint16),
-                                                                    Rows=60_000, Columns=60_000))
+    assert "more than 50 million pixels" in quickly(
+        answered, dicom(tmp_path / "a.dcm", DRAWN.astype(np.uint16), Rows=60_000, Columns=60_000)
+    )
 
 
 def test_a_deflated_dicom_is_not_inflated(tmp_path):
@@ -401,12 +548,29 @@ def test_a_deflated_dicom_is_not_inflated(tmp_path):
 def test_pipes_are_no_files(tmp_path, masked, kaggle, weights, capsys):
     """Opening one waits for who writes to it, for ever."""
     (masked / "masks" / "film03.png").unlink()
-    for path in (masked / "masks" / "film03.png", tmp_path / "manifest.csv", tmp_path / "films.csv"):
+    for path in (
+        masked / "masks" / "film03.png",
+        tmp_path / "manifest.csv",
+        tmp_path / "films.csv",
+    ):
         os.mkfifo(path)
     assert quickly(main, ["doctor", str(masked)]) == 2
     assert quickly(main, ["evaluate", "--segmentation", str(masked), "--weights", weights]) == 2
-    assert quickly(main, ["evaluate", "--classification", str(kaggle), "--weights", weights, "--manifest",
-                          str(tmp_path / "manifest.csv")]) == 2
+    assert (
+        quickly(
+            main,
+            [
+                "evaluate",
+                "--classification",
+                str(kaggle),
+                "--weights",
+                weights,
+                "--manifest",
+                str(tmp_path / "manifest.csv"),
+            ],
+        )
+        == 2
+    )
     assert quickly(main, ["doctor", str(tmp_path / "films.csv")]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
@@ -432,17 +596,23 @@ def test_weights_that_claim_more_than_they_hold(tmp_path, model, harm):
         quickly(lambda: predict(load_model(tmp_path / "weights.pth", "cpu"), DRAWN))
 
 
-@pytest.mark.parametrize("arguments", (
-    ["train", "--classification", "phantom://20", "--device", "cpu:x"], ["train", "--resume"],
-    ["train", "--classification", "phantom://20", "--seed", "-1"],
-    ["train", "--classification", "phantom://20", "--seed", str(2**63)],
-    ["train", "--classification", "phantom://20", "--side", str(10**9)],
-    ["train", "--classification", "phantom://20", "--batch", str(10**9)],
-    ["train", "--classification", "phantom://20", "--learning-rate", "inf"],
-    ["train", "--classification", "phantom://20", "--init", ""],
-    ["train", "--classification", "phantom://" + "9" * 5000], ["train", "--classification", "x" * 5000],
-    ["evaluate", "--weights", "{weights}"], ["predict", "x" * 5000, "--weights", "{weights}"],
-))
+@pytest.mark.parametrize(
+    "arguments",
+    (
+        ["train", "--classification", "phantom://20", "--device", "cpu:x"],
+        ["train", "--resume"],
+        ["train", "--classification", "phantom://20", "--seed", "-1"],
+        ["train", "--classification", "phantom://20", "--seed", str(2**63)],
+        ["train", "--classification", "phantom://20", "--side", str(10**9)],
+        ["train", "--classification", "phantom://20", "--batch", str(10**9)],
+        ["train", "--classification", "phantom://20", "--learning-rate", "inf"],
+        ["train", "--classification", "phantom://20", "--init", ""],
+        ["train", "--classification", "phantom://" + "9" * 5000],
+        ["train", "--classification", "x" * 5000],
+        ["evaluate", "--weights", "{weights}"],
+        ["predict", "x" * 5000, "--weights", "{weights}"],
+    ),
+)
 def test_options_out_of_all_bounds(tmp_path, weights, capsys, arguments):
     arguments = [word.format(weights=weights) for word in arguments]
     out = [] if arguments[0] == "evaluate" else ["--out", str(tmp_path / "out")]
@@ -452,7 +622,9 @@ def test_options_out_of_all_bounds(tmp_path, weights, capsys, arguments):
     assert len(said) == 1 and said[0].startswith("multimix: ") and said[0].endswith(".")
 
 
-@pytest.mark.parametrize("source", (None, 3, np.zeros((0, 0, 3)), np.full((9, 9), np.nan), ["x", None]))
+@pytest.mark.parametrize(
+    "source", (None, 3, np.zeros((0, 0, 3)), np.full((9, 9), np.nan), ["x", None])
+)
 def test_what_is_no_film(model, source):
     with pytest.raises(ValueError, match=r"\.$"):
         predict(model, source)

@@ -7,12 +7,18 @@ from multimix.infer import answer, calibrated, class_margin, cleaned
 
 def test_flipping_averages_with_the_mirrored_film(model, x):
     with torch.no_grad():
-        plain, mirrored, both = answer(model, x), answer(model, x.flip(3)), answer(model, x, flip=True)
+        plain, mirrored, both = (
+            answer(model, x),
+            answer(model, x.flip(3)),
+            answer(model, x, flip=True),
+        )
         again = answer(model, x.flip(3), flip=True)
     assert torch.allclose(both.margin, (plain.margin + mirrored.margin) / 2)
     assert torch.allclose(both.lung, (plain.lung + mirrored.lung.flip(3)) / 2)
     assert torch.allclose(both.disagreement, (plain.lung - mirrored.lung.flip(3)).abs())
-    assert torch.allclose(both.margin, again.margin) and torch.allclose(both.lung, again.lung.flip(3), atol=1e-6)
+    assert torch.allclose(both.margin, again.margin) and torch.allclose(
+        both.lung, again.lung.flip(3), atol=1e-6
+    )
     assert plain.disagreement is None and both.disagreement.max() > 0
     with torch.no_grad():
         assert torch.allclose(class_margin(model, x, flip=True), both.margin, atol=1e-6)
@@ -26,7 +32,9 @@ def test_cleaning_by_hand():
     p[..., 2:20, 18:28] = 0.8  # another one,
     p[..., 25:28, 4:8] = 0.7  # and a speck
     clean = cleaned(p)[0, 0]
-    assert torch.allclose(clean[8:10, 5:7], torch.tensor(0.7)) and torch.allclose(clean[25:28, 4:8], torch.tensor(0.3))
+    assert torch.allclose(clean[8:10, 5:7], torch.tensor(0.7)) and torch.allclose(
+        clean[25:28, 4:8], torch.tensor(0.3)
+    )
     touched = clean != p[0, 0]
     assert touched.sum() == 4 + 12
     assert torch.equal(cleaned(clean[None, None])[0, 0], clean)

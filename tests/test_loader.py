@@ -20,11 +20,17 @@ def test_each_system_gets_what_it_uses(films, system):
     assert (batch.mask_films is not None) == config.segment
     assert (batch.unlabelled_mask_films is not None) == (config.segment and config.mask_consistency)
     assert (batch.class_films is not None) == config.classify
-    assert (batch.weak is not None) == (batch.strong is not None) == (config.classify and config.pseudo_labels)
+    assert (
+        (batch.weak is not None)
+        == (batch.strong is not None)
+        == (config.classify and config.pseudo_labels)
+    )
     for part in batch:
         assert part is None or len(part) == 4
     for part in (batch.mask_films, batch.class_films, batch.weak, batch.strong):
-        assert part is None or (part.shape == (4, 1, SIDE, SIDE) and part.min() >= -1 and part.max() <= 1)
+        assert part is None or (
+            part.shape == (4, 1, SIDE, SIDE) and part.min() >= -1 and part.max() <= 1
+        )
 
 
 def test_batches_depend_on_seed_and_step_alone(films):
@@ -46,7 +52,9 @@ def test_both_views_show_the_same_films(films, monkeypatch):
 def test_every_film_comes_once_a_pass_in_fresh_order(films):
     loader = Loader(films, CONFIG)
     for count in (10, 3):  # more films than a batch holds, and fewer
-        passes = torch.cat([loader._pick(count, step, stream=4) for step in range(15)]).view(-1, count)
+        passes = torch.cat([loader._pick(count, step, stream=4) for step in range(15)]).view(
+            -1, count
+        )
         assert all(sorted(order) == list(range(count)) for order in passes.tolist())
         assert len({tuple(order) for order in passes.tolist()}) > 3
     assert not torch.equal(loader._pick(30, 0, stream=1), loader._pick(30, 0, stream=2))
@@ -63,57 +71,95 @@ def test_films_meet_their_own_targets(films):
 
 def test_augmented_masks_differ_from_the_plain_ones(films):
     plain, moved = (Loader(films, replace(CONFIG, mask_augmentation=on))(2) for on in (False, True))
-    assert not torch.equal(plain.masks, moved.masks) and not torch.equal(plain.mask_films, moved.mask_films)
+    assert not torch.equal(plain.masks, moved.masks) and not torch.equal(
+        plain.mask_films, moved.mask_films
+    )
 
 
 def test_balanced_batches_have_as_many_of_each_class(films, monkeypatch):
     config = replace(CONFIG, balanced_classes=True)
     labels = [Loader(few_normal(films), config)(step).labels.tolist() for step in range(4)]
     assert labels == [[0, 1, 0, 1]] * 4
-    odd = [Loader(few_normal(films), replace(config, batch=3))(step).labels.tolist() for step in (0, 1)]
+    odd = [
+        Loader(few_normal(films), replace(config, batch=3))(step).labels.tolist() for step in (0, 1)
+    ]
     assert odd == [[0, 1, 0], [1, 0, 1]]  # over two batches as many again
     monkeypatch.setattr(augment, "weak", lambda x, chance: x)
     batch = Loader(few_normal(films), config)(0)
     pixels = network_input(films.classification.pixels[:, None])
     for film, label in zip(batch.class_films, batch.labels):
         place = (pixels == film).flatten(1).all(1).nonzero().item()
-        assert films.classification.splits[place] == "train" and films.classification.targets[place] == label
+        assert (
+            films.classification.splits[place] == "train"
+            and films.classification.targets[place] == label
+        )
 
 
 def few_normal(films):
     """The films with no more than two NORMAL ones to train on."""
     part = films.classification
-    normal = ((part.targets == 0) & torch.tensor([split == "train" for split in part.splits])).nonzero().flatten()
-    return replace(films, classification=replace(part, labelled=part.labelled.index_fill(0, normal[2:], False)))
+    normal = (
+        ((part.targets == 0) & torch.tensor([split == "train" for split in part.splits]))
+        .nonzero()
+        .flatten()
+    )
+    return replace(
+        films, classification=replace(part, labelled=part.labelled.index_fill(0, normal[2:], False))
+    )
 
 
 def test_class_films_serve_as_mask_films(films):
     config = replace(CONFIG, class_films_for_masks=True, pixel_consistency_weight=1.0)
     batch = Loader(films, config)(1)
-    sets = [network_input(part.pixels[:, None]) for part in (films.segmentation, films.classification)]
+    sets = [
+        network_input(part.pixels[:, None]) for part in (films.segmentation, films.classification)
+    ]
     for slot, film in enumerate(batch.plain_mask_films):
-        assert [(films_ == film).flatten(1).all(1).any().item() for films_ in sets] == [slot % 2 == 0, slot % 2 == 1]
+        assert [(films_ == film).flatten(1).all(1).any().item() for films_ in sets] == [
+            slot % 2 == 0,
+            slot % 2 == 1,
+        ]
     assert torch.equal(batch.plain_mask_films, batch.unlabelled_mask_films)  # without augmentation
     moved = Loader(films, replace(config, mask_augmentation=True))(1)
-    assert torch.equal(moved.plain_mask_films, batch.plain_mask_films) and moved.places.shape == (4, 11)
+    assert torch.equal(moved.plain_mask_films, batch.plain_mask_films) and moved.places.shape == (
+        4,
+        11,
+    )
     assert not torch.equal(moved.unlabelled_mask_films, batch.unlabelled_mask_films)
-    assert len(Loader(replace(films, classification=None), Config.preset(
-        "unet", "improved", side=SIDE, widths=TINY, batch=4))(0).mask_films) == 4  # none there, none used
+    assert (
+        len(
+            Loader(
+                replace(films, classification=None),
+                Config.preset("unet", "improved", side=SIDE, widths=TINY, batch=4),
+            )(0).mask_films
+        )
+        == 4
+    )  # none there, none used
 
 
 def test_half_of_the_augmented_class_films_differ_from_the_weak_views(films):
     weak, broad = (Loader(films, replace(CONFIG, class_augmentation=on))(2) for on in (False, True))
     assert torch.equal(weak.labels, broad.labels)
-    assert [torch.equal(a, b) for a, b in zip(weak.class_films, broad.class_films)] == [True, True, False, False]
+    assert [torch.equal(a, b) for a, b in zip(weak.class_films, broad.class_films)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def labels(count: int, patients_of: int = 1) -> FilmSet:
     """`count` films, a quarter of them NORMAL, `patients_of` films a patient."""
     names = tuple(f"film{i}" for i in range(count))
     targets = torch.arange(count) * 4 // count
-    return FilmSet(torch.zeros(count, 32, 32, dtype=torch.uint8), (targets > 0).long(),
-                   torch.ones(count, dtype=torch.bool), names, tuple(f"p{i // patients_of}" for i in range(count)),
-                   ("train",) * count)
+    return FilmSet(
+        torch.zeros(count, 32, 32, dtype=torch.uint8),
+        (targets > 0).long(),
+        torch.ones(count, dtype=torch.bool),
+        names,
+        tuple(f"p{i // patients_of}" for i in range(count)),
+        ("train",) * count,
+    )
 
 
 def test_budgets_keep_the_class_shares():

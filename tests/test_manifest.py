@@ -21,14 +21,23 @@ def test_a_manifest_repeats_splits_and_labels(kaggle, masked, tmp_path):
     train(CONFIG, films, tmp_path / "run", device="cpu", progress=False)
     path = tmp_path / "run" / "manifest.csv"
     rows = list(read_table(path))
-    assert [sum(row["task"] == task and row["split"] == "train" and row["use"] == "labelled" for row in rows)
-            for task in ("classification", "segmentation")] == [6, 3]
+    assert [
+        sum(
+            row["task"] == task and row["split"] == "train" and row["use"] == "labelled"
+            for row in rows
+        )
+        for task in ("classification", "segmentation")
+    ] == [6, 3]
     other = load_films(kaggle, masked, SIDE, seed=2, progress=False)  # split otherwise
     assert other.classification.splits != films.classification.splits
     again = apply_manifest(other, path)
     for task in ("classification", "segmentation"):
         then, now = getattr(films, task), getattr(again, task)
-        assert then.splits == now.splits and then.names == now.names and torch.equal(then.pixels, now.pixels)
+        assert (
+            then.splits == now.splits
+            and then.names == now.names
+            and torch.equal(then.pixels, now.pixels)
+        )
     first, second = Loader(films, CONFIG).kept(), Loader(again, CONFIG).kept()
     assert all(first[task].names == second[task].names for task in first)
 
@@ -40,11 +49,16 @@ def test_file_names_of_any_bytes(masked, tmp_path):
     config = Config.preset("unet", side=SIDE, widths=TINY, batch=2, steps=1)
     train(config, films, tmp_path / "run", device="cpu", progress=False)
     again = apply_manifest(films, tmp_path / "run" / "manifest.csv").segmentation
-    assert set(again.names) == set(films.segmentation.names) and "lungs/images/film\udcff03.png" in again.names
+    assert (
+        set(again.names) == set(films.segmentation.names)
+        and "lungs/images/film\udcff03.png" in again.names
+    )
     command = [sys.executable, "-m", "multimix", "doctor", str(masked)]
     (masked / "masks" / "film04.png").write_text("broken")
     os.remove(os.fsencode(masked / "masks") + b"/film\xff03.png")
-    run = subprocess.run(command, capture_output=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    run = subprocess.run(
+        command, capture_output=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
     assert run.returncode == 2 and b"images/film\\udcff03.png" in run.stdout
 
 
@@ -60,7 +74,15 @@ def test_faults_are_named(kaggle, films, tmp_path):
 
 def test_unknown_splits_and_tasks_are_refused(films, tmp_path):
     for column, value in (("split", "foo"), ("task", "xxx")):
-        row = {"task": "classification", "film": "phantom-0", "patient": "a", "split": "train", "use": "labelled"}
-        (tmp_path / "manifest.csv").write_text(",".join(row) + "\n" + ",".join((row | {column: value}).values()) + "\n")
+        row = {
+            "task": "classification",
+            "film": "phantom-0",
+            "patient": "a",
+            "split": "train",
+            "use": "labelled",
+        }
+        (tmp_path / "manifest.csv").write_text(
+            ",".join(row) + "\n" + ",".join((row | {column: value}).values()) + "\n"
+        )
         with pytest.raises(ValueError, match=f"{column} '{value}'"):
             apply_manifest(films, tmp_path / "manifest.csv")

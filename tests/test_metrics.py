@@ -14,7 +14,7 @@ from torchmetrics.functional.segmentation.utils import mask_edges, surface_dista
 
 def square(top: int, left: int, size: int, side: int = 32) -> np.ndarray:
     mask = np.zeros((side, side), dtype=bool)
-    mask[top:top + size, left:left + size] = True
+    mask[top : top + size, left : left + size] = True
     return mask
 
 
@@ -31,15 +31,31 @@ def lungs() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_classification_by_hand():
-    # One NORMAL called PNEUMONIA; of the 2 x 3 pairs of a NORMAL and a PNEUMONIA, five are in the right order.
+    # One NORMAL called PNEUMONIA; of the 2 x 3 pairs of a NORMAL and a PNEUMONIA, five are in the
+    # right order.
     results = metrics.classification_metrics([0.1, 0.7, 0.6, 0.8, 0.9], [0, 0, 1, 1, 1])
-    assert results.pop("ece") == pytest.approx((0.1 + 0.7 + 0.4 + 0.2 + 0.1) / 5)  # each in a bin of its own
-    assert results == pytest.approx({"accuracy": 4 / 5, "balanced_accuracy": (1 / 2 + 1) / 2, "f1_normal": 2 / 3,
-                                     "f1_pneumonia": 6 / 7, "auc": 5 / 6, "specificity": 1 / 2, "sensitivity": 1})
+    assert results.pop("ece") == pytest.approx(
+        (0.1 + 0.7 + 0.4 + 0.2 + 0.1) / 5
+    )  # each in a bin of its own
+    assert results == pytest.approx(
+        {
+            "accuracy": 4 / 5,
+            "balanced_accuracy": (1 / 2 + 1) / 2,
+            "f1_normal": 2 / 3,
+            "f1_pneumonia": 6 / 7,
+            "auc": 5 / 6,
+            "specificity": 1 / 2,
+            "sensitivity": 1,
+        }
+    )
 
 
 def test_one_class_has_no_auc():
-    assert set(metrics.classification_metrics([0.1, 0.7], [1, 1])) == {"accuracy", "ece", "sensitivity"}
+    assert set(metrics.classification_metrics([0.1, 0.7], [1, 1])) == {
+        "accuracy",
+        "ece",
+        "sensitivity",
+    }
 
 
 def test_known_roc():
@@ -56,14 +72,17 @@ def test_auc_and_placements_agree_with_mann_and_whitney():
     auc = mannwhitneyu(p[y == 1], p[y == 0]).statistic / ((y == 1).sum() * (y == 0).sum())
     assert metrics.classification_metrics(p, y)["auc"] == pytest.approx(auc, abs=1e-6)
     assert metrics.placements(p, y).mean() == pytest.approx(auc, abs=1e-12)
-    assert metrics.placements(np.array([0.1, 0.7, 0.6, 0.8, 0.9]), np.array([0, 0, 1, 1, 1])) == pytest.approx(
-        [1, 2 / 3, 1 / 2, 1, 1])
+    assert metrics.placements(
+        np.array([0.1, 0.7, 0.6, 0.8, 0.9]), np.array([0, 0, 1, 1, 1])
+    ) == pytest.approx([1, 2 / 3, 1 / 2, 1, 1])
 
 
 def test_overlap_of_squares_by_hand():
     a, b = square(0, 0, 8), square(0, 4, 8)  # 64 pixels each, 32 shared
     empty = np.zeros_like(a)
-    found = metrics.overlap(np.stack([a, a, empty, empty, a]), np.stack([b, a, empty, a, square(16, 16, 4)]))
+    found = metrics.overlap(
+        np.stack([a, a, empty, empty, a]), np.stack([b, a, empty, a, square(16, 16, 4)])
+    )
     assert found["dice"] == pytest.approx([1 / 2, 1, 1, 0, 0])
     assert found["jaccard"] == pytest.approx([1 / 3, 1, 1, 0, 0])
     inner = metrics.overlap(square(2, 2, 4)[None], a[None])  # 16 of 64
@@ -74,7 +93,8 @@ def test_overlap_of_squares_by_hand():
 def test_surface_distances_by_hand():
     a = square(4, 4, 10)
     assert metrics.surface_distances(a, a) == (0, 0)
-    # Moved 3 to the right: of 36 edge pixels, the left and right columns' 10 are 3 off, less where a row is nearer.
+    # Moved 3 to the right: of 36 edge pixels, the left and right columns' 10 are 3 off, less where
+    # a row is nearer.
     average, hd95 = metrics.surface_distances(a, square(4, 7, 10))
     row = [3, 2, 1] + [0] * 7  # of top and bottom, from the end that sticks out
     inner = [3, 3, 3, 3, 3, 3, 3, 3]  # of the column that sticks out
@@ -92,7 +112,10 @@ def test_surface_distances_by_hand():
 
 def test_surface_distances_agree_with_torchmetrics(lungs):
     for a, b in zip(*lungs):
-        edges = [mask_edges(torch.from_numpy(x), torch.from_numpy(y))[0].bool() for x, y in ((a, b), (b, a))]
+        edges = [
+            mask_edges(torch.from_numpy(x), torch.from_numpy(y))[0].bool()
+            for x, y in ((a, b), (b, a))
+        ]
         ways = [surface_distance(one, other).numpy() for one, other in (edges, edges[::-1])]
         expected = np.concatenate(ways).mean(), max(np.percentile(way, 95) for way in ways)
         assert metrics.surface_distances(a, b) == pytest.approx(expected, abs=1e-6)
@@ -103,28 +126,40 @@ def test_surface_distances_agree_with_monai(lungs):
     monai = pytest.importorskip("monai.metrics")
     a, b = (torch.from_numpy(stack[:, None]).float() for stack in lungs)
     ours = np.array([metrics.surface_distances(*pair) for pair in zip(*lungs)])
-    assert monai.compute_average_surface_distance(a, b, True, symmetric=True).numpy()[:, 0] == pytest.approx(
-        ours[:, 0], abs=1e-6)
-    assert monai.compute_hausdorff_distance(a, b, True, percentile=95).numpy()[:, 0] == pytest.approx(
-        ours[:, 1], abs=1e-6)
+    assert monai.compute_average_surface_distance(a, b, True, symmetric=True).numpy()[
+        :, 0
+    ] == pytest.approx(ours[:, 0], abs=1e-6)
+    assert monai.compute_hausdorff_distance(a, b, True, percentile=95).numpy()[
+        :, 0
+    ] == pytest.approx(ours[:, 1], abs=1e-6)
 
 
 def test_ssim_by_hand_and_as_torchmetrics(lungs):
     same = np.stack([square(4, 4, 10)] * 2)
     assert metrics.film_metrics(same, same)["ssim"] == pytest.approx([1, 1])
     black, white = np.zeros((1, 32, 32), dtype=bool), np.ones((1, 32, 32), dtype=bool)
-    c1 = 0.01**2  # both constant: luminance (2 * 0 * 1 + c1) / (0 + 1 + c1), contrast and structure 1
+    c1 = (
+        0.01**2
+    )  # both constant: luminance (2 * 0 * 1 + c1) / (0 + 1 + c1), contrast and structure 1
     assert metrics.film_metrics(black, white)["ssim"] == pytest.approx(c1 / (1 + c1), rel=1e-4)
-    _, maps = structural_similarity_index_measure(*(torch.from_numpy(stack[:, None]).double() for stack in lungs),
-                                                  data_range=1.0, reduction="none", return_full_image=True)
-    inside = maps[:, 0, 5:-5, 5:-5].mean((1, 2))  # torchmetrics counts the border, where the window sticks out
+    _, maps = structural_similarity_index_measure(
+        *(torch.from_numpy(stack[:, None]).double() for stack in lungs),
+        data_range=1.0,
+        reduction="none",
+        return_full_image=True,
+    )
+    inside = maps[:, 0, 5:-5, 5:-5].mean(
+        (1, 2)
+    )  # torchmetrics counts the border, where the window sticks out
     assert metrics.film_metrics(*lungs)["ssim"] == pytest.approx(inside.numpy(), abs=1e-6)
 
 
 def test_distances_are_told_at_256(lungs):
     predicted, truth = lungs
-    small, large = (metrics.film_metrics(*(stack.repeat(k, 1).repeat(k, 2) for stack in (predicted, truth)))
-                    for k in (1, 4))
+    small, large = (
+        metrics.film_metrics(*(stack.repeat(k, 1).repeat(k, 2) for stack in (predicted, truth)))
+        for k in (1, 4)
+    )
     assert large["asd"].mean() == pytest.approx(small["asd"].mean(), rel=0.1)
     assert large["dice"] == pytest.approx(small["dice"])
 
@@ -137,7 +172,9 @@ def test_bland_altman_by_hand():
 
 
 def test_masks_of_another_size_are_refused():
-    with pytest.raises(ValueError, match=r"\(2, 8, 8\) and the true ones \(2, 4, 4\); two stacks of one shape"):
+    with pytest.raises(
+        ValueError, match=r"\(2, 8, 8\) and the true ones \(2, 4, 4\); two stacks of one shape"
+    ):
         metrics.overlap(np.ones((2, 8, 8), bool), np.ones((2, 4, 4), bool))
 
 
@@ -150,12 +187,18 @@ def test_temperature_and_operating_point():
     assert found["operating_point"] == pytest.approx(0.5, abs=0.1)
     before = metrics.classification_metrics(1 / (1 + np.exp(-3 * z)), y)["ece"]
     assert metrics.tuned(3 * z, y, found)["tuned_ece"] < before / 3
-    # Few films in perfect order do not make the network more certain, and the operating point lies between the classes.
+    # Few films in perfect order do not make the network more certain, and the operating point lies
+    # between the classes.
     easy = metrics.calibrate(np.array([-2.0, -1, 2, 5]), np.array([0, 0, 1, 1]))
     assert easy["temperature"] > 1
-    assert -1 < np.log(easy["operating_point"] / (1 - easy["operating_point"])) * easy["temperature"] < 2
+    assert (
+        -1
+        < np.log(easy["operating_point"] / (1 - easy["operating_point"])) * easy["temperature"]
+        < 2
+    )
     assert metrics.tuned(np.array([-1.0, 2]), np.array([0, 1]), easy)["tuned_accuracy"] == 1
-    # A set with nine times as many PNEUMONIA films: the probabilities know, the operating point makes up for it.
+    # A set with nine times as many PNEUMONIA films: the probabilities know, the operating point
+    # makes up for it.
     y = np.arange(20_000) % 10 > 0
     skewed = metrics.calibrate(rng.normal(size=20_000) + 2 * y - 1 + np.log(9) / 2, y.astype(int))
     assert skewed["operating_point"] == pytest.approx(0.9, abs=0.03)
@@ -176,9 +219,15 @@ def test_intervals_draw_patients_not_films():
 
 
 def test_the_impossible_is_refused():
-    with pytest.raises(ValueError, match=r"A Jaccard of 0.6950 above a Dice of 0.6340 is impossible"):
+    with pytest.raises(
+        ValueError, match=r"A Jaccard of 0.6950 above a Dice of 0.6340 is impossible"
+    ):
         metrics.possible({"dice": 0.634, "jaccard": 0.695})
     with pytest.raises(ValueError, match="asd is nan, which is no number"):
         metrics.possible({"asd": float("nan")})
-    assert list(metrics.possible({"dice": 0.9, "jaccard": 0.8, "auc": 0.5})) == ["auc", "dice", "jaccard"]
+    assert list(metrics.possible({"dice": 0.9, "jaccard": 0.8, "auc": 0.5})) == [
+        "auc",
+        "dice",
+        "jaccard",
+    ]
     assert set(metrics.DEFINITIONS) >= set(metrics.FILM_METRICS)

@@ -7,7 +7,9 @@ from multimix.model import MultiMix, bridge_maps, choose_device, drop, load_tens
 
 def test_the_full_network_has_the_published_size():
     model = MultiMix()
-    assert sum(p.numel() for p in model.parameters()) == 1_965_173 - 18  # the authors' two dead tensors hold 18
+    assert (
+        sum(p.numel() for p in model.parameters()) == 1_965_173 - 18
+    )  # the authors' two dead tensors hold 18
     assert len(model.state_dict()) == 42 - 2
     assert model.decoder.dconv_up4[0].weight.shape == (128, 386, 3, 3)
 
@@ -20,7 +22,9 @@ def test_shapes_for_any_multiple_of_16(model, training, shape):
     assert out.mask_logits.shape == out.saliency.shape == (2, 1, *shape)
 
 
-@pytest.mark.parametrize("shape", ((1, 32, 32), (2, 3, 32, 32), (2, 1, 40, 32), (2, 1, 16, 16), (0, 1, 32, 32)))
+@pytest.mark.parametrize(
+    "shape", ((1, 32, 32), (2, 3, 32, 32), (2, 1, 40, 32), (2, 1, 16, 16), (0, 1, 32, 32))
+)
 def test_other_shapes_are_refused(model, shape):
     for call in (model, model.classify):
         with pytest.raises(ValueError, match="The network was given"):
@@ -41,7 +45,7 @@ def test_eval_is_repeatable_and_grad_modes_make_no_difference(model, x):
 def test_saliency_is_the_gradient_of_the_winning_logit(model, x):
     films = x.clone().requires_grad_()
     logits = model.classify(films)
-    expected, = torch.autograd.grad(logits.gather(1, logits.argmax(1, keepdim=True)).sum(), films)
+    (expected,) = torch.autograd.grad(logits.gather(1, logits.argmax(1, keepdim=True)).sum(), films)
     assert torch.allclose(model(x).saliency, expected.abs())
     assert expected.abs().max() > 0
 
@@ -97,20 +101,32 @@ def test_training_drops_out_but_its_saliency_does_not(model, x):
 
 def test_dropout_takes_a_quarter_and_keeps_the_mean():
     torch.manual_seed(0)
-    ones = torch.ones(3, 5, 101, 101, requires_grad=True)  # a number of elements that is no multiple of 8
+    ones = torch.ones(
+        3, 5, 101, 101, requires_grad=True
+    )  # a number of elements that is no multiple of 8
     dropped = drop(ones, True)
-    assert set(dropped.unique().tolist()) == {0, dropped.max().item()} and dropped.max().item() == pytest.approx(4 / 3)
-    assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.005)  # 5 standard deviations
+    assert set(dropped.unique().tolist()) == {
+        0,
+        dropped.max().item(),
+    } and dropped.max().item() == pytest.approx(4 / 3)
+    assert (dropped == 0).float().mean().item() == pytest.approx(
+        0.25, abs=0.005
+    )  # 5 standard deviations
     dropped.sum().backward()
     assert torch.equal(ones.grad, dropped) and drop(ones, False) is ones
-    assert not torch.equal(drop(ones, True), dropped) and drop(ones.bfloat16(), True).dtype == torch.bfloat16
+    assert (
+        not torch.equal(drop(ones, True), dropped)
+        and drop(ones.bfloat16(), True).dtype == torch.bfloat16
+    )
 
 
 def test_the_bridge_carries_film_and_saliency_to_the_decoder(model, x):
     out = model(x)
     joined = bridge_maps(x, out.saliency)
     assert joined.shape == (3, 2, SIDE // 8, SIDE // 8)
-    assert torch.equal(joined[:, :, 0, 0], torch.cat([x, out.saliency], 1)[:, :, 0, 0])  # corners are aligned
+    assert torch.equal(
+        joined[:, :, 0, 0], torch.cat([x, out.saliency], 1)[:, :, 0, 0]
+    )  # corners are aligned
     _, maps = model.encoder(x)
     assert torch.allclose(model.decoder(maps, joined), out.mask_logits)
     assert not torch.allclose(model.decoder(maps, torch.zeros_like(joined)), out.mask_logits)
@@ -139,13 +155,24 @@ def test_the_authors_dead_tensors_are_dropped():
     assert load_tensors(tensors).bridge
 
 
-@pytest.mark.parametrize("name, tensor, words", (
-    ("encoder.fc.bias", None, "encoder.fc.bias is missing"),
-    ("encoder.dconv_down3.0.weight", None, "encoder.dconv_down3.0.weight"),
-    ("encoder.extra", torch.zeros(1), "encoder.extra is not part"),
-    ("encoder.fc.weight", torch.zeros(3, 6), r"encoder.fc.weight has shape \(3, 6\) instead of \(2, 6\)"),
-    ("decoder.dconv_up4.0.weight", torch.zeros(5, 99, 3, 3), "decoder.dconv_up4.0.weight has shape"),
-))
+@pytest.mark.parametrize(
+    "name, tensor, words",
+    (
+        ("encoder.fc.bias", None, "encoder.fc.bias is missing"),
+        ("encoder.dconv_down3.0.weight", None, "encoder.dconv_down3.0.weight"),
+        ("encoder.extra", torch.zeros(1), "encoder.extra is not part"),
+        (
+            "encoder.fc.weight",
+            torch.zeros(3, 6),
+            r"encoder.fc.weight has shape \(3, 6\) instead of \(2, 6\)",
+        ),
+        (
+            "decoder.dconv_up4.0.weight",
+            torch.zeros(5, 99, 3, 3),
+            "decoder.dconv_up4.0.weight has shape",
+        ),
+    ),
+)
 def test_other_tensors_are_refused_by_name(name, tensor, words):
     tensors = MultiMix(TINY).state_dict()
     if tensor is None:

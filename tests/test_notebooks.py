@@ -1,4 +1,6 @@
-"""The pairs in notebooks/: same text on both sides, outputs kept, one address. nbval runs them beside this file."""
+"""The pairs in notebooks/: same text on both sides, outputs kept, one address. nbval runs them
+beside this file.
+"""
 
 import re
 import subprocess
@@ -10,13 +12,17 @@ import pytest
 from conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-BADGE = ("[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-         "(https://colab.research.google.com/github/{owner}/blob/main/notebooks/{name})")
+BADGE = (
+    "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+    "(https://colab.research.google.com/github/{owner}/blob/main/notebooks/{name})"
+)
 
 
 def test_every_notebook_has_its_twin():
     assert len(NOTEBOOKS) == 5
-    assert [path.stem for path in NOTEBOOKS] == [path.stem for path in sorted((ROOT / "notebooks").glob("*.py"))]
+    assert [path.stem for path in NOTEBOOKS] == [
+        path.stem for path in sorted((ROOT / "notebooks").glob("*.py"))
+    ]
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -25,7 +31,17 @@ def path(request) -> Path:
 
 
 def test_the_pair_is_in_sync(path):
-    command = [sys.executable, "-m", "jupytext", "--quiet", "--to", "py:percent", "--output", "-", str(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "jupytext",
+        "--quiet",
+        "--to",
+        "py:percent",
+        "--output",
+        "-",
+        str(path),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert run.stdout == path.with_suffix(".py").read_text(encoding="utf-8")
 
@@ -37,7 +53,9 @@ def test_outputs_are_kept_small_and_clean(path):
     assert all(cell.execution_count for cell in code)
     assert sum(bool(cell.outputs) for cell in code) >= 5
     assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
-    assert not re.search(r"[\"' ](/root|/home|/tmp|/work|/Users|[A-Z]:\\\\)", path.read_text(encoding="utf-8"))
+    assert not re.search(
+        r"[\"' ](/root|/home|/tmp|/work|/Users|[A-Z]:\\\\)", path.read_text(encoding="utf-8")
+    )
     checked = [cell for cell in code if "nbval-check-output" in cell.metadata.get("tags", ())]
     assert len(checked) >= 1 and all(cell.outputs for cell in checked)
 
@@ -49,9 +67,11 @@ def test_it_reads_well(path):
 
 
 def test_one_address(path):
-    address = re.search(r'Repository = "(https://github.com/([^"]+))"', (ROOT / "pyproject.toml").read_text()).groups()
+    address = re.search(
+        r'Repository = "(https://github.com/([^"]+))"', (ROOT / "pyproject.toml").read_text()
+    ).groups()
     cells = nbformat.read(path, as_version=4).cells
     assert BADGE.format(owner=address[1], name=path.name) in cells[0].source
-    bootstrap, = (cell for cell in cells if "bootstrap" in cell.metadata.get("tags", ()))
+    (bootstrap,) = (cell for cell in cells if "bootstrap" in cell.metadata.get("tags", ()))
     assert f'REPOSITORY = "{address[0]}"' in bootstrap.source
     assert set(re.findall(r"github(?:\.com)?/([\w-]+/[\w.-]+)", path.read_text())) == {address[1]}

@@ -1,4 +1,6 @@
-"""Two processes under torchrun against one: the same training, the same predictions, and a lost process."""
+"""Two processes under torchrun against one: the same training, the same predictions, and a lost
+process.
+"""
 
 import csv
 import os
@@ -17,21 +19,44 @@ from multimix import phantom
 from multimix.checkpoint import read_checkpoint, save_checkpoint
 from multimix.parallel import Ranks
 
-FILMS = ("--classification", "phantom://20", "--segmentation", "phantom://40", "--side", "32", "--batch", "4")
+FILMS = (
+    "--classification",
+    "phantom://20",
+    "--segmentation",
+    "phantom://40",
+    "--side",
+    "32",
+    "--batch",
+    "4",
+)
 
 
 def command(*arguments: str, processes: int, restarts: int = 0) -> list[str]:
     program = ["-m", "multimix", *arguments]
     if processes == 1:
         return [sys.executable, *program]
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}",
-            f"--max-restarts={restarts}", *program]
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={processes}",
+        f"--max-restarts={restarts}",
+        *program,
+    ]
 
 
 def run(*arguments: str, processes: int, folder: Path) -> str:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command(*arguments, processes=processes), cwd=folder, env=environment, capture_output=True,
-                          text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command(*arguments, processes=processes),
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -49,14 +74,30 @@ def test_shares_are_whole():
 
 
 def test_two_processes_train_what_one_trains(tmp_path):
-    # Slices of one film, so that dropout, too, is drawn film by film. One step: Adam magnifies what rounding does.
-    options = ("train", *FILMS, "--recipe", "improved", "--steps", "1", "--validate-every", "1", "--films-at-once", "1")
+    # Slices of one film, so that dropout, too, is drawn film by film. One step: Adam magnifies what
+    # rounding does.
+    options = (
+        "train",
+        *FILMS,
+        "--recipe",
+        "improved",
+        "--steps",
+        "1",
+        "--validate-every",
+        "1",
+        "--films-at-once",
+        "1",
+    )
     for processes in (1, 2):
         printed = run(*options, "--out", str(processes), processes=processes, folder=tmp_path)
         assert printed.count("training on") == 1  # one speaks
     one, two = (read_checkpoint(tmp_path / name / "last.pth") for name in "12")
-    for first, second in zip(*(content["training"]["optimizer"]["state"].values() for content in (one, two))):
-        assert torch.allclose(first["exp_avg"], second["exp_avg"], rtol=1e-3, atol=1e-6)  # a tenth of the gradient
+    for first, second in zip(
+        *(content["training"]["optimizer"]["state"].values() for content in (one, two))
+    ):
+        assert torch.allclose(
+            first["exp_avg"], second["exp_avg"], rtol=1e-3, atol=1e-6
+        )  # a tenth of the gradient
     assert one["validation"] == pytest.approx(two["validation"], abs=1e-3)
     (first,), (second,) = (rows_of(tmp_path / name / "log.csv") for name in "12")
     assert first.keys() == second.keys()
@@ -70,8 +111,17 @@ def test_two_processes_share_a_folder_of_films(tmp_path, model):
         save(tmp_path / "films" / f"film{i}.png", phantom.draw(i, 0, 40)[0])
     tables = []
     for processes in (1, 2):
-        printed = run("predict", "films", "--weights", "tiny.pth", "--out", f"out{processes}", "--no-figures",
-                      processes=processes, folder=tmp_path)
+        printed = run(
+            "predict",
+            "films",
+            "--weights",
+            "tiny.pth",
+            "--out",
+            f"out{processes}",
+            "--no-figures",
+            processes=processes,
+            folder=tmp_path,
+        )
         assert printed.count("film3.png") == 1
         rows = rows_of(tmp_path / f"out{processes}" / "predictions.csv")
         tables.append(sorted((row["file"], row["label"], row["lung_share"]) for row in rows))
@@ -79,18 +129,40 @@ def test_two_processes_share_a_folder_of_films(tmp_path, model):
 
 
 def test_a_lost_process_is_started_anew_and_goes_on(tmp_path):
-    options = ("train", *FILMS, "--steps", "100", "--validate-every", "20", "--films-at-once", "4", "--out", "run")
+    options = (
+        "train",
+        *FILMS,
+        "--steps",
+        "100",
+        "--validate-every",
+        "20",
+        "--films-at-once",
+        "4",
+        "--out",
+        "run",
+    )
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    training = subprocess.Popen(command(*options, processes=2, restarts=3), cwd=tmp_path, env=environment,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    training = subprocess.Popen(
+        command(*options, processes=2, restarts=3),
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     log = tmp_path / "run" / "log.csv"
     while not log.exists():
         assert training.poll() is None
         time.sleep(0.1)
-    workers = subprocess.run(["pgrep", "-P", str(training.pid)], capture_output=True, text=True, check=True)
+    workers = subprocess.run(
+        ["pgrep", "-P", str(training.pid)], capture_output=True, text=True, check=True
+    )
     os.kill(int(workers.stdout.split()[-1]), signal.SIGKILL)
     printed, _ = training.communicate(timeout=300)
     assert training.returncode == 0, printed
     assert printed.count("training on") >= 2  # it began again
     steps = [int(row["step"]) for row in rows_of(log)]
-    assert steps == list(range(20, 101, 20)) and read_checkpoint(tmp_path / "run" / "last.pth")["step"] == 100
+    assert (
+        steps == list(range(20, 101, 20))
+        and read_checkpoint(tmp_path / "run" / "last.pth")["step"] == 100
+    )

@@ -12,7 +12,12 @@ def components(mask: np.ndarray) -> list[float]:
         part = np.zeros_like(left)
         part.flat[np.flatnonzero(left)[0]] = True
         while True:
-            grown = np.asarray(Image.fromarray(part.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(3))) > 0
+            grown = (
+                np.asarray(
+                    Image.fromarray(part.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(3))
+                )
+                > 0
+            )
             grown &= left
             if (grown == part).all():
                 break
@@ -34,7 +39,9 @@ def test_a_film_is_its_seed():
 @pytest.mark.parametrize("side", (32, 100, 256, 300))
 def test_shapes_and_types(side):
     film, mask = draw(1, 0, side)
-    assert film.shape == mask.shape == (side, side) and film.dtype == np.uint8 and mask.dtype == bool
+    assert (
+        film.shape == mask.shape == (side, side) and film.dtype == np.uint8 and mask.dtype == bool
+    )
     assert film.max() - film.min() > 80
 
 
@@ -53,7 +60,12 @@ def test_disease_changes_the_lungs_alone():
         (healthy, mask), (ill, same) = draw(seed, 0), draw(seed, 1)
         assert np.array_equal(mask, same)
         change = ill.astype(int) - healthy
-        grown = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(9))) > 0
+        grown = (
+            np.asarray(
+                Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(9))
+            )
+            > 0
+        )
         assert not change[~grown].any()
         brighter.append(change[mask].mean())
         assert (np.abs(change) > 10).mean() > 0.002  # there is something to see
@@ -69,7 +81,9 @@ def test_lungs_are_darker_than_what_lies_between_them():
     for seed in range(20):
         film, mask = draw(seed, 0, 64)
         rows, columns = np.nonzero(mask)
-        middle = film[rows.min():rows.max(), round(columns.mean()) - 3:round(columns.mean()) + 3]
+        middle = film[
+            rows.min() : rows.max(), round(columns.mean()) - 3 : round(columns.mean()) + 3
+        ]
         assert film[mask].mean() < middle.mean() - 20
 
 
@@ -82,10 +96,14 @@ def test_small_films_are_large_ones_reduced():
 
 def test_two_styles_of_film():
     framed = [(draw(seed, 0)[0][[2, -3], :].mean(1) < 25).any() for seed in range(30)]
-    assert 3 < sum(framed) < 27  # only portable films have a collimator's frame, and not all of them
+    assert (
+        3 < sum(framed) < 27
+    )  # only portable films have a collimator's frame, and not all of them
 
 
-@pytest.mark.parametrize("arguments, words", (((1, 2), "label of a phantom is 2"), ((1, 0, 31), "31 px is asked")))
+@pytest.mark.parametrize(
+    "arguments, words", (((1, 2), "label of a phantom is 2"), ((1, 0, 31), "31 px is asked"))
+)
 def test_impossible_films_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         draw(*arguments)

@@ -16,7 +16,8 @@ def trained() -> multimix.MultiMix:
     return load_model(device="cpu")
 
 
-# What the bundled weights say about the bundled films: label, probability, share of the film that is lung.
+# What the bundled weights say about the bundled films: label, probability, share of the film that
+# is lung.
 STORED = {
     "phantom_normal_1.png": ("NORMAL", 0.9652, 0.2940),
     "phantom_normal_2.png": ("NORMAL", 0.9791, 0.2259),
@@ -40,7 +41,10 @@ def test_the_networks_that_come_with_it():
     few = load_model("multimix_100_10", "cpu")
     assert few.calibration.keys() == {"temperature", "operating_point"} and few.side == 256
     assert predict(few, bundled("sample_data") / "phantom_pneumonia_1.png").label == "PNEUMONIA"
-    with pytest.raises(ValueError, match="no bundled network 'multimax'; choose multimix or multimix_100_10, or give"):
+    with pytest.raises(
+        ValueError,
+        match="no bundled network 'multimax'; choose multimix or multimix_100_10, or give",
+    ):
         load_model("multimax")
 
 
@@ -60,11 +64,15 @@ def test_the_sample_masks_are_met(trained):
 def test_answers_have_the_films_own_size(model):
     film = np.tile(np.arange(200, dtype=np.uint8), (300, 1))
     p = predict(model, film)
-    assert p.film.shape == p.mask.shape == p.mask_probability.shape == p.saliency.shape == (300, 200)
+    assert (
+        p.film.shape == p.mask.shape == p.mask_probability.shape == p.saliency.shape == (300, 200)
+    )
     assert p.mask.dtype == bool and p.mask_probability.dtype == p.saliency.dtype == np.float32
     assert p.mask_probability.min() >= 0 and p.mask_probability.max() <= 1 and p.saliency.min() >= 0
     assert np.array_equal(p.mask, p.mask_probability > 0.5) and p.lung_share == p.mask.mean()
-    assert list(p.probabilities) == ["NORMAL", "PNEUMONIA"] and sum(p.probabilities.values()) == pytest.approx(1)
+    assert list(p.probabilities) == ["NORMAL", "PNEUMONIA"] and sum(
+        p.probabilities.values()
+    ) == pytest.approx(1)
     assert p.label in p.probabilities and p.probability == max(p.probabilities.values())
 
 
@@ -72,19 +80,31 @@ def test_every_kind_of_source_gives_the_same_answer(model, tmp_path):
     film = phantom.draw(3, 1, 64)[0]
     save(tmp_path / "film.png", film)
     expected = predict(model, film)
-    for source in (tmp_path / "film.png", str(tmp_path / "film.png"), Image.fromarray(film),
-                   Image.fromarray(film).convert("RGBA"), film / 255, np.dstack([film] * 3)):
+    for source in (
+        tmp_path / "film.png",
+        str(tmp_path / "film.png"),
+        Image.fromarray(film),
+        Image.fromarray(film).convert("RGBA"),
+        film / 255,
+        np.dstack([film] * 3),
+    ):
         p = predict(model, source)
         assert p.probabilities == expected.probabilities and np.array_equal(p.mask, expected.mask)
     assert predict(model, tmp_path / "film.png").name == "film" and expected.name == "film-1"
 
 
 def test_lists_and_folders_give_lists(model, tmp_path):
-    films = [phantom.draw(i, 0, 40 + i)[0] for i in range(10)]  # more than a batch, of different sizes
+    films = [
+        phantom.draw(i, 0, 40 + i)[0] for i in range(10)
+    ]  # more than a batch, of different sizes
     for i, film in enumerate(films):
         save(tmp_path / f"film{i}.png", film)
     one_by_one = [predict(model, film) for film in films]
-    for many in (predict(model, films), predict(model, tmp_path), predict(model, sorted(tmp_path.iterdir()))):
+    for many in (
+        predict(model, films),
+        predict(model, tmp_path),
+        predict(model, sorted(tmp_path.iterdir())),
+    ):
         assert len(many) == 10
         for p, alone in zip(many, one_by_one):
             assert p.probability == pytest.approx(alone.probability, abs=1e-6)
@@ -103,7 +123,9 @@ def test_doubtful_films_carry_warnings(model):
     assert any("little contrast" in text for text in flat.warnings)
     assert any("tiny" in text for text in predict(model, phantom.draw(1, 0, 64)[0]).warnings)
     model.decoder.conv_last.bias.data.fill_(1e4)
-    assert any("The lungs fill 100%" in text for text in predict(model, phantom.draw(1)[0]).warnings)
+    assert any(
+        "The lungs fill 100%" in text for text in predict(model, phantom.draw(1)[0]).warnings
+    )
 
 
 def test_the_calibration_moves_the_probability(model):
@@ -112,8 +134,9 @@ def test_the_calibration_moves_the_probability(model):
     odds = np.log(plain.probabilities["PNEUMONIA"] / plain.probabilities["NORMAL"])
     model.calibration = {"temperature": 2.0, "operating_point": 0.8}
     moved = predict(model, film)
-    assert np.log(moved.probabilities["PNEUMONIA"] / moved.probabilities["NORMAL"]) == pytest.approx(
-        odds / 2 - np.log(4), abs=1e-4)
+    assert np.log(
+        moved.probabilities["PNEUMONIA"] / moved.probabilities["NORMAL"]
+    ) == pytest.approx(odds / 2 - np.log(4), abs=1e-4)
     assert moved.label == max(moved.probabilities, key=moved.probabilities.get)
 
 
@@ -133,8 +156,11 @@ def test_save_writes_figure_and_mask(model, tmp_path):
 
 
 def test_faults_are_named(model, tmp_path):
-    for source, words in ((tmp_path / "none.png", "There is no film"), (tmp_path, "There are no films in"),
-                          ([np.zeros((3, 3, 3, 3))], "array of float64")):
+    for source, words in (
+        (tmp_path / "none.png", "There is no film"),
+        (tmp_path, "There are no films in"),
+        ([np.zeros((3, 3, 3, 3))], "array of float64"),
+    ):
         with pytest.raises(ValueError, match=words):
             predict(model, source)
     for weights in (tmp_path / "none", "none.pth", str(tmp_path / "none")):
@@ -154,6 +180,13 @@ def test_a_trained_network_predicts_at_the_side_it_was_trained_at(films, tmp_pat
 
 
 def test_the_public_names():
-    assert set(multimix.__all__) >= {"Config", "MultiMix", "evaluate", "load_model", "predict", "train"}
+    assert set(multimix.__all__) >= {
+        "Config",
+        "MultiMix",
+        "evaluate",
+        "load_model",
+        "predict",
+        "train",
+    }
     assert all(getattr(multimix, name).__doc__ for name in multimix.__all__)
     assert torch.is_grad_enabled()

@@ -1,4 +1,6 @@
-"""Nothing lost: trainings that are killed, stopped, cut short on disk, and go on as if nothing had been."""
+"""Nothing lost: trainings that are killed, stopped, cut short on disk, and go on as if nothing had
+been.
+"""
 
 import errno
 import multiprocessing
@@ -23,9 +25,13 @@ from multimix.data import Films
 from multimix.loader import Loader
 from multimix.step import Run
 
-MARATHON = Config.preset("multimix", "improved", side=SIDE, widths=TINY, batch=2, steps=60, validate_every=5)
+MARATHON = Config.preset(
+    "multimix", "improved", side=SIDE, widths=TINY, batch=2, steps=60, validate_every=5
+)
 SERVER = multiprocessing.get_context("forkserver")  # imports once, then starts processes at once
-SERVER.set_forkserver_preload(["multimix", "multimix._torchvision", "torchmetrics.functional.classification"])
+SERVER.set_forkserver_preload(
+    ["multimix", "multimix._torchvision", "torchmetrics.functional.classification"]
+)
 
 
 def run_until_killed(films: Films, out: Path, seconds: float) -> bool:
@@ -46,7 +52,9 @@ def in_child(films: Films, out: Path) -> None:
 
 
 def kills(films: Films, folder: Path, wanted: int, chance: random.Random) -> int:
-    """Kill trainings at random moments, so many in all, resuming each to its end; how many trainings that took."""
+    """Kill trainings at random moments, so many in all, resuming each to its end; how many
+    trainings that took.
+    """
     whole, killed, trainings = folder / "whole", 0, 0
     assert run_until_killed(films, whole, 300)
     expected = read_checkpoint(whole / "last.pth")
@@ -59,9 +67,13 @@ def kills(films: Films, folder: Path, wanted: int, chance: random.Random) -> int
         for part in ("model", "average"):
             for name, value in expected["training"][part].items():
                 assert torch.equal(value, last["training"][part][name]), name
-        assert torch.equal(torch.load(out / "best.pth")["weights"]["encoder.fc.weight"],
-                           torch.load(whole / "best.pth")["weights"]["encoder.fc.weight"])
-        assert [{**row, "time": ""} for row in read_log(out)] == [{**row, "time": ""} for row in read_log(whole)]
+        assert torch.equal(
+            torch.load(out / "best.pth")["weights"]["encoder.fc.weight"],
+            torch.load(whole / "best.pth")["weights"]["encoder.fc.weight"],
+        )
+        assert [{**row, "time": ""} for row in read_log(out)] == [
+            {**row, "time": ""} for row in read_log(whole)
+        ]
         assert not list(out.glob("*.part"))
     return trainings
 
@@ -70,13 +82,37 @@ def test_killed_trainings_end_in_the_same_bits(films, tmp_path):
     assert kills(films, tmp_path, 4, random.Random(0)) >= 1
 
 
-@pytest.mark.parametrize("number, every", ((signal.SIGINT, "500"), (signal.SIGTERM, "500"), (signal.SIGTERM, "1")))
+@pytest.mark.parametrize(
+    "number, every", ((signal.SIGINT, "500"), (signal.SIGTERM, "500"), (signal.SIGTERM, "1"))
+)
 def test_a_signal_finishes_the_step_and_saves(tmp_path, number, every):
-    command = [sys.executable, "-m", "multimix", "train", "--classification", "phantom://20", "--segmentation",
-               "phantom://20", "--side", "32", "--batch", "2", "--steps", "100000", "--validate-every", every,
-               "--out", str(tmp_path / "run")]
-    training = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "multimix",
+        "train",
+        "--classification",
+        "phantom://20",
+        "--segmentation",
+        "phantom://20",
+        "--side",
+        "32",
+        "--batch",
+        "2",
+        "--steps",
+        "100000",
+        "--validate-every",
+        every,
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    training = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     while not (tmp_path / "run" / "manifest.csv").exists():
         assert training.poll() is None
         time.sleep(0.1)
@@ -92,26 +128,33 @@ def test_a_signal_finishes_the_step_and_saves(tmp_path, number, every):
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(films, tmp_path, capsys):
     quietly(CONFIG, films, tmp_path / "whole")
     expected = read_checkpoint(tmp_path / "whole" / "last.pth")
-    for number, damage in enumerate((lambda b: b[:len(b) // 2], lambda b: b"", flip_a_bit)):
+    for number, damage in enumerate((lambda b: b[: len(b) // 2], lambda b: b"", flip_a_bit)):
         out = tmp_path / str(number)
         quietly(replace(CONFIG, steps=4), films, out)
         (out / "last.pth").write_bytes(damage((out / "last.pth").read_bytes()))
         quietly(CONFIG, films, out, resume=True)
         printed = capsys.readouterr().out
-        assert "last.pth is not a weights file, or it is damaged" in printed and "Trying the one before" in printed
+        assert (
+            "last.pth is not a weights file, or it is damaged" in printed
+            and "Trying the one before" in printed
+        )
         last = read_checkpoint(out / "last.pth")
-        assert all(torch.equal(value, last["training"]["model"][name])
-                   for name, value in expected["training"]["model"].items())
+        assert all(
+            torch.equal(value, last["training"]["model"][name])
+            for name, value in expected["training"]["model"].items()
+        )
     for name in ("last", "previous"):
         (tmp_path / "0" / f"{name}.pth").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"Nothing in .* can be resumed: .*previous.pth is not a weights file"):
+    with pytest.raises(
+        ValueError, match=r"Nothing in .* can be resumed: .*previous.pth is not a weights file"
+    ):
         quietly(CONFIG, films, tmp_path / "0", resume=True)
 
 
 def flip_a_bit(content: bytes) -> bytes:
     """In the middle of the largest tensor, where torch itself would not notice."""
     middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 64]) + content[middle + 1:]
+    return content[:middle] + bytes([content[middle] ^ 64]) + content[middle + 1 :]
 
 
 def test_a_full_disk_is_a_sentence_and_the_last_checkpoint_stays(films, tmp_path, monkeypatch):
@@ -123,14 +166,18 @@ def test_a_full_disk_is_a_sentence_and_the_last_checkpoint_stays(films, tmp_path
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoint.os, "fsync", full)
-    with pytest.raises(ValueError, match=r"No space left on device.*last.pth \(step 4\) is whole: make room"):
+    with pytest.raises(
+        ValueError, match=r"No space left on device.*last.pth \(step 4\) is whole: make room"
+    ):
         quietly(CONFIG, films, tmp_path / "cut")
     monkeypatch.undo()
     assert not list((tmp_path / "cut").glob("*.part"))
     quietly(CONFIG, films, tmp_path / "cut", resume=True)
     quietly(CONFIG, films, tmp_path / "whole")
-    assert read_checkpoint(tmp_path / "cut" / "last.pth")["validation"] == \
-        read_checkpoint(tmp_path / "whole" / "last.pth")["validation"]
+    assert (
+        read_checkpoint(tmp_path / "cut" / "last.pth")["validation"]
+        == read_checkpoint(tmp_path / "whole" / "last.pth")["validation"]
+    )
 
 
 def test_a_loss_that_is_no_number_stops_with_its_name(films, tmp_path, monkeypatch):
@@ -142,7 +189,9 @@ def test_a_loss_that_is_no_number_stops_with_its_name(films, tmp_path, monkeypat
         return optimise(run, batch._replace(masks=batch.masks * float("nan")), stop)
 
     monkeypatch.setattr(Run, "optimise", poisoned)
-    with pytest.raises(ValueError, match=r"The dice became nan in step 3; the last good checkpoint is .*\(step 2\)"):
+    with pytest.raises(
+        ValueError, match=r"The dice became nan in step 3; the last good checkpoint is .*\(step 2\)"
+    ):
         quietly(config, films, tmp_path, resume=True)
     assert read_checkpoint(tmp_path / "last.pth")["step"] == 2
 
@@ -158,7 +207,9 @@ def test_a_log_that_was_cut_anywhere_is_written_again(films, tmp_path):
     assert [{**row, "time": ""} for row in read_log(tmp_path / "cut")] == whole
     for number, left in enumerate((b"", header[:7])):
         (tmp_path / str(number)).mkdir()
-        (tmp_path / str(number) / "log.csv").write_bytes(left)  # killed in its first log, before a checkpoint
+        (tmp_path / str(number) / "log.csv").write_bytes(
+            left
+        )  # killed in its first log, before a checkpoint
         quietly(CONFIG, films, tmp_path / str(number), resume=True)
         assert [{**row, "time": ""} for row in read_log(tmp_path / str(number))] == whole
 
@@ -167,13 +218,22 @@ def test_other_films_are_refused(films, tmp_path):
     quietly(replace(CONFIG, steps=2), films, tmp_path)
     names = ("other", *films.classification.names[1:])
     with pytest.raises(ValueError, match="the films, their splits or labels"):
-        quietly(CONFIG, replace(films, classification=replace(films.classification, names=names)), tmp_path,
-                resume=True)
+        quietly(
+            CONFIG,
+            replace(films, classification=replace(films.classification, names=names)),
+            tmp_path,
+            resume=True,
+        )
 
 
 def test_what_does_not_matter_may_change(films, tmp_path):
     quietly(replace(CONFIG, steps=2), films, tmp_path)
-    quietly(replace(CONFIG, steps=5, validate_every=1, patience=9, films_at_once=1), films, tmp_path, resume=True)
+    quietly(
+        replace(CONFIG, steps=5, validate_every=1, patience=9, films_at_once=1),
+        films,
+        tmp_path,
+        resume=True,
+    )
     assert [int(row["step"]) for row in read_log(tmp_path)] == [2, 3, 4, 5]
 
 

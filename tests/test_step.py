@@ -18,8 +18,12 @@ from multimix.step import Run, train_step
 def test_slices_have_the_literal_loss_and_gradients(films, kind, tolerance, films_at_once):
     # Rounding alone takes the literal float32 gradient farther from the exact one than ours is.
     config = Config(side=SIDE, widths=TINY, threshold=0.5)
-    batch = Batch(*(part.to(kind) if part is not None and part.is_floating_point() else part
-                    for part in Loader(films, config)(0)))
+    batch = Batch(
+        *(
+            part.to(kind) if part is not None and part.is_floating_point() else part
+            for part in Loader(films, config)(0)
+        )
+    )
     torch.manual_seed(0)
     literal = MultiMix(TINY).to(kind)
     ours = place(copy.deepcopy(literal), torch.device("cpu")).eval()
@@ -31,7 +35,9 @@ def test_slices_have_the_literal_loss_and_gradients(films, kind, tolerance, film
         share.backward()
         total += share.item()
     assert total == pytest.approx(expected.item(), rel=1e-5)
-    theirs, mine = (torch.cat([p.grad.flatten() for p in model.parameters()]) for model in (literal, ours))
+    theirs, mine = (
+        torch.cat([p.grad.flatten() for p in model.parameters()]) for model in (literal, ours)
+    )
     assert (theirs - mine).norm() < tolerance * theirs.norm()
 
 

@@ -29,19 +29,33 @@ def read_log(out: Path) -> list[dict[str, str]]:
 
 
 def same(first: MultiMix, second: MultiMix) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values()))
+    return all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values())
+    )
 
 
 def test_the_improved_terms_are_added(films, model):
-    config = replace(CONFIG, mask_augmentation=True, bce_weight=2.0, pixel_consistency_weight=3.0, pixel_threshold=0.5)
+    config = replace(
+        CONFIG,
+        mask_augmentation=True,
+        bce_weight=2.0,
+        pixel_consistency_weight=3.0,
+        pixel_threshold=0.5,
+    )
     terms = train_step(model, Loader(films, config)(0), config)
     assert set(terms) == TERMS | {"mask_bce", "pixel_consistency"}
     paper = replace(config, bce_weight=0.0)
     without = train_step(model, Loader(films, paper)(0), paper)
-    assert terms["total"].item() == pytest.approx((without["total"] + 2 * terms["mask_bce"]).item(), rel=1e-5)
+    assert terms["total"].item() == pytest.approx(
+        (without["total"] + 2 * terms["mask_bce"]).item(), rel=1e-5
+    )
     assert terms["pixel_consistency"] > 0
-    lighter = train_step(model, Loader(films, config)(0), replace(config, pixel_consistency_weight=1.0))
-    assert (terms["total"] - lighter["total"]).item() == pytest.approx(2 * terms["pixel_consistency"].item(), rel=1e-4)
+    lighter = train_step(
+        model, Loader(films, config)(0), replace(config, pixel_consistency_weight=1.0)
+    )
+    assert (terms["total"] - lighter["total"]).item() == pytest.approx(
+        2 * terms["pixel_consistency"].item(), rel=1e-4
+    )
 
 
 def test_the_total_is_the_papers_sum(films, model):
@@ -50,10 +64,16 @@ def test_the_total_is_the_papers_sum(films, model):
     terms = train_step(model, batch, config)  # in eval mode: no dropout
     assert set(terms) == TERMS and terms["kept"] == 1
     assert all(terms[name] > 0 for name in TERMS)
-    logits, unlabelled = model(batch.mask_films).mask_logits, model(batch.unlabelled_mask_films).mask_logits
-    expected = (torch.nn.functional.cross_entropy(model.classify(batch.class_films), batch.labels)
-                + 0.25 * pseudo_label_loss(model.classify(batch.weak), model.classify(batch.strong), 0.5)[0]
-                + 5 * dice_loss(logits, batch.masks) + 0.01 * mask_consistency_loss(logits, unlabelled))
+    logits, unlabelled = (
+        model(batch.mask_films).mask_logits,
+        model(batch.unlabelled_mask_films).mask_logits,
+    )
+    expected = (
+        torch.nn.functional.cross_entropy(model.classify(batch.class_films), batch.labels)
+        + 0.25 * pseudo_label_loss(model.classify(batch.weak), model.classify(batch.strong), 0.5)[0]
+        + 5 * dice_loss(logits, batch.masks)
+        + 0.01 * mask_consistency_loss(logits, unlabelled)
+    )
     assert terms["total"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -86,14 +106,17 @@ def test_the_weak_views_leave_no_gradient_and_the_teacher_draws_the_labels(films
     strong = model.classify(batch.strong)
     assert terms["kept"] == 1
     assert terms["pseudo_label"].item() == pytest.approx(
-        torch.nn.functional.cross_entropy(strong, torch.zeros(4, dtype=torch.long)).item(), rel=1e-5)
+        torch.nn.functional.cross_entropy(strong, torch.zeros(4, dtype=torch.long)).item(), rel=1e-5
+    )
 
 
 def test_two_films_of_each_task_can_be_learnt_by_heart(films):
     torch.manual_seed(0)
     config = Config.preset("umtl_s", side=SIDE, batch=2)
     model, loader = MultiMix((8, 8, 16, 16, 16)).train(), Loader(films, config)
-    batch = next(batch for batch in map(loader, range(100)) if sorted(batch.labels.tolist()) == [0, 1])
+    batch = next(
+        batch for batch in map(loader, range(100)) if sorted(batch.labels.tolist()) == [0, 1]
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(150):
         optimizer.zero_grad()
@@ -124,20 +147,33 @@ def test_validation_is_real(films, tmp_path):
     model = quietly(CONFIG, films, tmp_path, report=rows.append)
     content = read_checkpoint(tmp_path / "best.pth")
     results = evaluate(model, films, "val", clean=False)
-    assert content["validation"] == pytest.approx({name: results[name] for name in content["validation"]})
-    assert content["calibration"] == model.calibration and set(model.calibration) == {"temperature", "operating_point"}
+    assert content["validation"] == pytest.approx(
+        {name: results[name] for name in content["validation"]}
+    )
+    assert content["calibration"] == model.calibration and set(model.calibration) == {
+        "temperature",
+        "operating_point",
+    }
     log = read_log(tmp_path)
     assert [int(row["step"]) for row in log] == [2, 4, 6]
     assert [{name: str(value) for name, value in row.items()} for row in rows] == log
     best = max(log, key=lambda row: (float(row["val_auc"]) + float(row["val_dice"])) / 2)
-    assert score(content["validation"]) == pytest.approx((float(best["val_auc"]) + float(best["val_dice"])) / 2)
+    assert score(content["validation"]) == pytest.approx(
+        (float(best["val_auc"]) + float(best["val_dice"])) / 2
+    )
     assert all(float(row[name]) >= 0 for row in log for name in TERMS)
 
 
 @pytest.mark.parametrize("recipe", ("paper", "improved"))
 def test_a_resumed_run_equals_an_unbroken_one(films, tmp_path, monkeypatch, recipe):
-    config = Config.preset("multimix", recipe, **{name: getattr(CONFIG, name) for name in
-                                                  ("side", "widths", "batch", "steps", "validate_every")})
+    config = Config.preset(
+        "multimix",
+        recipe,
+        **{
+            name: getattr(CONFIG, name)
+            for name in ("side", "widths", "batch", "steps", "validate_every")
+        },
+    )
     quietly(config, films, tmp_path / "whole")
     monkeypatch.setattr(Run, "optimise", stop_at(4, Run.optimise))
     with pytest.raises(KeyboardInterrupt):
@@ -147,9 +183,14 @@ def test_a_resumed_run_equals_an_unbroken_one(films, tmp_path, monkeypatch, reci
     whole, cut = (read_checkpoint(tmp_path / name / "last.pth") for name in ("whole", "cut"))
     for part in ("model", "average"):
         if whole["training"][part]:
-            assert all(torch.equal(value, cut["training"][part][name])
-                       for name, value in whole["training"][part].items())
-    assert whole["validation"] == cut["validation"] and whole["training"]["best"] == cut["training"]["best"]
+            assert all(
+                torch.equal(value, cut["training"][part][name])
+                for name, value in whole["training"][part].items()
+            )
+    assert (
+        whole["validation"] == cut["validation"]
+        and whole["training"]["best"] == cut["training"]["best"]
+    )
 
 
 def stop_at(step: int, optimise):
@@ -157,13 +198,16 @@ def stop_at(step: int, optimise):
         if run.step == step + 1:  # one step beyond the last checkpoint
             raise KeyboardInterrupt
         return optimise(run, batch, stop)
+
     return stopping
 
 
 def test_one_seed_one_result(films, tmp_path):
     assert same(quietly(CONFIG, films, tmp_path / "a"), quietly(CONFIG, films, tmp_path / "b"))
-    assert not same(quietly(CONFIG, films, tmp_path / "a", resume=True),
-                    quietly(replace(CONFIG, seed=1), films, tmp_path / "c"))
+    assert not same(
+        quietly(CONFIG, films, tmp_path / "a", resume=True),
+        quietly(replace(CONFIG, seed=1), films, tmp_path / "c"),
+    )
 
 
 def test_the_average_is_what_is_kept(films, tmp_path):
@@ -179,7 +223,10 @@ def test_a_training_can_start_from_given_weights(films, tmp_path, model):
     for decay in (0.0, 0.9):
         config = replace(CONFIG, steps=1, learning_rate=1e-12, ema_decay=decay)
         trained = quietly(config, films, tmp_path / str(decay), start=model)
-        assert all(torch.allclose(value, start[name], atol=1e-9) for name, value in trained.state_dict().items())
+        assert all(
+            torch.allclose(value, start[name], atol=1e-9)
+            for name, value in trained.state_dict().items()
+        )
     with pytest.raises(ValueError, match="widths"):
         quietly(replace(CONFIG, widths=(3, 3, 3, 3, 3)), films, tmp_path / "other", start=model)
 
@@ -194,8 +241,11 @@ def test_faults_are_named(films, tmp_path, model):
     with pytest.raises(ValueError, match="no training state"):
         quietly(CONFIG, films, tmp_path, resume=True)
     with pytest.raises(ValueError, match="no labelled films in the split 'val'"):
-        train_only = replace(films, classification=films.classification.split("train"),
-                             segmentation=films.segmentation.split("train"))
+        train_only = replace(
+            films,
+            classification=films.classification.split("train"),
+            segmentation=films.segmentation.split("train"),
+        )
         quietly(CONFIG, train_only, tmp_path / "new")
     assert not (tmp_path / "new" / "last.pth").exists()
 
@@ -206,5 +256,7 @@ def test_where_torch_cannot_compile_training_goes_on(films, tmp_path, monkeypatc
 
     monkeypatch.setattr(torch, "compile", no_compiler)
     quietly(replace(CONFIG, steps=2), films, tmp_path, compile=True)
-    assert "cannot compile here (no C++ compiler); training goes on without" in capsys.readouterr().out
+    assert (
+        "cannot compile here (no C++ compiler); training goes on without" in capsys.readouterr().out
+    )
     assert read_checkpoint(tmp_path / "last.pth")["step"] == 2

@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-USAGE = '''
+USAGE = """
 from pathlib import Path
 
 import torch
@@ -25,19 +25,36 @@ films = multimix.load_films("a", ["b", "c"], side=256)
 reveal_type(multimix.train(config, films, out="runs/a", resume=True, start=None, device="auto"))
 results = multimix.evaluate(model, films, "test", clean=False)
 reveal_type((results["dice"], results.intervals["dice"], results.rows))
-'''
-REVEALED = ["tuple[str, float, tuple[str, ...], float]", "tuple[Tensor, Tensor, Tensor | None, fallback=Output]",
-            "MultiMix", "tuple[float, tuple[float, float], list[dict[Any, Any]]]"]
-WRONG = {"multimix.load_model(3)": "arg-type", "multimix.load_films('a').counts": "attr-defined",
-         "multimix.predict(model, 'a.png', flop=True)": "call-arg"}
+"""
+REVEALED = [
+    "tuple[str, float, tuple[str, ...], float]",
+    "tuple[Tensor, Tensor, Tensor | None, fallback=Output]",
+    "MultiMix",
+    "tuple[float, tuple[float, float], list[dict[Any, Any]]]",
+]
+WRONG = {
+    "multimix.load_model(3)": "arg-type",
+    "multimix.load_films('a').counts": "attr-defined",
+    "multimix.predict(model, 'a.png', flop=True)": "call-arg",
+}
 
 
 def test_the_public_names_are_typed(tmp_path):
     pytest.importorskip("mypy")
     (tmp_path / "usage.py").write_text("\n".join([USAGE, *WRONG]))
-    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--no-error-summary",
-               f"--cache-dir={tmp_path / 'cache'}", str(tmp_path / "usage.py")]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--follow-imports=silent",
+        "--no-error-summary",
+        f"--cache-dir={tmp_path / 'cache'}",
+        str(tmp_path / "usage.py"),
+    ]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
     plain = re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Za-z])", "", printed)
     assert re.findall(r'Revealed type is "(.*)"', plain) == REVEALED
-    assert re.findall(r"error: .*\[([a-z-]+)\]$", printed, re.MULTILINE) == list(WRONG.values()), printed
+    assert re.findall(r"error: .*\[([a-z-]+)\]$", printed, re.MULTILINE) == list(WRONG.values()), (
+        printed
+    )

@@ -13,8 +13,10 @@ def chance(seed: int = 0, count: int = 16) -> list[torch.Generator]:
 def drawn() -> tuple[torch.Tensor, torch.Tensor]:
     """Sixteen phantoms of 64 px and their lungs, (16, 1, 64, 64)."""
     films, masks = zip(*(phantom.draw(seed, side=64) for seed in range(16)))
-    return (torch.stack([torch.from_numpy(film.copy()) for film in films])[:, None].float() / 255,
-            torch.stack([torch.from_numpy(mask.copy()) for mask in masks])[:, None].float())
+    return (
+        torch.stack([torch.from_numpy(film.copy()) for film in films])[:, None].float() / 255,
+        torch.stack([torch.from_numpy(mask.copy()) for mask in masks])[:, None].float(),
+    )
 
 
 def test_masks_move_with_their_films(drawn):
@@ -23,7 +25,9 @@ def test_masks_move_with_their_films(drawn):
     views, moved = vary(films, masks, draw_places(chance()), chance(1))
     assert set(moved.unique().tolist()) == {0, 1} and views.min() >= 0 and views.max() <= 1
     for view, mask, original in zip(views, moved, masks):
-        assert abs(view[mask > 0].median() - view[mask == 0].median()) > 0.05  # bright there, or dark if inverted
+        assert (
+            abs(view[mask > 0].median() - view[mask == 0].median()) > 0.05
+        )  # bright there, or dark if inverted
         assert not torch.equal(mask, original)
 
 
@@ -34,8 +38,17 @@ def test_same_seed_same_views_and_each_film_alone(drawn):
     assert torch.equal(views, again[0]) and torch.equal(moved, again[1])
     alone = vary(films[5:6], masks[5:6], draw_places(chance()[5:6]), chance(1)[5:6])
     assert torch.allclose(views[5:6], alone[0], atol=1e-6) and torch.equal(moved[5:6], alone[1])
-    assert len({view.numpy().tobytes() for view in vary(films[:1].expand(16, -1, -1, -1), masks, draw_places(chance()),
-                                                        chance(1))[0]}) == 16
+    assert (
+        len(
+            {
+                view.numpy().tobytes()
+                for view in vary(
+                    films[:1].expand(16, -1, -1, -1), masks, draw_places(chance()), chance(1)
+                )[0]
+            }
+        )
+        == 16
+    )
 
 
 def test_a_guess_follows_its_film(drawn):
@@ -73,7 +86,14 @@ def test_places_by_hand():
 def test_places_keep_to_their_limits():
     places = draw_places(chance(count=500))
     assert places[:, 0].mean() == pytest.approx(0.5, abs=0.1)
-    for column, middle, limit in ((1, 0, 0.3), (2, 0, 0.1), (3, 1, 0.25), (4, 1, 0.2), (5, 0, 0.1), (6, 0, 0.1)):
+    for column, middle, limit in (
+        (1, 0, 0.3),
+        (2, 0, 0.1),
+        (3, 1, 0.25),
+        (4, 1, 0.2),
+        (5, 0, 0.1),
+        (6, 0, 0.1),
+    ):
         assert (places[:, column] - middle).abs().max() == pytest.approx(limit, rel=0.05)
     framed = (places[:, 7:] > 0).any(1)
     assert framed.float().mean() == pytest.approx(0.25, abs=0.08) and places[:, 7:].max() <= 0.12

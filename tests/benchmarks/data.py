@@ -1,4 +1,5 @@
-"""How fast films are read and augmented, against the same work done film by film with Pillow, in one run.
+"""How fast films are read and augmented, against the same work done film by film with Pillow, in
+one run.
 
     python tests/benchmarks/data.py
 
@@ -45,7 +46,9 @@ def pillow_weak(film: Image.Image) -> Image.Image:
 
 
 def affine(film: Image.Image, *matrix: float) -> Image.Image:
-    return film.transform(film.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=128)
+    return film.transform(
+        film.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=128
+    )
 
 
 PILLOW = (
@@ -88,7 +91,9 @@ def reading(folder: Path) -> None:
     for kind in ("jpeg", "png"):
         (folder / kind / "NORMAL").mkdir(parents=True)
         for i in range(FILMS):
-            Image.fromarray(phantom.draw(i % 8, 0, 1024)[0]).save(folder / kind / "NORMAL" / f"{i}.{kind}")
+            Image.fromarray(phantom.draw(i % 8, 0, 1024)[0]).save(
+                folder / kind / "NORMAL" / f"{i}.{kind}"
+            )
 
         def pillow() -> None:
             for path in (folder / kind / "NORMAL").iterdir():  # noqa: B023
@@ -99,16 +104,22 @@ def reading(folder: Path) -> None:
             return load_films(folder / kind, side=SIDE, progress=False, **options)  # noqa: B023
 
         theirs, read, cached = seconds(pillow, ours, lambda: ours(cache=folder / "cache"))
-        print(f"read {kind} of 1024 px, films/s: Pillow film by film {FILMS / theirs:.0f}, ours {FILMS / read:.0f} "
-              f"({theirs / read:.1f}x), from the cache {FILMS / cached:.0f} ({theirs / cached:.0f}x)")
+        print(
+            f"read {kind} of 1024 px, films/s: Pillow film by film {FILMS / theirs:.0f}, ours "
+            f"{FILMS / read:.0f} "
+            f"({theirs / read:.1f}x), from the cache {FILMS / cached:.0f} ({theirs / cached:.0f}x)"
+        )
 
 
 def augmenting() -> None:
     for count in (10, FILMS):
         films = torch.from_numpy(np.stack([phantom.draw(i)[0] for i in range(count)]))[:, None]
         theirs, ours = seconds(lambda: pillow_views(films), lambda: our_views(films))  # noqa: B023
-        print(f"weak and strong views of {count} films, batches/s: Pillow film by film {1 / theirs:.1f}, "
-              f"ours {1 / ours:.1f} ({theirs / ours:.1f}x)")
+        print(
+            f"weak and strong views of {count} films, batches/s: Pillow film by film "
+            f"{1 / theirs:.1f}, "
+            f"ours {1 / ours:.1f} ({theirs / ours:.1f}x)"
+        )
 
 
 if __name__ == "__main__":

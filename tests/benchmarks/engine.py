@@ -2,10 +2,10 @@
 
     python tests/benchmarks/engine.py [--side 256] [--device cpu]
 
-'Literal' is the published step on this project's own modules: all fifty films through encoder and decoder, saliency for
-all of them by back-propagating into films and weights, a graph kept for the weak views, float32, contiguous, torch's
-own dropout, garbage collection in every step, views made film by film with Pillow. tests/test_step.py holds both to the
-same loss and gradients.
+'Literal' is the published step on this project's own modules: all fifty films through encoder and
+decoder, saliency for all of them by back-propagating into films and weights, a graph kept for the
+weak views, float32, contiguous, torch's own dropout, garbage collection in every step, views made
+film by film with Pillow. tests/test_step.py holds both to the same loss and gradients.
 """
 
 import argparse
@@ -46,9 +46,17 @@ class Work:
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
 
         def step() -> None:
-            views = pillow_views(self.films.classification.pixels[:15, None])  # 30, as three streams have
-            batch = self.batch._replace(**dict(zip(("class_films", "weak", "strong"),
-                                                   network_input(views).to(self.device).split(10))))
+            views = pillow_views(
+                self.films.classification.pixels[:15, None]
+            )  # 30, as three streams have
+            batch = self.batch._replace(
+                **dict(
+                    zip(
+                        ("class_films", "weak", "strong"),
+                        network_input(views).to(self.device).split(10),
+                    )
+                )
+            )
             with LITERAL_DROPOUT:
                 loss = literal_loss(model, batch, self.config)
             loss.backward()
@@ -73,13 +81,17 @@ class Work:
 
 
 def training(work: Work, repetitions: int) -> None:
-    steps = {"literal": work.literal(), "float32": work.ours("float32"), "bfloat16": work.ours("bfloat16")}
+    steps = {
+        "literal": work.literal(),
+        "float32": work.ours("float32"),
+        "bfloat16": work.ours("bfloat16"),
+    }
     if work.device.type == "cuda":
         steps["bfloat16, compiled"] = work.ours("bfloat16", compile=True)
     taken = dict(zip(steps, seconds(*steps.values(), repetitions=repetitions)))
     for name, time_taken in taken.items():
         print(f"training step, {name}: {time_taken:.2f} s, {taken['literal'] / time_taken:.1f}x")
-    load, = seconds(lambda: work.loader(1))
+    (load,) = seconds(lambda: work.loader(1))
     print(f"making its batch: {load:.3f} s, {load / taken['bfloat16']:.1%} of the bfloat16 step")
 
 
@@ -87,10 +99,17 @@ def peaks(side: int) -> None:
     """Each in a process of its own, over what the process holds before the first step."""
     found = {}
     for name in ("literal", "float32", "bfloat16"):
-        done = subprocess.run([sys.executable, __file__, "--peak", name, "--side", str(side)], capture_output=True,
-                              text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, "--peak", name, "--side", str(side)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         found[name] = float(done.stdout)
-        print(f"peak memory of a step, {name}: {found[name]:.2f} GB, {found[name] / found['literal']:.0%} of literal")
+        print(
+            f"peak memory of a step, {name}: {found[name]:.2f} GB, "
+            f"{found[name] / found['literal']:.0%} of literal"
+        )
 
 
 def highest() -> int:
@@ -108,8 +127,12 @@ def peak(name: str, work: Work) -> float:
 
 def predicting(device: torch.device, repetitions: int) -> None:
     model, literal = load_model(device=device.type), MultiMix().to(device)
-    films = [Look(film, False, False, "L") for film in
-             load_films("phantom://20", side=256, progress=False).classification.pixels[:16].numpy()]
+    films = [
+        Look(film, False, False, "L")
+        for film in load_films("phantom://20", side=256, progress=False)
+        .classification.pixels[:16]
+        .numpy()
+    ]
     x = network_input(torch.from_numpy(films[0].grey)[None, None]).to(device)
 
     def published() -> None:
@@ -118,7 +141,7 @@ def predicting(device: torch.device, repetitions: int) -> None:
 
     def batches() -> None:
         for first in range(0, 16, 2):
-            predict_batch(model, films[first:first + 2], ["", ""], Manner())
+            predict_batch(model, films[first : first + 2], ["", ""], Manner())
 
     def narrow() -> None:
         with torch.autocast(device.type, torch.bfloat16):
@@ -127,19 +150,35 @@ def predicting(device: torch.device, repetitions: int) -> None:
     def one() -> None:
         predict_batch(model, films[:1], [""], Manner())
 
-    theirs, ours, many, many_narrow = seconds(published, one, batches, narrow, repetitions=repetitions)
+    theirs, ours, many, many_narrow = seconds(
+        published, one, batches, narrow, repetitions=repetitions
+    )
     print(f"one film predicted: literal {theirs:.3f} s, ours {ours:.3f} s, {theirs / ours:.1f}x")
     print(f"films in batches: float32 {16 / many:.1f}/s, bfloat16 {16 / many_narrow:.1f}/s")
 
 
 def starting() -> None:
     def run(*arguments: str) -> Callable[[], object]:
-        return lambda: subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+        return lambda: subprocess.run(
+            [sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL
+        )
 
-    alone, ours, cold = seconds(run("-c", "import torch"), run("-c", "import multimix"),
-                                run("-m", "multimix", "predict", "sample_data/real_adult_pa.png", "--out",
-                                    "build/predictions"))
-    print(f"import multimix beyond torch: {ours - alone:.2f} s; python -m multimix predict one.png: {cold:.2f} s")
+    alone, ours, cold = seconds(
+        run("-c", "import torch"),
+        run("-c", "import multimix"),
+        run(
+            "-m",
+            "multimix",
+            "predict",
+            "sample_data/real_adult_pa.png",
+            "--out",
+            "build/predictions",
+        ),
+    )
+    print(
+        f"import multimix beyond torch: {ours - alone:.2f} s; python -m multimix predict one.png: "
+        f"{cold:.2f} s"
+    )
 
 
 if __name__ == "__main__":
@@ -153,7 +192,9 @@ if __name__ == "__main__":
         print(peak(options.peak, Work(options.side, torch.device("cpu"))))
         sys.exit()
     device = choose_device(options.device)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {device}, {options.side} px")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {device}, {options.side} px"
+    )
     work = Work(options.side, device)
     training(work, options.repetitions)
     if device.type == "cpu" and sys.platform == "linux":

@@ -1,6 +1,7 @@
-"""Kill trainings at random moments, many times, and see that each ends in the same bits as one that was left alone.
+"""Kill trainings at random moments, many times, and see that each ends in the same bits as one that
+was left alone.
 
-    python tests/benchmarks/kill.py [KILLS]
+python tests/benchmarks/kill.py [KILLS]
 """
 
 import random
@@ -18,4 +19,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         films = load_films("phantom://40", "phantom://40", 32, progress=False)
         trainings = kills(films, Path(folder), wanted, random.Random())
-    print(f"{wanted} or more kills in {trainings} trainings: weights, logs and best checkpoints equal, nothing lost")
+    print(
+        f"{wanted} or more kills in {trainings} trainings: weights, logs and best checkpoints "
+        "equal, nothing lost"
+    )
