@@ -1,11 +1,11 @@
 """MultiMix: classify pneumonia and segment lungs in chest X-rays together, from few labels."""
 
 from multimix.config import Config
-from multimix.data import Films, load_films
-from multimix.evaluate import evaluate
+from multimix.data.films import Films, load_films
+from multimix.evaluation.evaluator import evaluate
+from multimix.inference import Prediction, load_model, predict
 from multimix.model import MultiMix
-from multimix.predict import Prediction, load_model, predict
-from multimix.train import train
+from multimix.training import train
 
 __all__ = [
     "Config",

@@ -133,7 +133,7 @@ def torchvision_functional():
     """torchvision's operations on batches; they take a second to import and only training wants
     them.
     """
-    from multimix._torchvision import functional
+    from multimix.runtime.torchvision_shim import functional
 
     return functional
 

@@ -87,7 +87,7 @@ for p in films:
 # areas: 1 where the two masks are the same, 0 where they do not meet.
 
 # %% tags=["nbval-check-output"]
-from multimix.film import read_mask
+from multimix.images.reading import read_mask
 
 for p in films[:4]:
     truth = read_mask([f"sample_data/masks/{p.name}.png"], 512)
@@ -134,7 +134,7 @@ plt.show()
 # Or use the panel: choose a sample or upload a film, switch the view, move the threshold, download the mask.
 
 # %%
-from multimix.explore import Panel
+from multimix.apps.panel import Panel
 
 Panel()
 

@@ -44,7 +44,7 @@ import torch
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 import multimix
-from multimix.film import network_input, picture_for_network, read_mask
+from multimix.images.reading import network_input, picture_for_network, read_mask
 from multimix.model import bridge_maps
 
 set_matplotlib_formats("jpeg", pil_kwargs={"quality": 85})  # keeps the notebook small

@@ -70,8 +70,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from multimix import phantom
-from multimix.doctor import examine
+from multimix.apps.check_data import examine
+from multimix.data import phantom
 
 films, lungs = Path("runs/notebook04/films"), Path("runs/notebook04/lungs")
 

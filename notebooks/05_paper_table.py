@@ -45,7 +45,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-from multimix.report import draw, read_rows, table, verdicts
+from multimix.study.report import draw, read_rows, table, verdicts
 
 set_matplotlib_formats("jpeg", pil_kwargs={"quality": 85})  # keeps the notebook small
 folder = Path("notebooks/paper_table")

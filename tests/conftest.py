@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from multimix import phantom
-from multimix.data import Films, load_films
+from multimix.data import phantom
+from multimix.data.films import Films, load_films
 from multimix.model import MultiMix
 
 ROOT = Path(__file__).parent.parent

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from multimix import model as network
+from multimix.batches import Batch
 from multimix.config import Config
-from multimix.loader import Batch
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix, bridge_maps
 

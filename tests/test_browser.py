@@ -16,7 +16,7 @@ import nbformat
 import pytest
 from conftest import ROOT, save
 
-from multimix import phantom
+from multimix.data import phantom
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -40,7 +40,7 @@ pytestmark = [
 def address(tmp_path):
     """Where Voila serves a notebook that holds the panel alone."""
     pytest.importorskip("voila")
-    cell = nbformat.v4.new_code_cell("from multimix.explore import Panel\n\nPanel()")
+    cell = nbformat.v4.new_code_cell("from multimix.apps.panel import Panel\n\nPanel()")
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(
         nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "panel.ipynb"

@@ -5,8 +5,8 @@ import pytest
 import torch
 from conftest import TINY
 
-from multimix.checkpoint import network_of, publish, read_checkpoint, save_checkpoint
 from multimix.model import MultiMix
+from multimix.runtime.checkpoint import network_of, publish, read_checkpoint, save_checkpoint
 
 
 def test_a_checkpoint_comes_back(tmp_path, model, x):

@@ -4,10 +4,10 @@ import torch
 from conftest import SIDE, save
 from PIL import Image
 
-from multimix import phantom
-from multimix.data import load_films
-from multimix.film import read_film, resize
-from multimix.layouts import patient_of
+from multimix.data import phantom
+from multimix.data.dataset_layouts import patient_of
+from multimix.data.films import load_films
+from multimix.images.reading import read_film, resize
 
 
 def test_kaggle_layout(kaggle):
@@ -146,7 +146,7 @@ def test_the_cache_gives_the_same_films_without_decoding(masked, tmp_path, monke
     first = load_films(segmentation=masked, side=SIDE, progress=False, cache=cache).segmentation
     assert len(list(cache.iterdir())) == 2  # films and masks
     with monkeypatch.context() as patch:
-        patch.setattr("multimix.data.picture_for_network", None)  # whoever calls it fails
+        patch.setattr("multimix.data.films.picture_for_network", None)  # whoever calls it fails
         again = load_films(segmentation=masked, side=SIDE, progress=False, cache=cache).segmentation
     assert torch.equal(first.pixels, again.pixels) and torch.equal(first.targets, again.targets)
     save(

@@ -2,10 +2,10 @@ import numpy as np
 from conftest import SIDE, save
 from PIL import Image, ImageEnhance
 
-from multimix import phantom
-from multimix.__main__ import main
-from multimix.doctor import examine
-from multimix.film import looks_inverted
+from multimix.apps.check_data import examine
+from multimix.apps.cli import main
+from multimix.data import phantom
+from multimix.images.reading import looks_inverted
 
 
 def findings(lines: list[str]) -> str:

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from multimix import phantom
-from multimix.doubts import doubts
-from multimix.predict import load_model, predict
+from multimix.data import phantom
+from multimix.images.quality import doubts
+from multimix.inference import load_model, predict
 
 FILM, LUNGS = phantom.draw(3, side=256)
 PLAIN = dict(inverted=False, turned=False, coloured=False, first_of_several=False)

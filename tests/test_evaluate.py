@@ -8,9 +8,10 @@ import torch
 from conftest import SIDE, save
 from PIL import Image
 
-from multimix import phantom
-from multimix.__main__ import main
-from multimix.evaluate import (
+from multimix.apps.cli import main
+from multimix.data import phantom
+from multimix.data.manifest import manifest_of
+from multimix.evaluation.evaluator import (
     as_dict,
     as_table,
     evaluate,
@@ -20,10 +21,9 @@ from multimix.evaluate import (
     validate,
     write_results,
 )
-from multimix.manifest import manifest_of
-from multimix.metrics import DEFINITIONS, FILM_METRICS, classification_metrics
-from multimix.plot import save_evaluation
-from multimix.predict import load_model
+from multimix.evaluation.figures import save_evaluation
+from multimix.evaluation.metrics import DEFINITIONS, FILM_METRICS, classification_metrics
+from multimix.inference import load_model
 
 CLASSES = {
     "auc",
@@ -182,7 +182,7 @@ CARD = {
 
 @pytest.mark.parametrize("name", CARD)
 def test_the_bundled_networks_score_what_the_card_says(real, name):
-    from multimix.data import load_films
+    from multimix.data.films import load_films
 
     model = load_model(name, "cpu")
     films = load_films(str(real / "chest_xray"), str(real / "jsrt"), model.side, progress=False)

@@ -13,10 +13,10 @@ import pytest
 from conftest import SIDE, TINY, save
 from PIL import Image
 
-from multimix import phantom
-from multimix.checkpoint import save_checkpoint
-from multimix.explore import Panel, uploaded
-from multimix.film import read_film
+from multimix.apps.panel import Panel, uploaded
+from multimix.data import phantom
+from multimix.images.reading import read_film
+from multimix.runtime.checkpoint import save_checkpoint
 
 FILM = phantom.draw(3, 1, 150)[0]
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from conftest import SIDE, TINY
 
-import multimix.export
-from multimix.__main__ import main
-from multimix.export import Unrolled, export
+import multimix.apps.export
+from multimix.apps.cli import main
+from multimix.apps.export import Unrolled, export
+from multimix.inference import bundled, pictures_in
 from multimix.model import MultiMix
-from multimix.predict import bundled, pictures_in
 
 # With torch 2.6 today's onnxscript cannot convert the graph.
 newer_torch = pytest.mark.skipif(torch.__version__ < "2.9", reason="this torch cannot export")

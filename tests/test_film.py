@@ -11,8 +11,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from multimix.decode import film_paths
-from multimix.film import network_input, read_film, read_mask, resize
+from multimix.images.formats import film_paths
+from multimix.images.reading import network_input, read_film, read_mask, resize
 
 GREY = np.arange(0, 240, 1, dtype=np.uint8).reshape(12, 20)
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import multimix
-from multimix.__main__ import main
+from multimix.apps.cli import main
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"

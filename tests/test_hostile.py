@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_film import dicom
 
-from multimix import phantom
-from multimix.__main__ import main
-from multimix.checkpoint import save_checkpoint
-from multimix.decode import picture_size
-from multimix.film import read_film
+from multimix.apps.cli import main
+from multimix.data import phantom
+from multimix.images.formats import picture_size
+from multimix.images.reading import read_film
+from multimix.inference import load_model, predict
 from multimix.model import MultiMix
-from multimix.predict import load_model, predict
+from multimix.runtime.checkpoint import save_checkpoint
 
 SECONDS = 10
 DRAWN = phantom.draw(5, 1, 64)[0]

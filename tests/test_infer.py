@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from multimix.infer import answer, calibrated, class_margin, cleaned
+from multimix.evaluation.outputs import answer, calibrated, class_margin, cleaned
 
 
 def test_flipping_averages_with_the_mirrored_film(model, x):

@@ -6,10 +6,11 @@ from conftest import SIDE, save
 from PIL import Image
 from test_film import dicom
 
-from multimix import layouts, phantom
-from multimix.data import load_films
-from multimix.film import read_film
-from multimix.layouts import read_layout
+from multimix.data import dataset_layouts as layouts
+from multimix.data import phantom
+from multimix.data.dataset_layouts import read_layout
+from multimix.data.films import load_films
+from multimix.images.reading import read_film
 
 FILM, MASK = phantom.draw(1, 0, SIDE)
 LUNGS = MASK.astype(np.uint8) * 255
@@ -24,7 +25,7 @@ def loaded(folder, **options):
 
 
 def test_raw_jsrt_with_scr_masks(tmp_path, monkeypatch):
-    monkeypatch.setattr("multimix.decode.JSRT_SIDE", SIDE)
+    monkeypatch.setattr("multimix.images.formats.JSRT_SIDE", SIDE)
     deep = FILM.astype(np.uint16) * 16
     deep[0, :2] = 0, 4095
     for number in range(1, 31):

@@ -5,10 +5,10 @@ import torch
 from conftest import SIDE, TINY
 
 from multimix import augment
+from multimix.batches import Loader, draw_budget
 from multimix.config import SYSTEMS, Config
-from multimix.data import FilmSet
-from multimix.film import network_input
-from multimix.loader import Loader, draw_budget
+from multimix.data.films import FilmSet
+from multimix.images.reading import network_input
 
 CONFIG = Config(side=SIDE, widths=TINY, batch=4)
 

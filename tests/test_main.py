@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from conftest import ROOT, SIDE, TINY, save
 
-from multimix import phantom
-from multimix.__main__ import main
-from multimix.checkpoint import save_checkpoint
-from multimix.film import read_film
-from multimix.metrics import DEFINITIONS
-from multimix.predict import bundled
-from multimix.table import unique_names
+from multimix.apps.cli import main
+from multimix.apps.predict_folder import unique_names
+from multimix.data import phantom
+from multimix.evaluation.metrics import DEFINITIONS
+from multimix.images.reading import read_film
+from multimix.inference import bundled
+from multimix.runtime.checkpoint import save_checkpoint
 
 
 @pytest.fixture

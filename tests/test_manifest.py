@@ -6,12 +6,12 @@ import pytest
 import torch
 from conftest import ROOT, SIDE, TINY
 
+from multimix.batches import Loader
 from multimix.config import Config
-from multimix.data import load_films
-from multimix.layouts import read_table
-from multimix.loader import Loader
-from multimix.manifest import apply_manifest
-from multimix.train import train
+from multimix.data.dataset_layouts import read_table
+from multimix.data.films import load_films
+from multimix.data.manifest import apply_manifest
+from multimix.training import train
 
 CONFIG = Config(side=SIDE, widths=TINY, batch=2, steps=1, class_labels=6, masks=3)
 

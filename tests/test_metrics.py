@@ -5,7 +5,9 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
-from multimix import _torchvision, metrics, phantom  # noqa: F401  (heals torchvision for torchmetrics)
+from multimix.data import phantom
+from multimix.evaluation import metrics
+from multimix.runtime import torchvision_shim  # noqa: F401  (heals torchvision for torchmetrics)
 
 # isort: split
 from torchmetrics.functional.image import structural_similarity_index_measure

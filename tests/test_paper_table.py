@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 from multimix.config import SYSTEMS, Config
-from multimix.report import by_cell, read_rows, spread, values
+from multimix.study.report import by_cell, read_rows, spread, values
 
 FOLDER = ROOT / "notebooks" / "paper_table"
 RUNS = read_rows(FOLDER / "runs.csv")

@@ -15,9 +15,9 @@ import pytest
 import torch
 from conftest import ROOT, save
 
-from multimix import phantom
-from multimix.checkpoint import read_checkpoint, save_checkpoint
-from multimix.parallel import Ranks
+from multimix.data import phantom
+from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint
+from multimix.runtime.distributed import Ranks
 
 FILMS = (
     "--classification",

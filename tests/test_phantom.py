@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from multimix.phantom import draw
+from multimix.data.phantom import draw
 
 
 def components(mask: np.ndarray) -> list[float]:

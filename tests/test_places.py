@@ -18,11 +18,11 @@ from test_explore import upload
 from test_export import newer_torch
 from test_hostile import KINDS, harmed, whole  # noqa: F401  (a fixture)
 
-from multimix import phantom
-from multimix.__main__ import main
-from multimix.checkpoint import save_checkpoint, sole_writer
-from multimix.explore import Panel
-from multimix.predict import bundled, load_model, predict
+from multimix.apps.cli import main
+from multimix.apps.panel import Panel
+from multimix.data import phantom
+from multimix.inference import bundled, load_model, predict
+from multimix.runtime.checkpoint import save_checkpoint, sole_writer
 
 PHANTOMS = ["--classification", "phantom://20", "--segmentation", "phantom://20"]
 TRAINING = [
@@ -297,7 +297,7 @@ def test_a_bundled_file_that_was_changed_is_not_loaded(tmp_path, monkeypatch):
     shutil.copytree(bundled("weights"), tmp_path / "weights")
     with open(tmp_path / "weights" / "multimix.pth", "ab") as file:
         file.write(b"x")
-    monkeypatch.setattr(sys.modules["multimix.predict"], "bundled", lambda name: tmp_path / name)
+    monkeypatch.setattr(sys.modules["multimix.inference"], "bundled", lambda name: tmp_path / name)
     with pytest.raises(
         ValueError, match=r"multimix\.pth is not the file that was published: its SHA-256 differs"
     ):

@@ -5,10 +5,10 @@ from conftest import TINY, save
 from PIL import Image
 
 import multimix
-from multimix import phantom
-from multimix.film import read_film
-from multimix.predict import bundled, load_model, predict
-from multimix.train import train
+from multimix.data import phantom
+from multimix.images.reading import read_film
+from multimix.inference import bundled, load_model, predict
+from multimix.training import train
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from test_export import newer_torch
 from test_film import dicom
 
 import multimix
-from multimix import phantom
-from multimix.__main__ import RUN, main
+from multimix.apps.cli import RUN, main
+from multimix.data import phantom
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [

@@ -18,19 +18,19 @@ import torch
 from conftest import ROOT, SIDE, TINY
 from test_train import CONFIG, quietly, read_log
 
-from multimix import checkpoint
-from multimix.checkpoint import read_checkpoint
+from multimix.batches import Loader
 from multimix.config import Config
-from multimix.data import Films
-from multimix.loader import Loader
-from multimix.step import Run
+from multimix.data.films import Films
+from multimix.runtime import checkpoint
+from multimix.runtime.checkpoint import read_checkpoint
+from multimix.trainer import Run
 
 MARATHON = Config.preset(
     "multimix", "improved", side=SIDE, widths=TINY, batch=2, steps=60, validate_every=5
 )
 SERVER = multiprocessing.get_context("forkserver")  # imports once, then starts processes at once
 SERVER.set_forkserver_preload(
-    ["multimix", "multimix._torchvision", "torchmetrics.functional.classification"]
+    ["multimix", "multimix.runtime.torchvision_shim", "torchmetrics.functional.classification"]
 )
 
 
@@ -239,7 +239,7 @@ def test_what_does_not_matter_may_change(films, tmp_path):
 
 def test_training_ends_early_when_nothing_gets_better(films, tmp_path, monkeypatch):
     aucs = iter([0.6, 0.9, 0.7, 0.8, 0.95])
-    monkeypatch.setattr("multimix.step.validate", lambda *_: ({"auc": next(aucs)}, {}))
+    monkeypatch.setattr("multimix.trainer.validate", lambda *_: ({"auc": next(aucs)}, {}))
     quietly(replace(CONFIG, steps=20, validate_every=1, patience=2), films, tmp_path)
     assert [float(row["val_auc"]) for row in read_log(tmp_path)] == [0.6, 0.9, 0.7, 0.8]
     assert read_checkpoint(tmp_path / "best.pth")["step"] == 2

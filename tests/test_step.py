@@ -7,10 +7,10 @@ import torch
 from conftest import SIDE, TINY
 from literal import literal_loss
 
+from multimix.batches import Batch, Loader
 from multimix.config import Config
-from multimix.loader import Batch, Loader
 from multimix.model import MultiMix, place
-from multimix.step import Run, train_step
+from multimix.trainer import Run, train_step
 
 
 @pytest.mark.parametrize("kind, tolerance", ((torch.float32, 2e-3), (torch.float64, 1e-6)))

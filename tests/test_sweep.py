@@ -19,14 +19,22 @@ import pytest
 import torch
 from conftest import ROOT, SIDE, TINY
 
-from multimix.__main__ import main
-from multimix.compare import Found, collect, comparisons
+from multimix.apps.cli import main
+from multimix.apps.options import parser
 from multimix.config import SYSTEMS
-from multimix.evaluate import as_csv
-from multimix.metrics import placements
-from multimix.options import parser
-from multimix.report import COLUMNS, budget_curves, by_cell, published, report, run_rows, table
-from multimix.sweep import Sources, grid, runs_at_once, sweep
+from multimix.evaluation.evaluator import as_csv
+from multimix.evaluation.metrics import placements
+from multimix.study.paired_tests import Found, collect, comparisons
+from multimix.study.report import (
+    COLUMNS,
+    budget_curves,
+    by_cell,
+    published,
+    report,
+    run_rows,
+    table,
+)
+from multimix.study.sweep import Sources, grid, runs_at_once, sweep
 
 PHANTOMS = Sources(
     ("phantom://20",), ("phantom://20",), ("phantom://20+1000",), ("phantom://20+1000",)
@@ -57,7 +65,7 @@ def test_what_is_done_is_skipped_and_what_was_cut_off_goes_on(tmp_path, capsys, 
     assert sweep(jobs, tmp_path, at_once=1) == []
     assert "4 runs, 0 of them done" in capsys.readouterr().out
     monkeypatch.setattr(
-        "multimix.sweep.train", lambda *_, **__: pytest.fail("done, and yet trained")
+        "multimix.study.sweep.train", lambda *_, **__: pytest.fail("done, and yet trained")
     )
     assert sweep(jobs, tmp_path) == []
     assert "4 runs, 4 of them done" in capsys.readouterr().out
@@ -96,7 +104,7 @@ def test_one_failure_does_not_stop_the_others(tmp_path, monkeypatch):
     (fault,) = sweep(jobs, tmp_path, at_once=1)
     assert fault.startswith("unet-none-2-seed0: Nothing in") and "can be resumed" in fault
     assert all(job.done(tmp_path) for job in jobs[1:])
-    monkeypatch.setattr("multimix.sweep.train", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("multimix.study.sweep.train", lambda *_, **__: 1 / 0)
     assert sweep(jobs[:1], tmp_path) == ["unet-none-2-seed0: ZeroDivisionError: division by zero"]
 
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from conftest import SIDE, TINY
 
-from multimix.checkpoint import read_checkpoint
+from multimix.batches import Loader
 from multimix.config import SYSTEMS, Config
-from multimix.evaluate import evaluate, score
-from multimix.loader import Loader
+from multimix.evaluation.evaluator import evaluate, score
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix
-from multimix.step import Run, train_step
-from multimix.train import train
+from multimix.runtime.checkpoint import read_checkpoint
+from multimix.trainer import Run, train_step
+from multimix.training import train
 
 CONFIG = Config(side=SIDE, widths=TINY, batch=4, steps=6, validate_every=2, learning_rate=1e-3)
 TERMS = {"classification", "pseudo_label", "kept", "dice", "mask_consistency", "total"}
@@ -134,7 +134,7 @@ def test_the_best_checkpoint_is_the_best_scoring_one(films, tmp_path, monkeypatc
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return {"auc": next(aucs), "dice": 0.5}, {}
 
-    monkeypatch.setattr("multimix.step.validate", fake)
+    monkeypatch.setattr("multimix.trainer.validate", fake)
     best = quietly(CONFIG, films, tmp_path)
     content = read_checkpoint(tmp_path / "best.pth")
     assert content["step"] == 4 and content["validation"] == {"auc": 0.9, "dice": 0.5}

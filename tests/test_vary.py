@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from multimix import phantom
-from multimix.vary import STAY, draw_places, haze, move, vary, written_on
+from multimix.data import phantom
+from multimix.joint_augment import STAY, draw_places, haze, move, vary, written_on
 
 
 def chance(seed: int = 0, count: int = 16) -> list[torch.Generator]:

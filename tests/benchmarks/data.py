@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
-from multimix import augment, phantom
-from multimix.data import Films, load_films
-from multimix.film import network_input
+from multimix import augment
+from multimix.data import phantom
+from multimix.data.films import Films, load_films
+from multimix.images.reading import network_input
 
 SIDE, FILMS, REPETITIONS = 256, 64, 7
 

@@ -21,14 +21,14 @@ from data import pillow_views, seconds
 sys.path.append(str(Path(__file__).parent.parent))
 from literal import LITERAL_DROPOUT, literal_forward, literal_loss
 
+from multimix.batches import Loader
 from multimix.config import Config
-from multimix.data import load_films
-from multimix.film import Look, network_input
-from multimix.loader import Loader
+from multimix.data.films import load_films
+from multimix.images.reading import Look, network_input
+from multimix.inference import Manner, load_model, predict_batch
 from multimix.model import MultiMix, choose_device
-from multimix.predict import Manner, load_model, predict_batch
-from multimix.step import Run
-from multimix.train import compile_network
+from multimix.trainer import Run
+from multimix.training import compile_network
 
 
 class Work:

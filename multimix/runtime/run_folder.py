@@ -7,8 +7,8 @@ import os
 import time
 from pathlib import Path
 
-from multimix.checkpoint import read_checkpoint, save_checkpoint, whole_lines, write_text
 from multimix.config import Config
+from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint, whole_lines, write_text
 
 FREE = {"validate_every", "patience", "films_at_once"}  # what a resumed training may have otherwise
 CHECKPOINT_SECONDS = 600  # between two validations

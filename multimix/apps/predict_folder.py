@@ -17,11 +17,11 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from multimix.checkpoint import one_line, sole_writer, whole_lines, write_text
-from multimix.film import look_at
+from multimix.images.reading import look_at
+from multimix.inference import Manner, Prediction, predict_batch
 from multimix.model import CLASSES, MultiMix, films_at_once
-from multimix.parallel import Ranks
-from multimix.predict import Manner, Prediction, predict_batch
+from multimix.runtime.checkpoint import one_line, sole_writer, whole_lines, write_text
+from multimix.runtime.distributed import Ranks
 
 BETWEEN = " | "  # two warnings of one film
 COLUMNS = ("file", "label", *CLASSES, "lung_share", "seconds", "warnings", "mask", "overlay", "how")

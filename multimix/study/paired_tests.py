@@ -12,8 +12,8 @@ import numpy as np
 from scipy.stats import false_discovery_control, wilcoxon
 
 from multimix.config import RECIPES, SYSTEMS
-from multimix.metrics import intervals, possible
-from multimix.sweep import Job, read
+from multimix.evaluation.metrics import intervals, possible
+from multimix.study.sweep import Job, read
 
 # A part of the method, and the pairs of systems that differ in it alone.
 PARTS = {

@@ -13,15 +13,15 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from multimix.checkpoint import network_of, read_checkpoint, sole_writer
+from multimix.batches import Loader
 from multimix.config import Config
-from multimix.data import Films
-from multimix.loader import Loader
-from multimix.manifest import manifest_of
+from multimix.data.films import Films
+from multimix.data.manifest import manifest_of
 from multimix.model import MultiMix, choose_device, place
-from multimix.parallel import ranks_of, restarted
-from multimix.record import Record
-from multimix.step import Run
+from multimix.runtime.checkpoint import network_of, read_checkpoint, sole_writer
+from multimix.runtime.distributed import ranks_of, restarted
+from multimix.runtime.run_folder import Record
+from multimix.trainer import Run
 
 SAID = ("auc", "balanced_accuracy", "accuracy", "dice", "jaccard")  # of a validation, on the screen
 

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from multimix.checkpoint import whole_file
-from multimix.film import Source, network_input, read_film, resize
+from multimix.images.reading import Source, network_input, read_film, resize
 from multimix.model import CLASSES, MultiMix, Output, bridge_maps, place
+from multimix.runtime.checkpoint import whole_file
 
 
 class Unrolled(nn.Module):

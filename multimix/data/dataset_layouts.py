@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from multimix.decode import film_paths
-from multimix.film import Source
+from multimix.images.formats import film_paths
+from multimix.images.reading import Source
 from multimix.model import CLASSES
 
 SPLITS = ("train", "val", "test")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from multimix.anatomy import (
+from multimix.data.phantom_anatomy import (
     Anatomy,
     bones,
     diaphragm,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from multimix.checkpoint import write_text
-from multimix.compare import Cell, Found, comparisons
-from multimix.evaluate import as_csv
+from multimix.evaluation.evaluator import as_csv
+from multimix.runtime.checkpoint import write_text
+from multimix.study.paired_tests import Cell, Found, comparisons
 
 Row = dict[str, str]  # of a CSV file
 
@@ -258,7 +258,7 @@ def draw(out: Path) -> dict[str, Figure]:
     """Every figure that the folder's `runs.csv`, `films.csv` and the logs of its runs allow, by
     name.
     """
-    from multimix import plot
+    from multimix.evaluation import figures as plot
 
     groups, films = by_cell(read_rows(out / "runs.csv")), read_rows(out / "films.csv")
     figures = {}

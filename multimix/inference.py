@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from multimix.checkpoint import network_of, read_checkpoint, whole_file
-from multimix.decode import film_paths
-from multimix.doubts import doubts
-from multimix.film import Look, Source, look_at, looks_inverted, network_input, resize
-from multimix.infer import answer, calibrated
+from multimix.evaluation.outputs import answer, calibrated
+from multimix.images.formats import film_paths
+from multimix.images.quality import doubts
+from multimix.images.reading import Look, Source, look_at, looks_inverted, network_input, resize
 from multimix.model import CLASSES, MultiMix, choose_device, films_at_once, place
+from multimix.runtime.checkpoint import network_of, read_checkpoint, whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,7 +117,7 @@ class Prediction:
 
     def plot(self) -> Figure:
         """The film, its lungs and its saliency side by side, as a matplotlib figure."""
-        from multimix.plot import (
+        from multimix.evaluation.figures import (
             plot_prediction,
         )  # matplotlib is slow to import and not always wanted
 
@@ -141,7 +141,7 @@ class Prediction:
             Image.fromarray(self.mask.astype(np.uint8) * 255).save(file, "PNG")
         if not figure:
             return mask
-        from multimix.plot import save_figure
+        from multimix.evaluation.figures import save_figure
 
         return save_figure(self.plot(), overlay)
 

@@ -15,11 +15,8 @@ from scipy.special import expit
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from multimix.checkpoint import write_text
-from multimix.data import Films, FilmSet
-from multimix.film import network_input
-from multimix.infer import answer, class_margin
-from multimix.metrics import (
+from multimix.data.films import Films, FilmSet
+from multimix.evaluation.metrics import (
     DEFINITIONS,
     FEW,
     calibrate,
@@ -32,12 +29,15 @@ from multimix.metrics import (
     segmentation_metrics,
     tuned,
 )
+from multimix.evaluation.outputs import answer, class_margin
+from multimix.images.reading import network_input
 from multimix.model import CLASSES, MultiMix, films_at_once
-from multimix.parallel import ALONE, Ranks
+from multimix.runtime.checkpoint import write_text
+from multimix.runtime.distributed import ALONE, Ranks
 
 
 class Results(dict[str, float]):
-    """Metrics by name, as `multimix.metrics.DEFINITIONS` explains them, and what they were made
+    """Metrics by name, as `multimix.evaluation.metrics.DEFINITIONS` explains them, and what they were made
     from.
     """
 

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from multimix.batches import Batch
 from multimix.config import Config
-from multimix.data import Films
-from multimix.evaluate import score, validate
-from multimix.loader import Batch
+from multimix.data.films import Films
+from multimix.evaluation.evaluator import score, validate
+from multimix.joint_augment import move
 from multimix.losses import (
     dice_loss,
     mask_consistency_loss,
@@ -20,8 +21,7 @@ from multimix.losses import (
     pseudo_label_loss,
 )
 from multimix.model import MultiMix, films_at_once, place
-from multimix.parallel import ALONE, Ranks
-from multimix.vary import move
+from multimix.runtime.distributed import ALONE, Ranks
 
 
 def train_step(

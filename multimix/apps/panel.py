@@ -14,11 +14,11 @@ from pathlib import Path
 import ipywidgets as widgets
 from PIL import Image
 
-from multimix.decode import SUFFIXES, film_paths
-from multimix.film import look_at
+from multimix.evaluation.figures import VIEWS, as_png, plot_view
+from multimix.images.formats import SUFFIXES, film_paths
+from multimix.images.reading import look_at
+from multimix.inference import Manner, bundled, load_model, predict_batch
 from multimix.model import choose_device
-from multimix.plot import VIEWS, as_png, plot_view
-from multimix.predict import Manner, bundled, load_model, predict_batch
 
 WIDE = {"description_width": "7em"}
 

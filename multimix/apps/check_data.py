@@ -13,9 +13,9 @@ import numpy as np
 from scipy.fft import dctn
 from tqdm.auto import tqdm
 
-from multimix.data import mask_of
-from multimix.film import look_at, looks_inverted, resize
-from multimix.layouts import Film, read_layout
+from multimix.data.dataset_layouts import Film, read_layout
+from multimix.data.films import mask_of
+from multimix.images.reading import look_at, looks_inverted, resize
 from multimix.model import CLASSES
 
 LUNG_SHARE = (0.10, 0.60)  # of the film; a mask outside is probably not one of both lungs

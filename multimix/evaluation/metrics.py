@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from multimix.infer import calibrated
+from multimix.evaluation.outputs import calibrated
 
 AT = 256  # px: the film side that distances are told at
 BINS = 15  # of the calibration error
@@ -57,7 +57,7 @@ def classification_metrics(probability: np.ndarray, labels: np.ndarray) -> dict[
     """From probabilities of PNEUMONIA and labels (1 for it), both (N,). What needs both classes is
     left out of one.
     """
-    from multimix import _torchvision  # noqa: F401  (heals torchvision for torchmetrics; both take a second to import)
+    from multimix.runtime import torchvision_shim  # noqa: F401  (heals torchvision for torchmetrics; both take a second to import)
 
     # isort: split
     import torch

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from multimix.config import PRECISIONS, RECIPES, SYSTEMS
-from multimix.layouts import LAYOUTS
-from multimix.predict import INVERT
+from multimix.data.dataset_layouts import LAYOUTS
+from multimix.inference import INVERT
 
 # Fields of Config that have an option of their own.
 CHANGES = {

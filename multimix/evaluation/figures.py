@@ -13,11 +13,11 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
-from multimix.checkpoint import one_line, whole_file
+from multimix.runtime.checkpoint import one_line, whole_file
 
 if TYPE_CHECKING:
-    from multimix.evaluate import Results
-    from multimix.predict import Prediction
+    from multimix.evaluation.evaluator import Results
+    from multimix.inference import Prediction
 
 LUNG = "#56B4E9"
 TRUE, PREDICTED = (

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from multimix.data import Films, FilmSet
-from multimix.evaluate import as_csv
-from multimix.layouts import SPLITS, read_table
+from multimix.data.films import Films, FilmSet
+from multimix.evaluation.evaluator import as_csv
+from multimix.data.dataset_layouts import SPLITS, read_table
 
 COLUMNS = ("task", "film", "patient", "split", "use")
 TASKS = ("classification", "segmentation")

@@ -19,13 +19,13 @@ from pathlib import Path
 import psutil
 import torch
 
+from multimix.batches import Loader
 from multimix.config import Config
-from multimix.data import Films, load_films
-from multimix.evaluate import evaluate, labelled, write_results
-from multimix.loader import Loader
+from multimix.data.films import Films, load_films
+from multimix.evaluation.evaluator import evaluate, labelled, write_results
 from multimix.model import choose_device
-from multimix.train import train
-from multimix.workers import in_processes
+from multimix.study.workers import in_processes
+from multimix.training import train
 
 GIB = 2**30
 NEEDED = 1.5 * GIB  # memory of one run at 256 px and batches of 10 on a CPU, with room to spare

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from multimix import phantom
-from multimix.decode import open_film, picture_size
+from multimix.data import phantom
+from multimix.images.formats import open_film, picture_size
 
 Source = str | os.PathLike | Image.Image | np.ndarray
 

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from multimix import augment
 from multimix.config import Config
-from multimix.data import Films, FilmSet
-from multimix.film import network_input
+from multimix.data.films import Films, FilmSet
+from multimix.images.reading import network_input
+from multimix.joint_augment import STAY, draw_places, vary
 from multimix.model import CLASSES
-from multimix.parallel import ALONE, Ranks
-from multimix.vary import STAY, draw_places, vary
+from multimix.runtime.distributed import ALONE, Ranks
 
 
 def draw_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from multimix import phantom
-from multimix.checkpoint import whole_file
-from multimix.film import check_mask_shapes, picture_for_network, read_mask
-from multimix.layouts import SPLITS, Film, read_layout
+from multimix.data import phantom
+from multimix.runtime.checkpoint import whole_file
+from multimix.images.reading import check_mask_shapes, picture_for_network, read_mask
+from multimix.data.dataset_layouts import SPLITS, Film, read_layout
 from multimix.model import SIDES, SIDES_NAMED
 
 MIN_VALIDATION = (
@@ -85,7 +85,7 @@ def load_films(
 ) -> Films:
     """Read folders, one or several for each task, into memory.
 
-    A folder may lie as any of `multimix.layouts.LAYOUTS` says, recognised unless a layout is named,
+    A folder may lie as any of `multimix.data.dataset_layouts.LAYOUTS` says, recognised unless a layout is named,
     or be 'phantom://400': that many synthetic films. Films without a class (or mask) are
     unlabelled, so that any folder may serve either task. Splits are the set's own; a set without
     gives a tenth of its patients, drawn with `seed`, to testing, and one with fewer than 20

@@ -1,0 +1,1 @@
+"""One picture in: formats, reading, quality."""

@@ -1,0 +1,1 @@
+"""Plumbing: files, checkpoints, run folders, devices, processes."""

@@ -1,0 +1,1 @@
+"""The paper's table: many trainings, paired tests, a report."""
