@@ -1,7 +1,8 @@
 """MultiMix: classify pneumonia and segment lungs in chest X-rays together, from few labels."""
 
 from multimix.config import Config
-from multimix.data.films import Films, load_films
+from multimix.data.film_set import Films
+from multimix.data.films import load_films
 from multimix.evaluation.evaluator import evaluate
 from multimix.inference import Prediction, load_model, predict
 from multimix.model import MultiMix

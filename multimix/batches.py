@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 from multimix import augment
+from multimix.augment import AffineParameters
 from multimix.config import Config
-from multimix.data.films import Films, FilmSet
+from multimix.data.film_set import Films, FilmSet
 from multimix.images.reading import network_input
-from multimix.joint_augment import STAY, draw_places, vary
+from multimix.joint_augment import joint_views, sample_affine
 from multimix.model import CLASSES
-from multimix.runtime.distributed import ALONE, Ranks
+from multimix.runtime.distributed import SINGLE, World
 
 
-def draw_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
-    """Places of the `budget` training films that may keep their labels, (budget,); None is all of
-    them.
+def sample_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
+    """Which training films keep their labels: indices (budget,); None keeps all.
 
-    Drawn patient by patient, each class in its own share of the set.
+    Drawn patient by patient, each class in its own share of the set, at least one of each.
     """
     usable = films.labelled.nonzero().flatten()
     if budget is None or budget == len(usable):
@@ -31,241 +31,229 @@ def draw_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
     if budget > len(usable):
         raise ValueError(
             f"{budget} labelled films are asked for, but there are {len(usable)} for training; ask "
-            "for "
-            "fewer, or for all."
+            "for fewer, or for all."
         )
-    strata = (
-        films.targets[usable]
-        if films.targets.ndim == 1
-        else torch.zeros(len(usable), dtype=torch.int64)
-    )
-    generator = np.random.default_rng(seed)
-    chosen: list[int] = []
-    shares = [(strata == stratum).sum().item() for stratum in strata.unique()]
+    has_classes = films.targets.ndim == 1
+    strata = films.targets[usable] if has_classes else torch.zeros_like(usable)
+    sizes = [(strata == stratum).sum().item() for stratum in strata.unique()]
     # Cumulative rounding: the parts add up to the budget exactly.
-    counts = np.diff(np.rint(np.cumsum(shares) * budget / len(usable)).astype(int), prepend=0)
-    for absent in np.flatnonzero(counts == 0)[: max(0, budget - 1)]:  # one of each class at least
+    ends = np.rint(np.cumsum(sizes) * budget / len(usable)).astype(int)
+    counts = np.diff(ends, prepend=0)
+    for absent in np.flatnonzero(counts == 0)[: max(0, budget - 1)]:
         counts[counts.argmax()] -= 1
         counts[absent] += 1
-    for stratum, wanted in zip(strata.unique(), counts):
-        places = usable[strata == stratum].tolist()
-        rank = {
-            p: i
-            for i, p in enumerate(
-                generator.permutation(sorted({films.patients[i] for i in places}))
-            )
-        }
-        chosen += sorted(places, key=lambda i: rank[films.patients[i]])[:wanted]
+    generator = np.random.default_rng(seed)
+    chosen: list[int] = []
+    for stratum, count in zip(strata.unique(), counts):
+        indices = usable[strata == stratum].tolist()
+        patients = generator.permutation(sorted({films.patients[i] for i in indices})).tolist()
+        turn = {patient: i for i, patient in enumerate(patients)}
+        indices.sort(key=lambda i: turn[films.patients[i]])
+        chosen += indices[:count]
     return torch.tensor(sorted(chosen))
 
 
 class Batch(NamedTuple):
-    """The films of one step, (N, 1, side, side) in [-1, 1]; None where the system has no use for
-    them.
-    """
+    """The films of one step, (N, 1, side, side) in [-1, 1]; None where a system has no use."""
 
     mask_films: Tensor | None = None
     masks: Tensor | None = None  # (N, 1, side, side), 0 or 1
     unlabelled_mask_films: Tensor | None = None
     plain_mask_films: Tensor | None = None  # the same films as they are,
-    places: Tensor | None = None  # and where they went, (N, 11) as `vary.draw_places` says
+    affine: AffineParameters | None = None  # and where they went
     class_films: Tensor | None = None  # weak views
     labels: Tensor | None = None  # (N,)
     weak: Tensor | None = None  # two views of the same unlabelled films
     strong: Tensor | None = None
 
-    def slices(self, films: int) -> Iterator[Batch]:
-        """The batch in parts of at most so many films of each kind."""
-        parts = [repeat(None) if part is None else part.split(films) for part in self]
+    @property
+    def films_each(self) -> int:
+        """N, the films of each kind."""
+        films = self.class_films if self.class_films is not None else self.mask_films
+        return len(films)
+
+    def slices(self, size: int) -> Iterator[Batch]:
+        """The batch in parts of at most `size` films of each kind."""
+        parts = [repeat(None) if part is None else part.split(size) for part in self]
         return (Batch(*together) for together in zip(*parts))
 
 
 class Loader:
-    """Batches as a pure function of seed and step: nothing to store when a training stops, nothing
-    to restore.
+    """Batches as a pure function of seed and step: nothing to store, nothing to restore.
 
     Of several ranks each makes its own part of a batch, the same films in the same views as a
-    single one would.
+    single process would.
     """
 
     def __init__(
-        self, films: Films, config: Config, device: torch.device | str = "cpu", ranks: Ranks = ALONE
+        self,
+        films: Films,
+        config: Config,
+        device: torch.device | str = "cpu",
+        world: World = SINGLE,
     ):
-        self.config, self.device, self.share = config, device, ranks.share(config.batch)
-        if ranks.count > config.batch:
+        if world.size > config.batch:
             raise ValueError(
-                f"{ranks.count} processes cannot share batches of {config.batch} films; start "
-                "fewer, or "
-                "make the batch larger (--batch)."
+                f"{world.size} processes cannot share batches of {config.batch} films; start fewer,"
+                " or make the batch larger (--batch)."
             )
-        self.class_films = (
-            self._training_films(films.classification, "classification")
-            if config.classify
-            else None
-        )
-        self.mask_films = (
-            self._training_films(films.segmentation, "segmentation") if config.segment else None
-        )
-        self.class_budget = config.classify and draw_budget(
-            self.class_films, config.class_labels, config.seed
-        )
-        self.mask_budget = config.segment and draw_budget(
-            self.mask_films, config.masks, config.seed
-        )
-
-    def _training_films(self, films: FilmSet | None, task: str) -> FilmSet:
-        train = films.split("train") if films else None
-        if not train or not train.labelled.any():
-            raise ValueError(
-                f"There are no labelled training films for {task}; give a folder that has them, or "
-                "train "
-                "a system without this task."
-            )
-        if task == "classification":
-            absent = [
-                name
-                for i, name in enumerate(CLASSES)
-                if not (train.targets[train.labelled] == i).any()
-            ]
-            if absent:
-                raise ValueError(
-                    f"Among the training films there is no {absent[0]} one; films of both classes "
-                    "are "
-                    f"needed, as in train/{CLASSES[0]} and train/{CLASSES[1]}."
-                )
-        if train.pixels.shape[-1] != self.config.side:
-            raise ValueError(
-                f"The films were loaded at {train.pixels.shape[-1]} px and the training wants "
-                f"{self.config.side} px: load them with side={self.config.side}."
-            )
-        return train
+        self.config, self.device, self.share = config, device, world.share(config.batch)
+        # Which slots of a batch this rank has, (n,).
+        self.slots = torch.tensor(list(self.share))
+        # Training films of each task, and indices of those among them that keep their labels.
+        self.class_films = self.mask_films = None
+        if config.classify:
+            self.class_films = training_films(films.classification, "classification", config.side)
+            check_classes(self.class_films)
+            self.class_budget = sample_budget(self.class_films, config.class_labels, config.seed)
+        if config.segment:
+            self.mask_films = training_films(films.segmentation, "segmentation", config.side)
+            self.mask_budget = sample_budget(self.mask_films, config.masks, config.seed)
 
     def describe(self) -> str:
-        """'training on 100 of 5216 classes (26 NORMAL, 74 PNEUMONIA), 10 of 111 masks; the other
-        films …'
-        """
+        """'training on 100 of 5216 classes (26 NORMAL, 74 PNEUMONIA), 10 of 111 masks; ...'"""
         parts = []
-        if self.config.classify:
-            counts = (
-                self.class_films.targets[self.class_budget]
-                .bincount(minlength=len(CLASSES))
-                .tolist()
-            )
-            parts.append(
-                f"{len(self.class_budget)} of {len(self.class_films)} classes "
-                f"({', '.join(f'{count} {name}' for count, name in zip(counts, CLASSES))})"
-            )
-        if self.config.segment:
+        if self.class_films is not None:
+            labels = self.class_films.targets[self.class_budget]
+            counts = labels.bincount(minlength=len(CLASSES)).tolist()
+            names = ", ".join(f"{count} {name}" for count, name in zip(counts, CLASSES))
+            total = len(self.class_films)
+            parts.append(f"{len(self.class_budget)} of {total} classes ({names})")
+        if self.mask_films is not None:
             parts.append(f"{len(self.mask_budget)} of {len(self.mask_films)} masks")
         return f"training on {', '.join(parts)}; the other films are unlabelled"
 
-    def kept(self) -> dict[str, FilmSet]:
-        """The training films of each task that keep their labels."""
+    def labelled_films(self) -> dict[str, FilmSet]:
+        """By task, the training films that keep their labels."""
         kept = {}
-        if self.config.classify:
+        if self.class_films is not None:
             kept["classification"] = self.class_films[self.class_budget]
-        if self.config.segment:
+        if self.mask_films is not None:
             kept["segmentation"] = self.mask_films[self.mask_budget]
         return kept
 
     def __call__(self, step: int) -> Batch:
-        """The batch of step 0, 1, …, on the device."""
-        config, batch = self.config, {}
-        if config.segment:
-            which = self.mask_budget[self._pick(len(self.mask_budget), step, stream=1)]
-            films, masks = self._films(self.mask_films, which), self.mask_films.targets[which, None]
-            batch["mask_films"], batch["masks"], _ = self._views(
-                films, masks.to(self.device).float(), step, 1
-            )
-            if config.mask_consistency:
-                films = self._unlabelled_mask_films(step)
-                batch["unlabelled_mask_films"], _, places = self._views(
-                    films, torch.zeros_like(films), step, 2
-                )
-                if config.pixel_consistency_weight:
-                    batch["plain_mask_films"], batch["places"] = network_input(films), places
-        if config.classify:
-            which = self._labelled_class_films(step)
-            films, chance = self._films(self.class_films, which), self._chance(3, step)
-            views = augment.weak(films, chance)
-            if (
-                config.class_augmentation
-            ):  # every second pair of slots: the plain look must stay known
-                broad, _ = vary(
-                    films, torch.zeros_like(films), draw_places(chance), chance, opaque=False
-                )
-                odd = torch.tensor([slot // 2 % 2 == 1 for slot in self.share], device=self.device)
-                views = torch.where(odd[:, None, None, None], broad, views)
-            batch["class_films"] = network_input(views)
-            batch["labels"] = self.class_films.targets[which].to(self.device)
-            if config.pseudo_labels:
-                films = self._films(
-                    self.class_films, self._pick(len(self.class_films), step, stream=4)
-                )
-                batch["weak"] = network_input(augment.weak(films, self._chance(4, step)))
-                batch["strong"] = network_input(augment.strong(films, self._chance(5, step)))
-        return Batch(**batch)
+        """The batch of step 0, 1, ..., on the device."""
+        parts: dict = {}
+        if self.mask_films is not None:
+            parts |= self._mask_part(step)
+        if self.class_films is not None:
+            parts |= self._class_part(step)
+        return Batch(**parts)
 
-    def _generator(self, *place: int) -> torch.Generator:
-        entropy = np.random.SeedSequence([self.config.seed, *place]).generate_state(1, np.uint64)[0]
-        return torch.Generator().manual_seed(int(entropy) >> 1)
+    def _mask_part(self, step: int) -> dict:
+        which = self.mask_budget[self._pick(len(self.mask_budget), step, stream=1)]
+        films = self._films(self.mask_films, which)
+        masks = self.mask_films.targets[which][:, None].to(self.device).float()
+        films, masks, _ = self._joint_views(films, masks, step, stream=1)
+        parts = {"mask_films": films, "masks": masks}
+        if self.config.mask_consistency:
+            plain = self._unlabelled_mask_films(step)
+            views, _, affine = self._joint_views(plain, torch.zeros_like(plain), step, stream=2)
+            parts["unlabelled_mask_films"] = views
+            if self.config.pixel_consistency_weight:
+                parts["plain_mask_films"], parts["affine"] = network_input(plain), affine
+        return parts
 
-    def _chance(self, stream: int, step: int) -> list[torch.Generator]:
-        """One generator for each film of this rank's part of a batch."""
-        return [self._generator(stream, step, slot) for slot in self.share]
-
-    def _pick(self, count: int, step: int, stream: int) -> Tensor:
-        """The step's places in an endless row of fresh permutations of `count` films; this rank's
-        part of them.
-        """
-        first = step * self.config.batch
-        places = torch.tensor([first + slot for slot in self.share])
-        passes = (places // count).unique().tolist()
-        order = torch.cat(
-            [
-                torch.randperm(count, generator=self._generator(10 + stream, number))
-                for number in passes
-            ]
-        )
-        return order[places - passes[0] * count]
-
-    def _films(self, films: FilmSet, which: Tensor) -> Tensor:
-        return films.pixels[which, None].to(self.device).float() / 255
+    def _class_part(self, step: int) -> dict:
+        which = self._labelled_class_films(step)
+        films, generators = self._films(self.class_films, which), self._generators(3, step)
+        views = augment.weak(films, generators)
+        if self.config.class_augmentation:
+            affine, no_masks = sample_affine(generators), torch.zeros_like(films)
+            broad, _ = joint_views(films, no_masks, affine, generators, opaque=False)
+            # Every second pair of slots: the plain look must stay known.
+            views = self._where(self.slots // 2 % 2 == 1, broad, views)
+        labels = self.class_films.targets[which].to(self.device)
+        parts = {"class_films": network_input(views), "labels": labels}
+        if self.config.pseudo_labels:
+            which = self._pick(len(self.class_films), step, stream=4)
+            films = self._films(self.class_films, which)
+            parts["weak"] = network_input(augment.weak(films, self._generators(4, step)))
+            parts["strong"] = network_input(augment.strong(films, self._generators(5, step)))
+        return parts
 
     def _labelled_class_films(self, step: int) -> Tensor:
-        """Where in the set the step's labelled films are.
+        """Indices in the set of the step's labelled films.
 
-        If they are to be balanced, classes take turns, and of its own row each has every second
-        place.
+        If they are to be balanced, classes take turns, and of its own row each has every second.
         """
+        budget = self.class_budget
         if not self.config.balanced_classes:
-            return self.class_budget[self._pick(len(self.class_budget), step, stream=3)]
-        kinds = [
-            self.class_budget[self.class_films.targets[self.class_budget] == i]
-            for i in range(len(CLASSES))
-        ]
-        places = [self._pick(len(kind), step, stream=6 + i) for i, kind in enumerate(kinds)]
-        turn = (step * self.config.batch + torch.tensor(list(self.share))) % len(CLASSES)
-        return torch.where(turn == 0, kinds[0][places[0]], kinds[1][places[1]])
+            return budget[self._pick(len(budget), step, stream=3)]
+        labels = self.class_films.targets[budget]
+        normal, pneumonia = (budget[labels == label] for label in range(len(CLASSES)))
+        normal = normal[self._pick(len(normal), step, stream=6)]
+        pneumonia = pneumonia[self._pick(len(pneumonia), step, stream=7)]
+        turn = (step * self.config.batch + self.slots) % len(CLASSES)
+        return torch.where(turn == 0, normal, pneumonia)
 
     def _unlabelled_mask_films(self, step: int) -> Tensor:
         """Every second one is a classification film, if those are to serve too."""
         films = self._films(self.mask_films, self._pick(len(self.mask_films), step, stream=2))
-        if self.config.class_films_for_masks and self.class_films is not None:
-            others = self._films(
-                self.class_films, self._pick(len(self.class_films), step, stream=8)
-            )
-            odd = torch.tensor([slot % 2 == 1 for slot in self.share], device=self.device)
-            films = torch.where(odd[:, None, None, None], others, films)
-        return films
+        if not self.config.class_films_for_masks or self.class_films is None:
+            return films
+        others = self._films(self.class_films, self._pick(len(self.class_films), step, stream=8))
+        return self._where(self.slots % 2 == 1, others, films)
 
-    def _views(
+    def _joint_views(
         self, films: Tensor, masks: Tensor, step: int, stream: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, AffineParameters]:
         """Network inputs, masks, and where both went."""
-        chance = self._chance(stream, step)
         if not self.config.mask_augmentation:
-            return network_input(films), masks, STAY.expand(len(films), -1)
-        places = draw_places(chance)
-        films, masks = vary(films, masks, places, chance)
-        return network_input(films), masks, places
+            return network_input(films), masks, AffineParameters.identity(len(films))
+        generators = self._generators(stream, step)
+        affine = sample_affine(generators)
+        films, masks = joint_views(films, masks, affine, generators)
+        return network_input(films), masks, affine
+
+    def _pick(self, count: int, step: int, stream: int) -> Tensor:
+        """This rank's part of the step's indices, in endless fresh permutations of `count`."""
+        positions = step * self.config.batch + self.slots
+        passes = (positions // count).unique().tolist()
+        orders = []
+        for number in passes:
+            orders.append(torch.randperm(count, generator=self._generator(10 + stream, number)))
+        return torch.cat(orders)[positions - passes[0] * count]
+
+    def _generators(self, stream: int, step: int) -> list[torch.Generator]:
+        """One generator for each film of this rank's part of a batch."""
+        return [self._generator(stream, step, slot) for slot in self.share]
+
+    def _generator(self, *key: int) -> torch.Generator:
+        entropy = np.random.SeedSequence([self.config.seed, *key]).generate_state(1, np.uint64)[0]
+        return torch.Generator().manual_seed(int(entropy) >> 1)
+
+    def _films(self, films: FilmSet, which: Tensor) -> Tensor:
+        """(n, 1, side, side) in [0, 1], on the device."""
+        return films.pixels[which][:, None].to(self.device).float() / 255
+
+    def _where(self, condition: Tensor, films: Tensor, others: Tensor) -> Tensor:
+        """Film by film, by a condition (n,)."""
+        return torch.where(condition.to(self.device)[:, None, None, None], films, others)
+
+
+def training_films(films: FilmSet | None, task: str, side: int) -> FilmSet:
+    """The split 'train'. ValueError where nothing in it is labelled, or it has another side."""
+    train = films.split("train") if films else None
+    if not train or not train.labelled.any():
+        raise ValueError(
+            f"There are no labelled training films for {task}; give a folder that has them, or "
+            "train a system without this task."
+        )
+    if train.pixels.shape[-1] != side:
+        raise ValueError(
+            f"The films were loaded at {train.pixels.shape[-1]} px and the training wants {side} "
+            f"px: load them with side={side}."
+        )
+    return train
+
+
+def check_classes(films: FilmSet) -> None:
+    """ValueError where a class has no labelled film."""
+    for label, name in enumerate(CLASSES):
+        if not (films.targets[films.labelled] == label).any():
+            raise ValueError(
+                f"Among the training films there is no {name} one; films of both classes are "
+                f"needed, as in train/{CLASSES[0]} and train/{CLASSES[1]}."
+            )

@@ -1,16 +1,18 @@
-"""Every number of a training, with the paper's symbol beside it; the eight systems and the recipes
-as presets.
-"""
+"""Every number of a training, with the paper's symbol; the eight systems and the recipes."""
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from multimix.model import SIDES, SIDES_NAMED
 
 # Which parts of the method each of the paper's systems switches on (table 2).
-SYSTEMS = {
+SYSTEMS: dict[str, dict[str, Any]] = {
     "unet": dict(classify=False, bridge=False, pseudo_labels=False, mask_consistency=False),
     "enc": dict(segment=False, bridge=False, pseudo_labels=False, mask_consistency=False),
     "enc_ssl": dict(segment=False, bridge=False, mask_consistency=False),
@@ -20,7 +22,7 @@ SYSTEMS = {
     "umtl_ssl_s": dict(mask_consistency=False),
     "multimix": dict(),
 }
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "paper": dict(),
     "improved": dict(
         steps=6000,
@@ -35,156 +37,177 @@ RECIPES = {
         class_films_for_masks=True,
     ),
 }
+SCHEDULES = ("staircase", "cosine")
 PRECISIONS = ("float32", "bfloat16")
+RENAMED = {"films_at_once": "micro_batch"}  # what earlier versions called a field
 
 
-@dataclass(frozen=True)
+def setting(default: Any, help: str, allowed: Iterable = (), **limits: float) -> Any:
+    """A field of Config: its default, what it does, and the values that it may have.
+
+    `allowed` are the possible ones; else `low` and `high` are the limits, where there are any.
+    """
+    return dataclasses.field(
+        default=default, metadata={"help": help, "allowed": allowed, "limits": limits}
+    )
+
+
+@dataclass(frozen=True, repr=False)
 class Config:
-    """One training. The defaults are MultiMix as published; `Config.preset` names the others."""
+    """One training. The defaults are MultiMix as published; `Config.preset` names the others.
+
+    Errors: ValueError where a value is of another type or out of its range.
+    """
 
     # The system: parts of the method, on or off.
-    classify: bool = True
-    segment: bool = True
-    bridge: bool = True  # saliency bridge
-    pseudo_labels: bool = True  # unlabelled classification films
-    mask_consistency: bool = True  # unlabelled segmentation films, the KL term
+    classify: bool = setting(True, "the class head")
+    segment: bool = setting(True, "the decoder")
+    bridge: bool = setting(True, "the saliency bridge")
+    pseudo_labels: bool = setting(True, "learn from unlabelled classification films")
+    mask_consistency: bool = setting(True, "the KL term, with unlabelled segmentation films")
 
     # The losses (equations 1 to 3).
-    pseudo_label_weight: float = 0.25  # lambda
-    threshold: float = 0.7  # t: the confidence at which a pseudo-label counts
-    dice_weight: float = 5.0  # alpha
-    mask_consistency_weight: float = 0.01  # beta
+    pseudo_label_weight: float = setting(0.25, "lambda", low=0)
+    threshold: float = setting(0.7, "t, from which a pseudo-label counts", low=0, high=1)
+    dice_weight: float = setting(5.0, "alpha", low=0)
+    mask_consistency_weight: float = setting(0.01, "beta", low=0)
 
     # The labels that training may see; None is all of them.
-    class_labels: int | None = None
-    masks: int | None = None
+    class_labels: int | None = setting(None, "films that keep their class", low=2)
+    masks: int | None = setting(None, "films that keep their mask", low=1)
 
-    # The optimisation. The paper counts epochs of the 5216 unlabelled films in batches of 10: 522
-    # steps each.
-    steps: int = 52_200  # 100 epochs
-    batch: int = 10  # films of each of the five kinds in a step
-    learning_rate: float = 1e-4  # Adam
-    schedule: str = (
-        "staircase"  # staircase: x 0.1 every `decay_steps`; cosine: warm-up, then down to 0
+    # The optimisation. The paper counts epochs of 5216 unlabelled films, 10 a batch: 522 steps.
+    steps: int = setting(52_200, "training steps, here 100 epochs", low=1)
+    batch: int = setting(10, "films of each of the five kinds in a step", low=1, high=10_000)
+    learning_rate: float = setting(1e-4, "of Adam", low=1e-12, high=1)
+    schedule: str = setting(
+        "staircase",
+        "staircase: x 0.1 every so many steps; cosine: warm-up, then down to 0",
+        SCHEDULES,
     )
-    decay_steps: int = 4_176  # 8 epochs
-    ema_decay: float = (
-        0.0  # > 0: validate, keep, and draw pseudo-labels from a moving average of the weights
+    decay_steps: int = setting(4_176, "of the staircase, here 8 epochs", low=1)
+    ema_decay: float = setting(
+        0.0, "above 0: keep, and draw pseudo-labels from, averaged weights", low=0, high=1 - 1e-9
     )
-    gradient_clip: float = 0.0  # > 0: the largest norm that a step's gradient may have
-    patience: int = 0  # > 0: stop after so many validations without a better score
+    gradient_clip: float = setting(0.0, "above 0: the largest norm of a gradient", low=0)
+    patience: int = setting(0, "above 0: stop after so many validations without gain", low=0)
 
     # What the improved recipe adds.
-    mask_augmentation: bool = False  # broad views of the segmentation films
-    class_augmentation: bool = False  # and of half of the labelled classification films
-    balanced_classes: bool = False  # as many labelled films of each class in a batch
-    bce_weight: float = 0.0  # binary cross-entropy of the masks, beside Dice
-    pixel_consistency_weight: float = (
-        0.0  # masks of unlabelled films follow what is sure in the plain film (UniMatch)
+    mask_augmentation: bool = setting(False, "broad views of the segmentation films")
+    class_augmentation: bool = setting(False, "and of half of the labelled classification films")
+    balanced_classes: bool = setting(False, "as many labelled films of each class in a batch")
+    bce_weight: float = setting(0.0, "of cross-entropy of the masks, beside Dice", low=0)
+    pixel_consistency_weight: float = setting(
+        0.0, "of masks that follow what is sure in the plain film (UniMatch)", low=0
     )
-    pixel_threshold: float = 0.9  # what is sure
-    class_films_for_masks: bool = (
-        False  # half of the unlabelled segmentation films are classification films
+    pixel_threshold: float = setting(0.9, "from which a pixel is sure", low=0.5, high=1)
+    class_films_for_masks: bool = setting(
+        False, "half of the unlabelled segmentation films are classification films"
     )
 
     # The rest.
-    side: int = 256  # px
-    widths: tuple[int, ...] = (16, 32, 64, 128, 256)
-    # or bfloat16: convolutions in half the memory and time; weights and losses stay float32
-    precision: str = "float32"
-    seed: int = 0
-    validate_every: int = 500  # steps
-    films_at_once: int = 0  # of each kind, in one pass; 0: as many as suit the device
+    side: int = setting(256, "px that films are reduced to", SIDES)
+    widths: tuple[int, ...] = setting((16, 32, 64, 128, 256), "channels of the five stages")
+    precision: str = setting("float32", "of convolutions; bfloat16 takes half the time", PRECISIONS)
+    seed: int = setting(0, "of everything that is drawn", low=0, high=10**9 - 1)
+    validate_every: int = setting(500, "steps between two validations", low=1)
+    micro_batch: int = setting(0, "films of each kind in one pass; 0: as suits the device", low=0)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))  # a list where it came from JSON
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if (field.type in ("int", "float") and not isinstance(value, (int, float))) or (
-                field.type == "int | None" and not isinstance(value, (int, type(None)))
-            ):
-                raise ValueError(
-                    f"Training cannot start: {field.name} is {value!r}; a number is needed."
-                )
-        faults = [
-            f"{name} is {getattr(self, name)}; {need} is needed"
-            for name, valid, need in (
-                ("segment", self.classify or self.segment, "at least one task (classify, segment)"),
-                ("schedule", self.schedule in ("staircase", "cosine"), "staircase or cosine"),
-                ("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS)),
-                ("steps", self.steps >= 1, "1 or more"),
-                ("batch", 1 <= self.batch <= 10_000, "1 to 10000"),
-                ("decay_steps", self.decay_steps >= 1, "1 or more"),
-                ("seed", 0 <= self.seed < 10**9, "0 to 999999999"),
-                ("validate_every", self.validate_every >= 1, "1 or more"),
-                (
-                    "class_labels",
-                    self.class_labels is None or self.class_labels >= 2,
-                    "2 or more (or None for all)",
-                ),
-                ("masks", self.masks is None or self.masks >= 1, "1 or more (or None for all)"),
-                ("learning_rate", 0 < self.learning_rate <= 1, "a rate above 0, 1 at most,"),
-                ("ema_decay", 0 <= self.ema_decay < 1, "a number in [0, 1)"),
-                ("gradient_clip", self.gradient_clip >= 0, "0 (off) or more"),
-                ("patience", self.patience >= 0, "0 (off) or more"),
-                (
-                    "films_at_once",
-                    self.films_at_once >= 0,
-                    "0 (as many as suit the device) or more",
-                ),
-                ("threshold", 0 <= self.threshold <= 1, "a probability"),
-                (
-                    "pixel_threshold",
-                    0.5 <= self.pixel_threshold <= 1,
-                    "a probability of 0.5 or more",
-                ),
-                ("bce_weight", self.bce_weight >= 0, "0 (off) or more"),
-                ("pixel_consistency_weight", self.pixel_consistency_weight >= 0, "0 (off) or more"),
-                ("side", self.side in SIDES, f"{SIDES_NAMED},"),
-                (
-                    "widths",
-                    len(self.widths) == 5 and min(self.widths) >= 1,
-                    "five positive channel numbers",
-                ),
-            )
-            if not valid
-        ]
+        if isinstance(self.widths, list):  # from JSON
+            object.__setattr__(self, "widths", tuple(self.widths))
+        faults = []
+        for name, needed in ((field.name, what_is_wrong(field, self)) for field in fields(self)):
+            if needed:
+                faults.append(f"{name} is {getattr(self, name)!r}; {needed} is needed")
+        if not faults and not (self.classify or self.segment):
+            faults.append("no task is on; classify, segment or both are needed")
         if faults:
             raise ValueError(f"Training cannot start: {'; '.join(faults)}.")
 
-    @classmethod
-    def preset(cls, system: str = "multimix", recipe: str = "paper", **changes) -> Config:
-        """One of the paper's eight systems under a recipe ('paper' or 'improved'), with any field
-        changed.
+    def __repr__(self) -> str:
+        changed = []
+        for field in fields(self):
+            if getattr(self, field.name) != field.default:
+                changed.append(f"{field.name}={getattr(self, field.name)!r}")
+        return f"Config({', '.join(changed)})"
 
-        ValueError where there is no such system or recipe, or a value is out of its range.
+    @classmethod
+    def preset(cls, system: str = "multimix", recipe: str = "paper", **changes: Any) -> Config:
+        """One of the paper's eight systems under a recipe.
+
+        Arguments:
+            system: 'unet', 'enc', 'enc_ssl', 'umtl', 'umtl_s', 'umtl_ssl', 'umtl_ssl_s' or
+                'multimix'.
+            recipe: 'paper', as published, or 'improved', that of the bundled weights.
+            changes: any field of Config.
+
+        Errors: ValueError where there is no such system, recipe or field, or a value does not fit.
         """
         for name, known, kind in ((system, SYSTEMS, "system"), (recipe, RECIPES, "recipe")):
-            if name not in known:
+            if not isinstance(name, str) or name not in known:
                 raise ValueError(f"There is no {kind} '{name}'; choose one of {', '.join(known)}.")
-        return replace(cls(), **{**SYSTEMS[system], **RECIPES[recipe], **changes})
+        return cls.from_dict({**SYSTEMS[system], **RECIPES[recipe], **changes})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """What `as_dict` gave, also of an earlier version. ValueError where a name is unknown."""
+        values = {RENAMED.get(name, name): value for name, value in values.items()}
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                meant = f"did you mean {near[0]}" if near else f"there are {', '.join(known)}"
+                raise ValueError(f"Config has no field '{name}'; {meant}.")
+        return replace(cls(), **values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for checkpoints and logs."""
+        return asdict(self)
 
     def learning_rate_at(self, step: int) -> float:
-        """The rate of step 0, 1, …, `steps` - 1."""
+        """The rate of step 0, 1, ..., `steps` - 1."""
         if self.schedule == "staircase":
             return self.learning_rate * 0.1 ** (step // self.decay_steps)
         warm_up = max(1, self.steps // 20)
         if step < warm_up:
             return self.learning_rate * (step + 1) / warm_up
-        return (
-            self.learning_rate
-            * 0.5
-            * (1 + math.cos(math.pi * (step - warm_up) / (self.steps - warm_up)))
-        )
+        progress = (step - warm_up) / (self.steps - warm_up)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
     @property
     def films_a_step(self) -> int:
         """How many films all batches of a step hold."""
-        kinds = self.classify * (1 + 2 * self.pseudo_labels) + self.segment * (
-            1 + self.mask_consistency
-        )
+        kinds = 0
+        if self.classify:
+            kinds += 3 if self.pseudo_labels else 1
+        if self.segment:
+            kinds += 2 if self.mask_consistency else 1
         return self.batch * kinds
 
-    def as_dict(self) -> dict:
-        """Plain values, for checkpoints and logs."""
-        return asdict(self)
+
+def what_is_wrong(field: dataclasses.Field, config: Config) -> str:
+    """What a field's value should be instead; '' where it is right."""
+    value, kind = getattr(config, field.name), str(field.type)
+    if kind == "bool":
+        return "" if isinstance(value, bool) else "True or False"
+    if kind.startswith("tuple"):
+        fits = isinstance(value, tuple) and len(value) == 5
+        fits = fits and all(isinstance(width, int) and width >= 1 for width in value)
+        return "" if fits else "a tuple of five positive channel numbers"
+    if field.metadata["allowed"] is SIDES:
+        return "" if value in SIDES else SIDES_NAMED
+    if allowed := tuple(field.metadata["allowed"]):
+        return "" if value in allowed else " or ".join(allowed)
+    if value is None and kind.endswith("None"):
+        return ""
+    numbers = int if kind.startswith("int") else (int, float)
+    if not isinstance(value, numbers) or isinstance(value, bool):
+        return "a whole number" if numbers is int else "a number"
+    low, high = (
+        field.metadata["limits"].get(end, default)
+        for end, default in (("low", -math.inf), ("high", math.inf))
+    )
+    if low <= value <= high:
+        return ""
+    return f"{low:g} or more" if high == math.inf else f"a number from {low:g} to {high:g}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -15,33 +14,33 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from multimix.evaluation.outputs import answer, calibrated
-from multimix.images.formats import film_paths
-from multimix.images.quality import doubts
-from multimix.images.reading import Look, Source, look_at, looks_inverted, network_input, resize
-from multimix.model import CLASSES, MultiMix, choose_device, films_at_once, place
-from multimix.runtime.checkpoint import network_of, read_checkpoint, whole_file
+from multimix.evaluation.calibration import calibrated_log_odds
+from multimix.evaluation.outputs import InferenceOutput, run_network
+from multimix.images.formats import film_files
+from multimix.images.quality import looks_inverted, quality_warnings
+from multimix.images.reading import LoadedImage, Source, load_image, network_input, resize
+from multimix.model import CLASSES, MultiMix
+from multimix.runtime.checkpoint import check_sha256, model_from_checkpoint, read_checkpoint
+from multimix.runtime.device import choose_device, micro_batch_size, to_device
+from multimix.runtime.files import atomic_write, bundled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
-def bundled(name: str) -> Path:
-    """A file or folder that comes with the project: inside an installed package, beside it in a
-    checkout.
-    """
-    package = Path(__file__).parent
-    return package / name if (package / name).exists() else package.parent / name
+INVERT = ("auto", "never", "always")
 
 
 def load_model(weights: str | os.PathLike = "multimix", device: str = "auto") -> MultiMix:
-    """A network in eval mode: a bundled one by its name, one that `train` wrote, or the authors'
-    own checkpoint.
+    """A network in eval mode.
 
-    'multimix' has learnt from all labels, 'multimix_100_10' from 100 classes and 10 masks; anything
-    with a dot or a slash is a path. `device` is auto (CUDA, else MPS, else the CPU), cpu, cuda or
-    mps. ValueError, in one sentence, where there is no such network, or the file is damaged, of
-    another architecture, or holds program code.
+    Arguments:
+        weights: a bundled network's name ('multimix' has learnt from all labels, 'multimix_100_10'
+            from 100 classes and 10 masks), or the path of one that `train` wrote, or of the
+            authors' own checkpoint. Anything with a dot or a slash is a path.
+        device: 'auto' (CUDA, else MPS, else the CPU), 'cpu', 'cuda' or 'mps'.
+
+    Errors: ValueError where there is no such network or device, or the file is damaged, of another
+        architecture, or holds program code.
     """
     if not isinstance(weights, (str, os.PathLike)):
         raise ValueError(
@@ -52,53 +51,44 @@ def load_model(weights: str | os.PathLike = "multimix", device: str = "auto") ->
         if weights not in known:
             raise ValueError(
                 f"There is no bundled network '{weights}'; choose {' or '.join(known)}, or give "
-                "the path "
-                "of a .pth file."
+                "the path of a .pth file."
             )
-        weights = bundled(f"weights/{weights}.pth")
-        check_sum(weights)
-    return place(network_of(read_checkpoint(weights), weights), choose_device(device))
+        weights = bundled("weights") / f"{weights}.pth"
+        check_sha256(weights)
+    model = model_from_checkpoint(read_checkpoint(weights), weights)
+    to_device(model, choose_device(device))
+    return model
 
 
-def check_sum(weights: Path) -> None:
-    """ValueError where a bundled file is not the one that SHA256SUMS beside it names; others are
-    not looked at.
-    """
-    sums = dict(
-        reversed(line.split()) for line in weights.with_name("SHA256SUMS").read_text().splitlines()
-    )
-    if sums.get(weights.name, found := hashlib.sha256(weights.read_bytes()).hexdigest()) != found:
-        raise ValueError(
-            f"{weights} is not the file that was published: its SHA-256 differs. Check it out "
-            "again, or "
-            "give its path instead of its name to use it all the same."
-        )
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
-    """What the network says about one film of H x W pixels. For research, not for diagnosis."""
+    """What the network says about one film of H x W pixels. For research, not for diagnosis.
 
-    name: str  # file name without folder and ending, or film-1, film-2, …
-    film: np.ndarray = field(repr=False)  # (H, W) uint8, as it was read
-    # {'NORMAL': 0.03, 'PNEUMONIA': 0.97}; where validation films gave the weights a temperature and
-    # an operating point, after both: what the network believes where both classes are equally
-    # frequent.
+    Attributes:
+        name: the file's name without folder and ending, or film-1, film-2, ...
+        film: (H, W) uint8, as it was read.
+        probabilities: {'NORMAL': .03, 'PNEUMONIA': .97}; calibrated, if the weights are: what the
+            network believes where both classes are equally frequent.
+        mask_probability: (H, W) float32 in [0, 1], of lung.
+        saliency: (H, W) float32, >= 0: what moved the class score.
+        warnings: plain sentences about what makes this film unlike those learnt from.
+        disagreement: (H, W) float32 in [0, 1], of the mirrored film's lungs; with `flip` alone.
+        source: the film's file, if it came from one.
+    """
+
+    name: str
+    film: np.ndarray
     probabilities: dict[str, float]
-    mask_probability: np.ndarray = field(
-        repr=False
-    )  # (H, W) float32 in [0, 1]: probability of lung
-    saliency: np.ndarray = field(repr=False)  # (H, W) float32, >= 0: what moved the class score
-    warnings: tuple[str, ...] = ()  # plain sentences: what makes this film a doubtful one
-    disagreement: np.ndarray | None = field(
-        default=None, repr=False
-    )  # (H, W) float32, with `flip` alone
-    source: Path | None = field(default=None, repr=False)  # the film's file, if it came from one
+    mask_probability: np.ndarray
+    saliency: np.ndarray
+    warnings: tuple[str, ...] = ()
+    disagreement: np.ndarray | None = None
+    source: Path | None = field(default=None)
 
     @property
     def label(self) -> str:
-        """The more probable class."""
-        return max(self.probabilities, key=self.probabilities.get)
+        """The more probable class, 'NORMAL' or 'PNEUMONIA'."""
+        return max(self.probabilities, key=lambda name: self.probabilities[name])
 
     @property
     def probability(self) -> float:
@@ -115,20 +105,30 @@ class Prediction:
         """The part of the film that is lung, in [0, 1]."""
         return float(self.mask.mean())
 
+    def __repr__(self) -> str:
+        height, width = self.film.shape
+        text = (
+            f"Prediction of {self.name} ({width} x {height} px): {self.label}, probability "
+            f"{self.probability:.2f}; lungs {self.lung_share:.0%} of the film"
+        )
+        return " ! ".join([text, *self.warnings])
+
     def plot(self) -> Figure:
         """The film, its lungs and its saliency side by side, as a matplotlib figure."""
-        from multimix.evaluation.figures import (
-            plot_prediction,
-        )  # matplotlib is slow to import and not always wanted
+        from multimix.evaluation.film_figures import plot_prediction  # matplotlib is slow to import
 
         return plot_prediction(self)
 
     def save(self, out: str | os.PathLike, figure: bool = True) -> Path:
-        """Write `<name>.png` (the figure) and `<name>_mask.png` (0 or 255, the film's size) into a
-        folder.
+        """Write `<name>.png` (the figure) and `<name>_mask.png` (0 or 255, the film's size).
 
-        Without `figure` the mask alone, which is many times faster. Returns the path of the figure,
-        else of the mask. ValueError where that would overwrite the film itself.
+        Arguments:
+            out: a folder; it is made if it is missing.
+            figure: False writes the mask alone, which is many times faster.
+
+        Returns: the path of the figure, else of the mask.
+
+        Errors: ValueError where that would overwrite the film itself.
         """
         out = Path(out)
         mask, overlay = out / f"{self.name}_mask.png", out / f"{self.name}.png"
@@ -137,33 +137,32 @@ class Prediction:
                 f"{self.source} would be overwritten by its own answer; choose another folder."
             )
         out.mkdir(parents=True, exist_ok=True)
-        with whole_file(mask, durable=False) as file:
+        with atomic_write(mask, durable=False) as file:
             Image.fromarray(self.mask.astype(np.uint8) * 255).save(file, "PNG")
         if not figure:
             return mask
-        from multimix.evaluation.figures import save_figure
+        from multimix.evaluation.film_figures import save_figure
 
         return save_figure(self.plot(), overlay)
 
 
-INVERT = ("auto", "never", "always")
-
-
 @dataclass(frozen=True)
-class Manner:
-    """How to predict."""
+class PredictOptions:
+    """How to predict, as `predict` explains it."""
 
-    flip: bool = False  # average with the mirrored film: twice the time
-    clean: bool = True  # at most two lungs, without holes
-    invert: str = (
-        "auto"  # turn a film's grey values round: auto if it looks inverted, never, always
-    )
+    flip: bool = False
+    clean: bool = True
+    invert: str = "auto"
 
     def __post_init__(self) -> None:
         if self.invert not in INVERT:
             raise ValueError(
                 f"invert is '{self.invert}'; {', '.join(INVERT[:-1])} or {INVERT[-1]} is needed."
             )
+
+    def inverts(self, inverted: bool) -> bool:
+        """Whether the grey values of a film that looks `inverted`, or not, are inverted."""
+        return self.invert == "always" or (self.invert == "auto" and inverted)
 
 
 def predict(
@@ -174,102 +173,100 @@ def predict(
     clean: bool = True,
     invert: str = "auto",
 ) -> Prediction | list[Prediction]:
-    """Predict one film, or a list of films, or every picture in a folder (a list each).
+    """Predict films; masks and saliency come back at their own size.
 
-    A film is a path, a PIL image or an array as `read_film` takes it; masks and saliency come back
-    at its own size. `flip` averages with the mirrored film and tells where the two disagree, in
-    twice the time; `clean` leaves at most two lungs and no holes; `invert` turns the grey values
-    round: 'auto' if the film looks inverted, 'never', 'always'. ValueError, in one sentence, where
-    a film cannot be read.
+    Arguments:
+        model: what `load_model` or `train` gave; its mode is left as it was.
+        films: a film, a list of films, or a folder of them. A film is the path of a picture (PNG,
+            JPEG, TIFF, BMP, GIF), DICOM or raw JSRT file, a PIL image, or an array (H, W),
+            (H, W, 1), (H, W, 3) or (H, W, 4): uint8, floats in [0, 1], or any other numbers, which
+            are stretched from the smallest to the largest.
+        flip: average with the mirrored film, and tell where the two disagree, in twice the time.
+        clean: post-process the lungs: at most two, without holes.
+        invert: the grey values: 'auto' if the film looks inverted, 'never', 'always'.
+
+    Returns: a `Prediction`; a list of them for a list or a folder.
+
+    Errors: ValueError, in one sentence, where a film cannot be read.
     """
-    manner = Manner(flip, clean, invert)
+    options = PredictOptions(flip, clean, invert)
     if isinstance(films, (str, os.PathLike)) and Path(films).is_dir():
-        films = pictures_in(Path(films))
+        films = film_files(Path(films))
     single = isinstance(films, (str, os.PathLike, Image.Image, np.ndarray))
     if not single and not isinstance(films, Iterable):
         raise ValueError(
             f"A {type(films).__name__} is no film; a path, a PIL image, an array, or a list of "
-            "them is "
-            "needed."
+            "them is needed."
         )
     sources = [films] if single else list(films)
-    pictures = [look_at(source) for source in sources]
+    images = [load_image(source) for source in sources]
     names = [name_of(source, number) for number, source in enumerate(sources, start=1)]
-    size = films_at_once(next(model.parameters()).device, model.side)
-    found = [
-        prediction
-        for first in range(0, len(sources), size)
-        for prediction in predict_batch(
-            model, pictures[first : first + size], names[first : first + size], manner
-        )
-    ]
-    found = [
-        replace(p, source=Path(source)) if isinstance(source, (str, os.PathLike)) else p
-        for p, source in zip(found, sources)
-    ]
+    size = micro_batch_size(next(model.parameters()).device, model.side)
+    found: list[Prediction] = []
+    for first in range(0, len(sources), size):
+        part = slice(first, first + size)
+        found += predict_batch(model, images[part], names[part], options)
+    for i, source in enumerate(sources):
+        if isinstance(source, (str, os.PathLike)):
+            found[i] = replace(found[i], source=Path(source))
     return found[0] if single else found
 
 
-def pictures_in(path: Path) -> list[Path]:
-    """The pictures of a folder, at least one; of anything else, itself."""
-    films = film_paths(path) if path.is_dir() else [path]
-    if not films:
-        raise ValueError(
-            f"There are no films in {path}; PNG, JPEG, BMP, TIFF, GIF or DICOM files are needed, "
-            "in the "
-            "folder itself, as those below it are not looked through."
-        )
-    return films
-
-
 def name_of(source: Source, number: int) -> str:
+    """What the files of a film's prediction are called."""
     return Path(source).stem if isinstance(source, (str, os.PathLike)) else f"film-{number}"
 
 
 def predict_batch(
-    model: MultiMix, looks: list[Look], names: list[str], manner: Manner
+    model: MultiMix, images: list[LoadedImage], names: list[str], options: PredictOptions
 ) -> list[Prediction]:
-    """Predict films that `look_at` has read, in one pass. The network's mode is left as it was."""
+    """Predict films that `load_image` has read, in one pass; leaves the network in its mode."""
+    inverted = [looks_inverted(image.grey) for image in images]
+    films = []
+    for image, looks_so in zip(images, inverted):
+        films.append(255 - image.grey if options.inverts(looks_so) else image.grey)
+    output = ask_network(model, films, options)
+    pneumonia = torch.sigmoid(calibrated_log_odds(output.log_odds, model.calibration)).tolist()
+    predictions = []
+    for i, (image, film) in enumerate(zip(images, films)):
+        lungs = output.lung[i, 0].numpy() > 0.5
+        disagreement = output.disagreement
+        warnings = quality_warnings(
+            image, film, lungs, inverted=inverted[i], corrected=options.inverts(inverted[i])
+        )
+        predictions.append(
+            Prediction(
+                names[i],
+                film,
+                dict(zip(CLASSES, (1 - pneumonia[i], pneumonia[i]))),
+                enlarge(output.lung[i], film.shape),
+                enlarge(output.saliency[i], film.shape),
+                warnings,
+                None if disagreement is None else enlarge(disagreement[i], film.shape),
+            )
+        )
+    return predictions
+
+
+def ask_network(
+    model: MultiMix, films: list[np.ndarray], options: PredictOptions
+) -> InferenceOutput:
+    """What the network says of films, each (H, W) uint8. ValueError where it is not numbers."""
     device, was_training = next(model.parameters()).device, model.training
-    inverted = [looks_inverted(look.grey) for look in looks]
-    turned = [
-        manner.invert == "always" or (manner.invert == "auto" and looks_so) for looks_so in inverted
-    ]
-    films = [255 - look.grey if turn else look.grey for look, turn in zip(looks, turned)]
     small = torch.from_numpy(np.stack([resize(film, model.side) for film in films]))
+    x = network_input(small[:, None].to(device))  # (N, 1, side, side)
     try:
         with torch.inference_mode():
-            found = answer(
-                model.eval(), network_input(small[:, None].to(device)), manner.flip, manner.clean
-            )
+            output = run_network(model.eval(), x, options.flip, options.clean)
     finally:
         model.train(was_training)
-    if not all(part.isfinite().all() for part in (found.margin, found.lung, found.saliency)):
+    if not all(part.isfinite().all() for part in output[:3]):
         raise ValueError(
             "The network answers with values that are not numbers; take other weights."
         )
-    pneumonia = torch.sigmoid(calibrated(found.margin, model.calibration)).tolist()
-    return [
-        Prediction(
-            name,
-            film,
-            dict(zip(CLASSES, (1 - pneumonia[i], pneumonia[i]))),
-            enlarge(found.lung[i], film.shape),
-            enlarge(found.saliency[i], film.shape),
-            doubts(
-                film,
-                found.lung[i, 0].numpy() > 0.5,
-                inverted=inverted[i],
-                turned=turned[i],
-                coloured=looks[i].coloured,
-                first_of_several=looks[i].first_of_several,
-            ),
-            None if found.disagreement is None else enlarge(found.disagreement[i], film.shape),
-        )
-        for i, (name, film) in enumerate(zip(names, films))
-    ]
+    return output
 
 
-def enlarge(map: Tensor, shape: tuple[int, int]) -> np.ndarray:
+def enlarge(picture: Tensor, shape: tuple[int, ...]) -> np.ndarray:
     """(1, side, side) to (H, W), bilinear."""
-    return F.interpolate(map[None], shape, mode="bilinear", align_corners=False)[0, 0].numpy()
+    return F.interpolate(picture[None], shape, mode="bilinear", align_corners=False)[0, 0].numpy()

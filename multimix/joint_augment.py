@@ -1,9 +1,9 @@
-"""Broad views of films together with their masks, for the `improved` recipe: other machines,
-patients, rooms.
+"""Joint augmentation: views of films together with their masks, for the `improved` recipe.
 
-Where a film goes is drawn first and kept, so that a mask found on the plain film can follow it.
-Films are (N, 1, H, W) in [0, 1], each with a generator of its own, as in `augment`. InstanceNorm
-undoes brightness and contrast, so the changes of intensity are non-linear.
+They stand for other machines, patients and rooms. Where a film goes is sampled first and kept, so
+that a mask found on the plain film can follow it. Films are (N, 1, H, W) in [0, 1], each with a
+generator of its own, as in `augment`. InstanceNorm undoes brightness and contrast, so the changes
+of intensity are non-linear.
 """
 
 from __future__ import annotations
@@ -14,114 +14,120 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from multimix.augment import FILL, Chance, blend, coin, draw, transform, uniform
+from multimix.augment import (
+    FILL,
+    AffineParameters,
+    Generators,
+    blend,
+    coin,
+    random_numbers,
+    transform,
+    uniform,
+)
 
-WORDS = ("R", "L", "AP", "PA", "PORTABLE", "SUPINE", "ERECT")
-
-STAY = torch.tensor(
-    [[0.0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]]
-)  # where a film goes that is left as it is
+MARKERS = ("R", "L", "AP", "PA", "PORTABLE", "SUPINE", "ERECT")
 
 
-def draw_places(chance: Chance) -> Tensor:
-    """Where each film goes, (N, 11): mirrored or not, turn, shear, scale, aspect, shift (2), frame
-    (4).
-    """
-    u = draw(chance, 12)
+def sample_affine(generators: Generators) -> AffineParameters:
+    """Where each film goes: half mirrored, all moved, a quarter framed."""
+    u = random_numbers(generators, 12)
     mirrored, framed = u[:, :1] < 0.5, u[:, 1:2] < 0.25
     limits = torch.tensor([0.3, 0.1, 0.25, 0.2, 0.1, 0.1])
     moves = (2 * u[:, 2:8] - 1) * limits
-    return torch.cat(
-        [mirrored, moves[:, :2], 1 + moves[:, 2:4], moves[:, 4:], framed * 0.12 * u[:, 8:]], 1
-    )
+    moves[:, 2:4] += 1  # scale and aspect
+    columns = torch.cat([moves, mirrored, framed * 0.12 * u[:, 8:]], 1)  # (N, 11)
+    return AffineParameters(*columns[..., None, None].split(1, 1))
 
 
-def move(maps: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps (N, C, H, W) to their places, and what of them is film, (N, 1, H, W) bool: not from
-    outside, not framed.
+def warp(maps: Tensor, affine: AffineParameters) -> tuple[Tensor, Tensor]:
+    """Move maps (N, C, H, W).
+
+    Returns: the moved maps, and what of them is film, (N, 1, H, W) bool: not what comes in from
+    outside, and not framed.
     """
-    mirrored, angle, shear, scale, aspect, right, down, *frame = places.to(maps.device)[
-        ..., None, None
-    ].split(1, 1)
-    maps = torch.where(mirrored > 0, maps.flip(3), maps)
-    moved = transform(
-        torch.cat([maps, torch.ones_like(maps[:, :1])], 1),
-        angle=angle,
-        shear=shear,
-        scale=scale,
-        aspect=aspect,
-        right=right,
-        down=down,
-    )
-    y, x = (torch.linspace(0, 1, n, device=maps.device) for n in maps.shape[2:])
-    left, top, right, bottom = frame
-    open_ = (x >= left) & (x <= 1 - right) & (y[:, None] >= top) & (y[:, None] <= 1 - bottom)
-    return moved[:, :-1], (moved[:, -1:] > (1 + FILL) / 2) & open_
+    affine = AffineParameters(*(column.to(maps.device) for column in affine))
+    maps = torch.where(affine.mirrored > 0, maps.flip(3), maps)
+    moved = transform(torch.cat([maps, torch.ones_like(maps[:, :1])], 1), affine)
+    y, x = (torch.linspace(0, 1, size, device=maps.device) for size in maps.shape[2:])
+    y = y[:, None]
+    unframed = (x >= affine.frame_left) & (x <= 1 - affine.frame_right)
+    unframed = unframed & (y >= affine.frame_top) & (y <= 1 - affine.frame_bottom)
+    return moved[:, :-1], (moved[:, -1:] > (1 + FILL) / 2) & unframed
 
 
-def vary(
-    films: Tensor, masks: Tensor, places: Tensor, chance: Chance, opaque: bool = True
+def joint_views(
+    films: Tensor,
+    masks: Tensor,
+    affine: AffineParameters,
+    generators: Generators,
+    opaque: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """One view of films and their masks, both (N, 1, H, W): moved, exposed otherwise, written on.
+    """One view of films and their masks, both (N, 1, H, W): moved, exposed otherwise, marked.
 
-    `opaque` lets haze lie on the lungs, as what a mask shows does not hang on how ill they are; a
-    class does.
+    `opaque` lets haze lie on the lungs: a mask does not depend on how ill they are, a class does.
     """
-    edge = torch.where(coin(films, 0.5, chance), uniform(films, 0, 1, chance), 0.0)
-    moved, inside = move(torch.cat([films, masks.to(films.dtype)], 1), places)
+    edge = torch.where(coin(films, 0.5, generators), uniform(films, 0, 1, generators), 0.0)
+    moved, inside = warp(torch.cat([films, masks.to(films.dtype)], 1), affine)
     masks = ((moved[:, 1:] > 0.5) & inside).to(films.dtype)
     films = moved[:, :1]
     if opaque:
-        films = haze(films, masks, chance)
-    films = written_on(torch.where(inside, films, edge), chance)
-    films = films.clamp(1e-3, 1) ** (2 ** uniform(films, -1.2, 1.2, chance))
+        films = haze(films, masks, generators)
+    films = marked(torch.where(inside, films, edge), generators)
+    return exposed(films, generators), masks
+
+
+def exposed(films: Tensor, generators: Generators) -> Tensor:
+    """Other gamma, film curve, blur and noise; one film in ten as a negative."""
+    films = films.clamp(1e-3, 1) ** (2 ** uniform(films, -1.2, 1.2, generators))
     curve = films * films * (3 - 2 * films)  # the film's S-shaped characteristic curve
-    films = blend(curve, films, uniform(films, -0.5, 1, chance))
-    blurred = torch.where(
-        coin(films, 0.3, chance), F.avg_pool2d(films, 3, 1, 1, count_include_pad=False), films
-    )
-    noise = torch.stack(
-        [torch.randn(films.shape[1:], generator=generator) for generator in chance]
-    ).to(films.device)
-    films = (blurred + noise * uniform(films, 0, 0.05, chance)).clamp(0, 1)
-    return torch.where(coin(films, 0.1, chance), 1 - films, films), masks
+    films = blend(curve, films, uniform(films, -0.5, 1, generators))
+    blurred = F.avg_pool2d(films, 3, 1, 1, count_include_pad=False)
+    films = torch.where(coin(films, 0.3, generators), blurred, films)
+    noise = normal_noise(films.shape[1:], generators).to(films.device)
+    films = (films + noise * uniform(films, 0, 0.05, generators)).clamp(0, 1)
+    return torch.where(coin(films, 0.1, generators), 1 - films, films)
 
 
-def haze(films: Tensor, masks: Tensor, chance: Chance) -> Tensor:
+def normal_noise(shape: tuple[int, ...], generators: Generators) -> Tensor:
+    """Standard normal numbers, of one shape a film."""
+    return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+
+
+def haze(films: Tensor, masks: Tensor, generators: Generators) -> Tensor:
     """Brighten patches of the lungs of two films in five towards the grey of tissue."""
-    coarse = torch.stack([torch.randn(1, 5, 5, generator=generator) for generator in chance]).to(
-        films.device
-    )
-    patches = torch.sigmoid(
-        4 * F.interpolate(coarse, films.shape[2:], mode="bicubic", align_corners=False)
-    )
-    amount = torch.where(coin(films, 0.4, chance), uniform(films, 0.2, 0.9, chance), 0.0)
-    return films + amount * patches * masks * (uniform(films, 0.5, 0.9, chance) - films).clamp(
-        min=0
-    )
+    coarse = normal_noise((1, 5, 5), generators).to(films.device)
+    fine = F.interpolate(coarse, films.shape[2:], mode="bicubic", align_corners=False)
+    patches = torch.sigmoid(4 * fine)
+    amount = torch.where(coin(films, 0.4, generators), uniform(films, 0.2, 0.9, generators), 0.0)
+    missing = (uniform(films, 0.5, 0.9, generators) - films).clamp(min=0)
+    return films + amount * patches * masks * missing
 
 
-def written_on(films: Tensor, chance: Chance) -> Tensor:
+def marked(films: Tensor, generators: Generators) -> Tensor:
     """Letters and tubes, bright, on three films in ten."""
-    side, numbers = films.shape[-1], draw(chance, 14).tolist()
     films = films.clone()
-    for film, u in zip(films, numbers):
-        if u[0] > 0.3:
+    for film, numbers in zip(films, random_numbers(generators, 14).tolist()):
+        if numbers[0] > 0.3:
             continue
-        picture = Image.new("L", (side, side))
-        pencil = ImageDraw.Draw(picture)
-        if u[1] < 0.7:
-            word, size = WORDS[int(u[2] * len(WORDS))], side * (0.04 + 0.06 * u[3])
-            place = (side * u[4] * 0.9, side * u[5] * 0.9)
-            pencil.text(place, word, int(160 + 95 * u[6]), ImageFont.load_default(size))
-        if u[7] < 0.6:  # a curve through three points
-            ends = np.array(u[8:14]).reshape(3, 2) * side
-            t = np.linspace(0, 1, 24)[:, None]
-            curve = (1 - t) ** 2 * ends[0] + 2 * t * (1 - t) * ends[1] + t**2 * ends[2]
-            pencil.line(
-                [tuple(point) for point in curve.tolist()],
-                int(140 + 100 * u[3]),
-                max(1, round(side / 128)),
-            )
-        film.copy_(torch.maximum(film, torch.from_numpy(np.asarray(picture) / 255).to(film)))
+        drawn = draw_markers(film.shape[-1], numbers[1:])
+        film.copy_(torch.maximum(film, torch.from_numpy(drawn / 255).to(film)))
     return films
+
+
+def draw_markers(side: int, numbers: list[float]) -> np.ndarray:
+    """A word, a tube, both or neither: (side, side) uint8, from 13 numbers in [0, 1)."""
+    worded, which, size, across, down, brightness, with_tube, *points = numbers
+    picture = Image.new("L", (side, side))
+    pencil = ImageDraw.Draw(picture)
+    if worded < 0.7:
+        font = ImageFont.load_default(side * (0.04 + 0.06 * size))
+        corner = (side * across * 0.9, side * down * 0.9)
+        word = MARKERS[int(which * len(MARKERS))]
+        pencil.text(corner, word, int(160 + 95 * brightness), font)
+    if with_tube < 0.6:  # a curve through three points
+        start, control, end = np.array(points).reshape(3, 2) * side
+        t = np.linspace(0, 1, 24)[:, None]
+        curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * end
+        line = [tuple(point) for point in curve.tolist()]
+        pencil.line(line, int(140 + 100 * size), max(1, round(side / 128)))
+    return np.asarray(picture)

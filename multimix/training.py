@@ -1,176 +1,346 @@
-"""The training loop: steps, validations, and a folder that a training can be continued from."""
+"""The training loop: steps, validations, and a folder that a training is resumed from."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
-from multimix.batches import Loader
+from multimix.batches import Batch, Loader
 from multimix.config import Config
-from multimix.data.films import Films
+from multimix.data.film_set import Films
 from multimix.data.manifest import manifest_of
-from multimix.model import MultiMix, choose_device, place
-from multimix.runtime.checkpoint import network_of, read_checkpoint, sole_writer
-from multimix.runtime.distributed import ranks_of, restarted
-from multimix.runtime.run_folder import Record
-from multimix.trainer import Run
+from multimix.evaluation.evaluator import score, validate, validation_films
+from multimix.model import MultiMix
+from multimix.runtime.checkpoint import model_from_checkpoint, read_checkpoint
+from multimix.runtime.device import choose_device, compile_parts, micro_batch_size, to_device
+from multimix.runtime.distributed import SINGLE, World, connect, restarted
+from multimix.runtime.files import lock_folder
+from multimix.runtime.run_folder import RunFolder
+from multimix.runtime.stop_signal import StopSignal
+from multimix.training_step import train_step
 
-SAID = ("auc", "balanced_accuracy", "accuracy", "dice", "jaccard")  # of a validation, on the screen
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+PRINTED = ("auc", "balanced_accuracy", "accuracy", "dice", "jaccard")  # of a validation
 
 
-class StopSignal:
-    """Whether SIGINT or SIGTERM came: the step is finished and saved first. A second one ends at
-    once.
-    """
+class TrainOptions(TypedDict, total=False):
+    """What `train` takes besides configuration, films and folder."""
 
-    def __enter__(self) -> StopSignal:
-        self.came, self.before = False, {}
-        if (
-            threading.current_thread() is threading.main_thread()
-        ):  # elsewhere Python allows no handlers
-            self.before = {
-                number: signal.signal(number, self._note)
-                for number in (signal.SIGINT, signal.SIGTERM)
-            }
-        return self
-
-    def _note(self, *_) -> None:
-        self.came = True
-        self.__exit__()
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-        self.before = {}
+    resume: bool
+    init_from: MultiMix | None
+    device: str
+    compile: bool
+    progress: bool
+    on_validation: Callable[[dict], None] | None
 
 
 def train(
-    config: Config,
-    films: Films,
-    out: str | os.PathLike,
-    *,
-    resume: bool = False,
-    start: MultiMix | None = None,
-    device: str = "auto",
-    compile: bool = False,
-    progress: bool = True,
-    report: Callable[[dict], None] | None = None,
+    config: Config, films: Films, out: str | os.PathLike, **options: Unpack[TrainOptions]
 ) -> MultiMix:
-    """Train, validating on the films' 'val' split, and return the best network, in eval mode.
+    """Train, validating on the films' 'val' split.
 
-    Writes into the folder `out`: `best.pth` (the highest validation score: the mean of AUC and
-    Dice), `last.pth` and the one before, `previous.pth` (to resume from), `log.csv`, one row for
-    each validation, and `manifest.csv`, one row for each film. `resume` continues, if there is
-    something, as if it had never stopped; `start` gives the weights to begin from; `compile` lets
-    torch compile the network; `report` is called with each row of the log, to draw it or to stop by
-    raising. SIGINT and SIGTERM finish the step and save it: KeyboardInterrupt. Under torchrun all
-    processes train one network. ValueError names what does not fit, or the term of the loss that is
-    no number any more.
+    SIGINT and SIGTERM finish the step and save it. Under torchrun all processes train one network.
+
+    Arguments:
+        config: every number of the training.
+        films: what `load_films` gave, at the side that `config` names.
+        out: a folder for `best.pth` (the highest validation score: the mean of AUC and Dice),
+            `last.pth` and the one before, `previous.pth`, `log.csv` (a row for each validation) and
+            `manifest.csv` (a row for each film).
+        resume: continue what is in the folder, if anything, as if it had never stopped.
+        init_from: a network whose weights to begin with.
+        device: 'auto', 'cpu', 'cuda' or 'mps'.
+        compile: have torch compile the network.
+        progress: print, and show a bar (the default).
+        on_validation: called with each row of the log, to draw it, or to stop by raising.
+
+    Returns: the best network, in eval mode.
+
+    Errors: ValueError names what does not fit, or the term of the loss that is no longer a number;
+        KeyboardInterrupt where a signal ended it.
     """
-    place_of = choose_device(device)
-    with ranks_of(place_of) as ranks, StopSignal() as stop:
-        loader = Loader(films, config, place_of, ranks)
-        run = Run(config, place_of, ranks, start)
-        record = Record(Path(out), config, manifest_of(films, loader.kept()), ranks.first)
-        with sole_writer(record.out) if ranks.first else nullcontext():
-            if content := record.open(resume or restarted()):
-                run.restore(content)
-            if progress and ranks.first:
+    if wrong := options.keys() - TrainOptions.__annotations__.keys():
+        known = ", ".join(TrainOptions.__annotations__)
+        raise ValueError(f"train knows no option '{min(wrong)}'; it has {known}.")
+    for value, kind, name in ((config, Config, "config"), (films, Films, "films")):
+        if not isinstance(value, kind):
+            raise ValueError(
+                f"train was given a {type(value).__name__} as {name}; a {kind.__name__} is needed."
+            )
+    device = choose_device(options.get("device", "auto"))
+    with connect(device) as world, StopSignal() as stop:
+        loader = Loader(films, config, device, world)
+        trainer = Trainer(config, validation_films(films), device, world, options.get("init_from"))
+        manifest = manifest_of(films, loader.labelled_films())
+        folder = RunFolder(Path(out), config, manifest, writes=world.is_main)
+        with lock_folder(folder.out) if world.is_main else nullcontext():
+            content = folder.open(options.get("resume", False) or restarted())
+            if content:
+                trainer.load_state_dict(content)
+            prints = options.get("progress", True) and world.is_main
+            if prints:
                 print(loader.describe())
-            if compile and (fault := compile_network(run.model)) and ranks.first:
-                print(f"multimix: torch cannot compile here ({fault}); training goes on without.")
-            make_steps(run, loader, record, stop, films, progress and ranks.first, report)
-        ranks.wait()
-        return place(
-            network_of(read_checkpoint(record.out / "best.pth"), record.out / "best.pth"), place_of
-        )
-
-
-def make_steps(
-    run: Run,
-    loader: Loader,
-    record: Record,
-    stop: StopSignal,
-    films: Films,
-    progress: bool,
-    report: Callable[[dict], None] | None,
-) -> None:
-    """Step, validate and save until the end; KeyboardInterrupt where a signal ended it before."""
-    moving = (
-        sys.stderr.isatty() or "ipykernel" in sys.modules
-    )  # into a file goes one line in half a minute
-    with tqdm(
-        initial=run.step,
-        total=run.config.steps,
-        desc="training",
-        unit="step",
-        disable=not progress,
-        mininterval=0.1 if moving else 30,
-    ) as bar:
-        while not run.finished:
-            make_step(run, loader, record, stop, bar)
-            if run.validation_due:
-                row = run.validate(films)
-                record.log(row)
-                record.save(run.content(), best=run.best_step == run.step)
-                if report and record.first:
-                    report(row)
-                if progress:
-                    bar.write(
-                        f"step {run.step}: "
-                        + ", ".join(
-                            f"{name} {run.results[name]:.4f}"
-                            for name in SAID
-                            if name in run.results
-                        )
+            if options.get("compile"):
+                fault = compile_parts(trainer.model.encoder, trainer.model.decoder)
+                if fault and world.is_main:
+                    print(
+                        f"multimix: torch cannot compile here ({fault}); training goes on without."
                     )
-            elif run.stopped or record.due():
-                record.save(run.content())
-            if run.stopped and not run.finished:
-                raise KeyboardInterrupt(
-                    f"stopped after step {run.step} of {run.config.steps}; --resume goes on from "
-                    "there (in Python: resume=True)"
+            Loop(trainer, loader, folder, stop, prints, options.get("on_validation")).run()
+        world.barrier()
+        best = folder.out / "best.pth"
+        model = model_from_checkpoint(read_checkpoint(best), best)
+        to_device(model, device)
+        return model
+
+
+class Trainer:
+    """Everything of a training that changes from step to step."""
+
+    def __init__(
+        self,
+        config: Config,
+        validation: Films,
+        device: torch.device,
+        world: World = SINGLE,
+        init_from: MultiMix | None = None,
+    ):
+        torch.manual_seed(config.seed)
+        self.config, self.validation, self.device, self.world = config, validation, device, world
+        self.micro_batch = config.micro_batch or micro_batch_size(device, config.side)
+        self.step, self.best, self.best_step, self.stopped = 0, float("-inf"), 0, False
+        self.results: dict[str, float] = {}  # of the last validation
+        self.calibration: dict[str, float] = {}  # of the same
+        self.sums: dict[str, float] = {}  # of each term, since then
+        self.model = MultiMix(config.widths, config.bridge)
+        if init_from is not None:
+            if (init_from.widths, init_from.bridge) != (self.model.widths, self.model.bridge):
+                raise ValueError(
+                    f"The weights to start from have widths {init_from.widths}, bridge "
+                    f"{init_from.bridge}; the training wants widths {config.widths}, bridge "
+                    f"{config.bridge}."
                 )
+            self.model.load_state_dict(init_from.state_dict())
+        to_device(self.model, device)
+        self.model.train()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
+        self.average = None
+        if config.ema_decay:
+            self.average = AveragedModel(self.model, avg_fn=self._moving_average).eval()
+
+    def _moving_average(self, average: Tensor, new: Tensor, count: Tensor) -> Tensor:
+        # Short at first, so that the random weights of the start are soon forgotten.
+        decay = torch.clamp((1 + count) / (10 + count), max=self.config.ema_decay)
+        return average * decay + new * (1 - decay)
+
+    @property
+    def network(self) -> MultiMix:
+        """What is validated, kept and handed out: the average where there is one."""
+        return self.average.module if self.average else self.model
+
+    def optimise(self, batch: Batch, stop: bool = False) -> dict[str, float]:
+        """One step on this rank's part of a batch.
+
+        The part is worked through in slices: every term is a mean over films, so their weighted
+        gradients add up to the batch's.
+
+        Arguments:
+            stop: of any rank, stops them all after this step.
+
+        Returns: the terms of the whole batch's loss.
+
+        Errors: FloatingPointError names the term that is no longer a number.
+        """
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate_at(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        values = self._sum_over_ranks(self._accumulate_gradients(batch), stop)
+        limit = config.gradient_clip or float("inf")
+        size = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        for name, value in {**values, "gradient": size.item()}.items():
+            if not abs(value) < float("inf"):
+                raise FloatingPointError(f"The {name} became {value} in step {self.step + 1}")
+        self.optimizer.step()
+        if self.average:
+            self.average.update_parameters(self.model)
+        self.step += 1
+        for name, value in {**values, "steps": 1}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        return values
+
+    def _accumulate_gradients(self, batch: Batch) -> dict[str, Tensor]:
+        config, slot = self.config, self.world.share(self.config.batch).start
+        terms: dict[str, Tensor] = {}
+        for part in batch.slices(self.micro_batch):
+            # Dropout follows from seed, step and film, so that a resumed training has the same.
+            torch.manual_seed((config.seed * 1_000_003 + self.step) * 10_007 + slot)
+            half = config.precision == "bfloat16"
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                losses = train_step(self.model, part, config, self.average and self.network)
+            share = part.films_each / config.batch
+            (losses["total"] * share).backward()
+            for name, loss in losses.items():
+                terms[name] = terms.get(name, 0) + loss.detach() * share
+            slot += part.films_each
+        return terms
+
+    def _sum_over_ranks(self, terms: dict[str, Tensor], stop: bool) -> dict[str, float]:
+        """Adds up gradients, terms and wishes to stop, in one message."""
+        gradients = []
+        if self.world.size > 1:
+            gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        numbers = torch.stack([*terms.values(), torch.tensor(float(stop), device=self.device)])
+        flat = [gradient.flatten() for gradient in gradients]
+        message = self.world.sum(torch.cat([numbers, *flat]))
+        *values, stops = message[: len(numbers)].tolist()
+        sizes = [gradient.numel() for gradient in gradients]
+        for gradient, total in zip(gradients, message[len(numbers) :].split(sizes)):
+            gradient.copy_(total.view(gradient.shape))
+        self.stopped = stops > 0
+        return dict(zip(terms, values))
+
+    def validate(self) -> dict[str, float]:
+        """The row of the log: rate, mean terms since the last validation, and the metrics now."""
+        steps = self.sums.pop("steps")
+        self.results, self.calibration = validate(self.network, self.validation, self.world)
+        row = {"step": self.step, "rate": self.config.learning_rate_at(self.step - 1)}
+        row |= {name: total / steps for name, total in self.sums.items()}
+        row |= {f"val_{name}": value for name, value in self.results.items()}
+        self.sums = {}
+        if score(self.results) > self.best:
+            self.best, self.best_step = score(self.results), self.step
+        return row
+
+    @property
+    def validation_due(self) -> bool:
+        """Every `validate_every` steps, and after the last one."""
+        return self.step % self.config.validate_every == 0 or self.step >= self.config.steps
+
+    @property
+    def finished(self) -> bool:
+        """All steps made, or no better score for `patience` validations."""
+        config = self.config
+        patience = config.patience * config.validate_every if config.patience else float("inf")
+        return self.step >= config.steps or self.step - self.best_step >= patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint: the network and, as 'training', what continuing needs.
+
+        There is no state of random numbers: batches and dropout follow from seed and step.
+        """
+        training = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "best_step": self.best_step,
+            "sums": self.sums,
+            "average": self.average.state_dict() if self.average else None,
+        }
+        return {
+            "weights": self.network.state_dict(),
+            "config": self.config.as_dict(),
+            "step": self.step,
+            "validation": self.results,
+            "calibration": self.calibration,
+            "training": training,
+        }
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave. ValueError where that is not whole."""
+        try:
+            state = content["training"]
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.average:
+                self.average.load_state_dict(state["average"])
+            self.step, self.results = content["step"], content["validation"]
+            self.calibration, self.sums = content["calibration"], state["sums"]
+            self.best, self.best_step = state["best"], state["best_step"]
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(
+                f"The training's state is damaged ({type(error).__name__}), so it cannot go on; "
+                "start from its best.pth (--init) in another folder."
+            ) from None
 
 
-def make_step(run: Run, loader: Loader, record: Record, stop: StopSignal, bar: tqdm) -> None:
-    """One step, shown on the bar. ValueError where it gave no number."""
-    try:
-        terms = run.optimise(loader(run.step), stop.came)
-    except FloatingPointError as error:
-        raise ValueError(
-            f"{error}; the last good checkpoint is {record.last_good()}. Lower the learning rate "
-            f"({run.config.learning_rate_at(run.step):.2g} there) and start anew, or from that "
-            "checkpoint (--init) in another folder."
-        ) from None
-    bar.update()
-    films = (bar.format_dict["rate"] or 0) * run.config.films_a_step
-    bar.set_postfix(
-        {
-            **{name: f"{value:.3f}" for name, value in terms.items()},
-            "films/s": f"{films:.0f}",
-            **({"best": f"{run.best:.3f}"} if run.results else {}),
-        },
-        refresh=False,
-    )
+@dataclass
+class Loop:
+    """Step, validate and save until the end."""
 
+    trainer: Trainer
+    loader: Loader
+    folder: RunFolder
+    stop: StopSignal
+    prints: bool
+    on_validation: Callable[[dict], None] | None
 
-def compile_network(model: MultiMix) -> str | None:
-    """Have torch compile encoder and decoder; where it cannot, they stay as they are, and the
-    reason comes back.
-    """
-    try:
-        torch.compile(lambda x: x + 1)(torch.ones(1))
-    except Exception as error:  # noqa: BLE001  (a compiler may fail in any way)
-        return str(error).splitlines()[0]
-    model.encoder.compile()
-    model.decoder.compile()
-    return None
+    def run(self) -> None:
+        """KeyboardInterrupt where a signal ended it before."""
+        trainer = self.trainer
+        # Into a file goes one line in half a minute.
+        live = sys.stderr.isatty() or "ipykernel" in sys.modules
+        bar = tqdm(
+            initial=trainer.step,
+            total=trainer.config.steps,
+            desc="training",
+            unit="step",
+            disable=not self.prints,
+            mininterval=0.1 if live else 30,
+        )
+        with bar:
+            while not trainer.finished:
+                self.step(bar)
+                if trainer.validation_due:
+                    self.validate(bar)
+                elif trainer.stopped or self.folder.checkpoint_due():
+                    self.folder.save(trainer.state_dict())
+                if trainer.stopped and not trainer.finished:
+                    raise KeyboardInterrupt(
+                        f"stopped after step {trainer.step} of {trainer.config.steps}; --resume "
+                        "goes on from there (in Python: resume=True)"
+                    )
+
+    def step(self, bar: tqdm) -> None:
+        """One step, shown on the bar. ValueError where its loss is not a number."""
+        trainer = self.trainer
+        try:
+            terms = trainer.optimise(self.loader(trainer.step), self.stop.came)
+        except FloatingPointError as error:
+            rate = trainer.config.learning_rate_at(trainer.step)
+            raise ValueError(
+                f"{error}; the last good checkpoint is {self.folder.last_good()}. Lower the "
+                f"learning rate ({rate:.2g} there) and start anew, or from that checkpoint "
+                "(--init) in another folder."
+            ) from None
+        bar.update()
+        films = (bar.format_dict["rate"] or 0) * trainer.config.films_a_step
+        shown = {name: f"{value:.3f}" for name, value in terms.items()}
+        shown["films/s"] = f"{films:.0f}"
+        if trainer.results:
+            shown["best"] = f"{trainer.best:.3f}"
+        bar.set_postfix(shown, refresh=False)
+
+    def validate(self, bar: tqdm) -> None:
+        """Measure, log, save, report."""
+        trainer = self.trainer
+        row = trainer.validate()
+        self.folder.log(row)
+        self.folder.save(trainer.state_dict(), best=trainer.best_step == trainer.step)
+        if self.on_validation and self.trainer.world.is_main:
+            self.on_validation(row)
+        if self.prints:
+            metrics = [f"{n} {trainer.results[n]:.4f}" for n in PRINTED if n in trainer.results]
+            bar.write(f"step {trainer.step}: {', '.join(metrics)}")

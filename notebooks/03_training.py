@@ -53,7 +53,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 import multimix
 from multimix.batches import Loader
-from multimix.trainer import train_step
+from multimix.training_step import train_step
 
 set_matplotlib_formats("jpeg", pil_kwargs={"quality": 85})  # keeps the notebook small
 films = multimix.load_films("phantom://400", "phantom://400", side=64, progress=False)

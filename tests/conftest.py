@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from multimix.data import phantom
-from multimix.data.films import Films, load_films
+from multimix.data.film_set import Films
+from multimix.data.films import load_films
 from multimix.model import MultiMix
 
 ROOT = Path(__file__).parent.parent

@@ -111,8 +111,8 @@ def test_weak_is_flip_and_crop_of_the_padded_film(views):
     seen = set()
     for seed in range(40):
         view = augment.weak(film, chance(seed, 1))[0, 0]
-        hits = [place for place, crop in places.items() if torch.equal(crop, view)]
-        mirrored = [place for place, crop in places.items() if torch.equal(crop.flip(1), view)]
+        hits = [offset for offset, crop in places.items() if torch.equal(crop, view)]
+        mirrored = [offset for offset, crop in places.items() if torch.equal(crop.flip(1), view)]
         assert hits or mirrored
         seen.add((bool(mirrored), *(hits or mirrored)))
     assert len(seen) > 30 and {flipped for flipped, _ in seen} == {True, False}

@@ -6,14 +6,19 @@ import torch
 from conftest import TINY
 
 from multimix.model import MultiMix
-from multimix.runtime.checkpoint import network_of, publish, read_checkpoint, save_checkpoint
+from multimix.runtime.checkpoint import (
+    model_from_checkpoint,
+    publish,
+    read_checkpoint,
+    save_checkpoint,
+)
 
 
 def test_a_checkpoint_comes_back(tmp_path, model, x):
     path = tmp_path / "a.pth"
     save_checkpoint(path, {"weights": model.state_dict(), "config": {"side": 64, "widths": TINY}})
     content = read_checkpoint(path)
-    again = network_of(content, path)
+    again = model_from_checkpoint(content, path)
     assert again.side == 64 and torch.equal(model(x).mask_logits, again(x).mask_logits)
     assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
 
@@ -34,7 +39,7 @@ def test_a_published_network_is_smaller_and_says_the_same(tmp_path, model, x):
     content = read_checkpoint(tmp_path / "out.pth")
     assert (content["card"], content["manifest"]) == ("# Card", "a,b\n")
     assert all(tensor.dtype == torch.bfloat16 for tensor in content["weights"].values())
-    again = network_of(content, "out.pth")
+    again = model_from_checkpoint(content, "out.pth")
     assert again.calibration == calibration and again.side == 64
     assert all(p.dtype == torch.float32 for p in again.parameters())
     assert torch.allclose(model(x).mask_logits, again(x).mask_logits, atol=0.1)
@@ -45,7 +50,7 @@ def test_the_authors_bare_state_dict_is_taken(tmp_path, x):
     tensors["decoder.conv_last_saliency.weight"] = torch.zeros(1, 17, 1, 1)
     tensors["decoder.conv_last_saliency.bias"] = torch.zeros(1)
     torch.save(tensors, tmp_path / "theirs.pth")
-    model = network_of(read_checkpoint(tmp_path / "theirs.pth"), "theirs.pth")
+    model = model_from_checkpoint(read_checkpoint(tmp_path / "theirs.pth"), "theirs.pth")
     assert model.side == 256 and torch.equal(model.encoder.fc.weight, tensors["encoder.fc.weight"])
 
 
@@ -91,6 +96,6 @@ def test_faults_are_one_sentence(tmp_path, model, monkeypatch):
         ("other.pth", "other.pth: These are not weights"),
     ):
         with pytest.raises(ValueError, match=words) as caught:
-            network_of(read_checkpoint(name), name)
+            model_from_checkpoint(read_checkpoint(name), name)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "this-must-not-appear").exists()

@@ -5,7 +5,7 @@ from PIL import Image, ImageEnhance
 from multimix.apps.check_data import examine
 from multimix.apps.cli import main
 from multimix.data import phantom
-from multimix.images.reading import looks_inverted
+from multimix.images.quality import looks_inverted
 
 
 def findings(lines: list[str]) -> str:

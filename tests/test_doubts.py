@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from multimix.data import phantom
-from multimix.images.quality import doubts
+from multimix.images.quality import quality_warnings
 from multimix.inference import load_model, predict
 
 FILM, LUNGS = phantom.draw(3, side=256)
@@ -24,8 +24,8 @@ def blobs(*middles: tuple[int, int]) -> np.ndarray:
 
 
 def test_a_good_film_raises_none():
-    assert doubts(FILM, LUNGS, **PLAIN) == ()
-    assert all(doubts(*phantom.draw(seed, seed % 2), **PLAIN) == () for seed in range(20))
+    assert quality_warnings(FILM, LUNGS, **PLAIN) == ()
+    assert all(quality_warnings(*phantom.draw(seed, seed % 2), **PLAIN) == () for seed in range(20))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_good_film_raises_none():
     ],
 )
 def test_implausible_lungs(mask, words):
-    assert any(words in text for text in doubts(FILM, mask, **PLAIN))
+    assert any(words in text for text in quality_warnings(FILM, mask, **PLAIN))
 
 
 def test_inverted_films_are_turned_and_it_is_said(model):

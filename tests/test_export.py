@@ -13,12 +13,13 @@ from conftest import SIDE, TINY
 import multimix.apps.export
 from multimix.apps.cli import main
 from multimix.apps.export import Unrolled, export
-from multimix.inference import bundled, pictures_in
+from multimix.images.formats import film_files
 from multimix.model import MultiMix
+from multimix.runtime.files import bundled
 
 # With torch 2.6 today's onnxscript cannot convert the graph.
 newer_torch = pytest.mark.skipif(torch.__version__ < "2.9", reason="this torch cannot export")
-SAMPLES = pictures_in(bundled("sample_data"))
+SAMPLES = film_files(bundled("sample_data"))
 
 
 @pytest.mark.parametrize("bridge", (True, False))

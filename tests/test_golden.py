@@ -54,8 +54,7 @@ def predictions(out: Path) -> str:
         for p in multimix.predict(model, ROOT / "sample_data"):
             lines.append(
                 f"{weights} {p.name} {p.label} {p.probability:.5f} lungs {p.lung_share:.5f} lung "
-                "probability "
-                f"{p.mask_probability.mean():.5f} saliency {p.saliency.mean():.6f} "
+                f"probability {p.mask_probability.mean():.5f} saliency {p.saliency.mean():.6f} "
                 f"{' '.join(p.warnings)}"
             )
     return "\n".join(lines) + "\n"

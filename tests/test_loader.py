@@ -5,9 +5,9 @@ import torch
 from conftest import SIDE, TINY
 
 from multimix import augment
-from multimix.batches import Loader, draw_budget
+from multimix.batches import Loader, sample_budget
 from multimix.config import SYSTEMS, Config
-from multimix.data.films import FilmSet
+from multimix.data.film_set import FilmSet
 from multimix.images.reading import network_input
 
 CONFIG = Config(side=SIDE, widths=TINY, batch=4)
@@ -64,9 +64,9 @@ def test_films_meet_their_own_targets(films):
     batch = Loader(films, replace(CONFIG, mask_augmentation=False))(2)
     pixels = network_input(films.segmentation.pixels[:, None])
     for film, mask in zip(batch.mask_films, batch.masks):
-        place = (pixels == film).flatten(1).all(1).nonzero().item()
-        assert films.segmentation.splits[place] == "train"
-        assert torch.equal(mask[0].bool(), films.segmentation.targets[place])
+        index = (pixels == film).flatten(1).all(1).nonzero().item()
+        assert films.segmentation.splits[index] == "train"
+        assert torch.equal(mask[0].bool(), films.segmentation.targets[index])
 
 
 def test_augmented_masks_differ_from_the_plain_ones(films):
@@ -88,10 +88,10 @@ def test_balanced_batches_have_as_many_of_each_class(films, monkeypatch):
     batch = Loader(few_normal(films), config)(0)
     pixels = network_input(films.classification.pixels[:, None])
     for film, label in zip(batch.class_films, batch.labels):
-        place = (pixels == film).flatten(1).all(1).nonzero().item()
+        index = (pixels == film).flatten(1).all(1).nonzero().item()
         assert (
-            films.classification.splits[place] == "train"
-            and films.classification.targets[place] == label
+            films.classification.splits[index] == "train"
+            and films.classification.targets[index] == label
         )
 
 
@@ -165,18 +165,18 @@ def labels(count: int, patients_of: int = 1) -> FilmSet:
 def test_budgets_keep_the_class_shares():
     films = labels(400)
     for budget in (2, 10, 99, 100, 399):
-        chosen = draw_budget(films, budget, seed=0)
+        chosen = sample_budget(films, budget, seed=0)
         assert len(chosen) == len(set(chosen.tolist())) == budget
         assert abs(films.targets[chosen].float().mean().item() - 0.75) <= 0.5 / budget + 1e-6
-    assert len(draw_budget(films, None, 0)) == len(draw_budget(films, 400, 0)) == 400
+    assert len(sample_budget(films, None, 0)) == len(sample_budget(films, 400, 0)) == 400
 
 
 def test_budgets_are_drawn_by_patient_and_seed():
     films = labels(400, patients_of=5)
-    chosen = draw_budget(films, 100, seed=0)
+    chosen = sample_budget(films, 100, seed=0)
     assert len({films.patients[i] for i in chosen}) <= 22  # 20 patients, and one cut in each class
-    assert torch.equal(chosen, draw_budget(films, 100, seed=0))
-    assert not torch.equal(chosen, draw_budget(films, 100, seed=1))
+    assert torch.equal(chosen, sample_budget(films, 100, seed=0))
+    assert not torch.equal(chosen, sample_budget(films, 100, seed=1))
 
 
 def test_training_sees_the_budget_alone(films):
@@ -199,5 +199,5 @@ def test_faults_are_named(films):
 def test_the_smallest_budget_has_both_classes():
     films = labels(40)
     few = replace(films, targets=(torch.arange(40) > 3).long())  # a tenth is NORMAL
-    assert few.targets[draw_budget(few, 2, 0)].tolist() == [0, 1]
-    assert few.targets[draw_budget(few, 20, 0)].tolist().count(0) == 2
+    assert few.targets[sample_budget(few, 2, 0)].tolist() == [0, 1]
+    assert few.targets[sample_budget(few, 20, 0)].tolist().count(0) == 2

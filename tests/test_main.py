@@ -14,8 +14,8 @@ from multimix.apps.predict_folder import unique_names
 from multimix.data import phantom
 from multimix.evaluation.metrics import DEFINITIONS
 from multimix.images.reading import read_film
-from multimix.inference import bundled
 from multimix.runtime.checkpoint import save_checkpoint
+from multimix.runtime.files import bundled
 
 
 @pytest.fixture

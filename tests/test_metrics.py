@@ -188,7 +188,7 @@ def test_temperature_and_operating_point():
     assert found["temperature"] == pytest.approx(3, rel=0.1)
     assert found["operating_point"] == pytest.approx(0.5, abs=0.1)
     before = metrics.classification_metrics(1 / (1 + np.exp(-3 * z)), y)["ece"]
-    assert metrics.tuned(3 * z, y, found)["tuned_ece"] < before / 3
+    assert metrics.calibrated_metrics(3 * z, y, found)["tuned_ece"] < before / 3
     # Few films in perfect order do not make the network more certain, and the operating point lies
     # between the classes.
     easy = metrics.calibrate(np.array([-2.0, -1, 2, 5]), np.array([0, 0, 1, 1]))
@@ -198,7 +198,10 @@ def test_temperature_and_operating_point():
         < np.log(easy["operating_point"] / (1 - easy["operating_point"])) * easy["temperature"]
         < 2
     )
-    assert metrics.tuned(np.array([-1.0, 2]), np.array([0, 1]), easy)["tuned_accuracy"] == 1
+    assert (
+        metrics.calibrated_metrics(np.array([-1.0, 2]), np.array([0, 1]), easy)["tuned_accuracy"]
+        == 1
+    )
     # A set with nine times as many PNEUMONIA films: the probabilities know, the operating point
     # makes up for it.
     y = np.arange(20_000) % 10 > 0
@@ -224,10 +227,10 @@ def test_the_impossible_is_refused():
     with pytest.raises(
         ValueError, match=r"A Jaccard of 0.6950 above a Dice of 0.6340 is impossible"
     ):
-        metrics.possible({"dice": 0.634, "jaccard": 0.695})
+        metrics.check_metrics({"dice": 0.634, "jaccard": 0.695})
     with pytest.raises(ValueError, match="asd is nan, which is no number"):
-        metrics.possible({"asd": float("nan")})
-    assert list(metrics.possible({"dice": 0.9, "jaccard": 0.8, "auc": 0.5})) == [
+        metrics.check_metrics({"asd": float("nan")})
+    assert list(metrics.check_metrics({"dice": 0.9, "jaccard": 0.8, "auc": 0.5})) == [
         "auc",
         "dice",
         "jaccard",

@@ -2,7 +2,9 @@ import pytest
 import torch
 from conftest import SIDE, TINY
 
-from multimix.model import MultiMix, bridge_maps, choose_device, drop, load_tensors
+from multimix.model import MultiMix, bridge_maps, drop
+from multimix.runtime.checkpoint import model_from_tensors
+from multimix.runtime.device import choose_device
 
 
 def test_the_full_network_has_the_published_size():
@@ -142,7 +144,7 @@ def test_without_the_bridge_training_takes_no_saliency(x):
 @pytest.mark.parametrize("bridge", (True, False))
 def test_weights_find_their_network(x, bridge):
     model = MultiMix(TINY, bridge).eval()
-    again = load_tensors(model.state_dict())
+    again = model_from_tensors(model.state_dict())
     assert again.widths == TINY and again.bridge == bridge and not again.training
     assert torch.equal(model(x).mask_logits, again(x).mask_logits)
 
@@ -152,7 +154,7 @@ def test_the_authors_dead_tensors_are_dropped():
     tensors["decoder.conv_last_saliency.weight"] = torch.zeros(1, 17, 1, 1)
     tensors["decoder.conv_last_saliency.bias"] = torch.zeros(1)
     assert len(tensors) == 42
-    assert load_tensors(tensors).bridge
+    assert model_from_tensors(tensors).bridge
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_other_tensors_are_refused_by_name(name, tensor, words):
     else:
         tensors[name] = tensor
     with pytest.raises(ValueError, match=words):
-        load_tensors(tensors)
+        model_from_tensors(tensors)
 
 
 def test_five_widths_are_needed():

@@ -17,7 +17,7 @@ from conftest import ROOT, save
 
 from multimix.data import phantom
 from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint
-from multimix.runtime.distributed import Ranks
+from multimix.runtime.distributed import World
 
 FILMS = (
     "--classification",
@@ -68,7 +68,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_shares_are_whole():
     for count in (1, 2, 3, 7):
         for total in (0, 1, 5, 10, 23):
-            parts = [list(Ranks(rank, count).share(total)) for rank in range(count)]
+            parts = [list(World(rank, count).share(total)) for rank in range(count)]
             assert list(chain(*parts)) == list(range(total))
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
 

@@ -21,8 +21,9 @@ from test_hostile import KINDS, harmed, whole  # noqa: F401  (a fixture)
 from multimix.apps.cli import main
 from multimix.apps.panel import Panel
 from multimix.data import phantom
-from multimix.inference import bundled, load_model, predict
-from multimix.runtime.checkpoint import save_checkpoint, sole_writer
+from multimix.inference import load_model, predict
+from multimix.runtime.checkpoint import save_checkpoint
+from multimix.runtime.files import bundled, lock_folder
 
 PHANTOMS = ["--classification", "phantom://20", "--segmentation", "phantom://20"]
 TRAINING = [
@@ -218,7 +219,7 @@ def test_an_interrupted_prediction_leaves_whole_files_and_goes_on(tmp_path, film
 def test_two_runs_do_not_share_a_folder(tmp_path, films, weights, capsys):
     for command in (["predict", str(films), "--weights", weights, "--out"], [*TRAINING, "--out"]):
         out = tmp_path / command[0]
-        with sole_writer(out):
+        with lock_folder(out):
             process = start(*command, out, stdout=subprocess.PIPE)
             assert f"Another process is writing to {out}" in process.communicate(timeout=120)[1]
             assert process.returncode == 2 and [path.name for path in out.iterdir()] == [".lock"]

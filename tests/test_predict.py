@@ -7,7 +7,8 @@ from PIL import Image
 import multimix
 from multimix.data import phantom
 from multimix.images.reading import read_film
-from multimix.inference import bundled, load_model, predict
+from multimix.inference import load_model, predict
+from multimix.runtime.files import bundled
 from multimix.training import train
 
 

@@ -20,10 +20,10 @@ from test_train import CONFIG, quietly, read_log
 
 from multimix.batches import Loader
 from multimix.config import Config
-from multimix.data.films import Films
+from multimix.data.film_set import Films
 from multimix.runtime import checkpoint
 from multimix.runtime.checkpoint import read_checkpoint
-from multimix.trainer import Run
+from multimix.training import Trainer
 
 MARATHON = Config.preset(
     "multimix", "improved", side=SIDE, widths=TINY, batch=2, steps=60, validate_every=5
@@ -183,12 +183,12 @@ def test_a_full_disk_is_a_sentence_and_the_last_checkpoint_stays(films, tmp_path
 def test_a_loss_that_is_no_number_stops_with_its_name(films, tmp_path, monkeypatch):
     config = replace(CONFIG, validate_every=1)
     quietly(replace(config, steps=2), films, tmp_path)
-    optimise = Run.optimise
+    optimise = Trainer.optimise
 
     def poisoned(run, batch, stop):
         return optimise(run, batch._replace(masks=batch.masks * float("nan")), stop)
 
-    monkeypatch.setattr(Run, "optimise", poisoned)
+    monkeypatch.setattr(Trainer, "optimise", poisoned)
     with pytest.raises(
         ValueError, match=r"The dice became nan in step 3; the last good checkpoint is .*\(step 2\)"
     ):
@@ -229,7 +229,7 @@ def test_other_films_are_refused(films, tmp_path):
 def test_what_does_not_matter_may_change(films, tmp_path):
     quietly(replace(CONFIG, steps=2), films, tmp_path)
     quietly(
-        replace(CONFIG, steps=5, validate_every=1, patience=9, films_at_once=1),
+        replace(CONFIG, steps=5, validate_every=1, patience=9, micro_batch=1),
         films,
         tmp_path,
         resume=True,
@@ -246,7 +246,7 @@ def test_training_ends_early_when_nothing_gets_better(films, tmp_path, monkeypat
 
 
 def test_a_clipped_gradient_is_short(films, tmp_path):
-    run = Run(replace(CONFIG, gradient_clip=1e-3), torch.device("cpu"))
+    run = Trainer(replace(CONFIG, gradient_clip=1e-3), torch.device("cpu"))
     run.optimise(Loader(films, CONFIG)(0))
     length = torch.cat([p.grad.flatten() for p in run.model.parameters()]).norm()
     assert length == pytest.approx(1e-3, rel=1e-3)

@@ -9,13 +9,15 @@ from literal import literal_loss
 
 from multimix.batches import Batch, Loader
 from multimix.config import Config
-from multimix.model import MultiMix, place
-from multimix.trainer import Run, train_step
+from multimix.model import MultiMix
+from multimix.runtime.device import to_device
+from multimix.training import Trainer
+from multimix.training_step import train_step
 
 
 @pytest.mark.parametrize("kind, tolerance", ((torch.float32, 2e-3), (torch.float64, 1e-6)))
 @pytest.mark.parametrize("films_at_once", (1, 3, 10))
-def test_slices_have_the_literal_loss_and_gradients(films, kind, tolerance, films_at_once):
+def test_slices_have_the_literal_loss_and_gradients(films, kind, tolerance, micro_batch):
     # Rounding alone takes the literal float32 gradient farther from the exact one than ours is.
     config = Config(side=SIDE, widths=TINY, threshold=0.5)
     batch = Batch(
@@ -26,11 +28,11 @@ def test_slices_have_the_literal_loss_and_gradients(films, kind, tolerance, film
     )
     torch.manual_seed(0)
     literal = MultiMix(TINY).to(kind)
-    ours = place(copy.deepcopy(literal), torch.device("cpu")).eval()
+    ours = to_device(copy.deepcopy(literal), torch.device("cpu")).eval()
     expected = literal_loss(literal, batch, config, dropout=False)
     expected.backward()
     total = 0.0
-    for part in batch.slices(films_at_once):
+    for part in batch.slices(micro_batch):
         share = train_step(ours, part, config)["total"] * (len(part.weak) / config.batch)
         share.backward()
         total += share.item()
@@ -43,8 +45,8 @@ def test_slices_have_the_literal_loss_and_gradients(films, kind, tolerance, film
 
 def test_a_run_adds_the_slices_up(films):
     found = []
-    for films_at_once in (2, 10):
-        run = Run(Config(side=SIDE, widths=TINY, films_at_once=films_at_once), torch.device("cpu"))
+    for micro_batch in (2, 10):
+        run = Trainer(Config(side=SIDE, widths=TINY, micro_batch=micro_batch), torch.device("cpu"))
         run.model.eval()
         terms = run.optimise(Loader(films, run.config)(0))
         found.append((terms, torch.cat([p.grad.flatten() for p in run.model.parameters()])))
@@ -57,7 +59,7 @@ def test_bfloat16_is_near(films):
     config = Config(side=SIDE, widths=TINY)
     totals = {}
     for precision in ("float32", "bfloat16"):
-        run = Run(Config(side=SIDE, widths=TINY, precision=precision), torch.device("cpu"))
+        run = Trainer(Config(side=SIDE, widths=TINY, precision=precision), torch.device("cpu"))
         run.model.eval()
         totals[precision] = run.optimise(Loader(films, config)(0))["total"]
         assert all(p.dtype == torch.float32 for p in run.model.parameters())

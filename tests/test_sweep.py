@@ -24,7 +24,7 @@ from multimix.apps.options import parser
 from multimix.config import SYSTEMS
 from multimix.evaluation.evaluator import as_csv
 from multimix.evaluation.metrics import placements
-from multimix.study.paired_tests import Found, collect, comparisons
+from multimix.study.paired_tests import RunResult, collect, comparisons
 from multimix.study.report import (
     COLUMNS,
     budget_curves,
@@ -268,17 +268,17 @@ def fake(
     column: str = "dice",
     budget=(100, 10),
     films_each=1,
-) -> Found:
+) -> RunResult:
     """A run with these values of films; `films_each` of a patient."""
     job = grid([system], [budget[0]], [budget[1]], seed + 1, "paper", PHANTOMS)[seed]
     rows = [
         {"film": f"f{i}", "patient": f"p{i // films_each}", column: value}
         for i, value in enumerate(values)
     ]
-    return Found(job, {"test": {column: float(np.mean(values))}}, {"test": rows})
+    return RunResult(job, {"test": {column: float(np.mean(values))}}, {"test": rows})
 
 
-def rows_of(runs: list[Found]) -> list[dict[str, str]]:
+def rows_of(runs: list[RunResult]) -> list[dict[str, str]]:
     """As `runs.csv` has them."""
     return list(csv.DictReader(io.StringIO(as_csv(run_rows(runs, Path("out"))))))
 
@@ -422,7 +422,7 @@ def test_a_folder_may_be_filled_by_several_commands(tmp_path):
         "umtl-improved-4-2-seed0",
         "umtl-improved-4-2-seed1",
     ]
-    assert found[2].job.asked() == improved[0].asked()
+    assert found[2].job.spec() == improved[0].spec()
     assert {(c.part, c.off, c.on) for c in comparisons(found)} == {
         ("improved recipe", "umtl", "umtl, improved")
     }

@@ -12,8 +12,8 @@ from multimix.evaluation.evaluator import evaluate, score
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import read_checkpoint
-from multimix.trainer import Run, train_step
-from multimix.training import train
+from multimix.training import Trainer, train
+from multimix.training_step import train_step
 
 CONFIG = Config(side=SIDE, widths=TINY, batch=4, steps=6, validate_every=2, learning_rate=1e-3)
 TERMS = {"classification", "pseudo_label", "kept", "dice", "mask_consistency", "total"}
@@ -130,7 +130,7 @@ def test_the_best_checkpoint_is_the_best_scoring_one(films, tmp_path, monkeypatc
     aucs = iter([0.6, 0.9, 0.7])
     seen = []
 
-    def fake(model, films, ranks):
+    def fake(model, films, world):
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return {"auc": next(aucs), "dice": 0.5}, {}
 
@@ -175,7 +175,7 @@ def test_a_resumed_run_equals_an_unbroken_one(films, tmp_path, monkeypatch, reci
         },
     )
     quietly(config, films, tmp_path / "whole")
-    monkeypatch.setattr(Run, "optimise", stop_at(4, Run.optimise))
+    monkeypatch.setattr(Trainer, "optimise", stop_at(4, Trainer.optimise))
     with pytest.raises(KeyboardInterrupt):
         quietly(config, films, tmp_path / "cut")
     monkeypatch.undo()

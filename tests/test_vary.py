@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from multimix.augment import IDENTITY
 from multimix.data import phantom
-from multimix.joint_augment import STAY, draw_places, haze, move, vary, written_on
+from multimix.joint_augment import haze, joint_views, sample_affine, warp, written_on
 
 
 def chance(seed: int = 0, count: int = 16) -> list[torch.Generator]:
@@ -22,7 +23,7 @@ def drawn() -> tuple[torch.Tensor, torch.Tensor]:
 def test_masks_move_with_their_films(drawn):
     _, masks = drawn
     films = masks * 0.6 + 0.2
-    views, moved = vary(films, masks, draw_places(chance()), chance(1))
+    views, moved = joint_views(films, masks, sample_affine(chance()), chance(1))
     assert set(moved.unique().tolist()) == {0, 1} and views.min() >= 0 and views.max() <= 1
     for view, mask, original in zip(views, moved, masks):
         assert (
@@ -33,17 +34,17 @@ def test_masks_move_with_their_films(drawn):
 
 def test_same_seed_same_views_and_each_film_alone(drawn):
     films, masks = drawn
-    views, moved = vary(films, masks, draw_places(chance()), chance(1))
-    again = vary(films, masks, draw_places(chance()), chance(1))
+    views, moved = joint_views(films, masks, sample_affine(chance()), chance(1))
+    again = joint_views(films, masks, sample_affine(chance()), chance(1))
     assert torch.equal(views, again[0]) and torch.equal(moved, again[1])
-    alone = vary(films[5:6], masks[5:6], draw_places(chance()[5:6]), chance(1)[5:6])
+    alone = joint_views(films[5:6], masks[5:6], sample_affine(chance()[5:6]), chance(1)[5:6])
     assert torch.allclose(views[5:6], alone[0], atol=1e-6) and torch.equal(moved[5:6], alone[1])
     assert (
         len(
             {
                 view.numpy().tobytes()
-                for view in vary(
-                    films[:1].expand(16, -1, -1, -1), masks, draw_places(chance()), chance(1)
+                for view in joint_views(
+                    films[:1].expand(16, -1, -1, -1), masks, sample_affine(chance()), chance(1)
                 )[0]
             }
         )
@@ -54,15 +55,15 @@ def test_same_seed_same_views_and_each_film_alone(drawn):
 def test_a_guess_follows_its_film(drawn):
     # What is moved later, by the same places, lies where the mask that moved with the film lies.
     films, masks = drawn
-    places = draw_places(chance())
-    _, moved = vary(films, masks, places, chance(1))
-    guess, inside = move(masks, places)
+    places = sample_affine(chance())
+    _, moved = joint_views(films, masks, places, chance(1))
+    guess, inside = warp(masks, places)
     assert torch.equal(((guess > 0.5) & inside).float(), moved)
 
 
 def test_staying_changes_nothing(drawn):
     films, _ = drawn
-    moved, inside = move(films, STAY.expand(16, -1))
+    moved, inside = warp(films, IDENTITY.expand(16, -1))
     assert torch.allclose(moved, films, atol=1e-5) and inside.all()
 
 
@@ -70,21 +71,21 @@ def test_places_by_hand():
     film = torch.zeros(1, 1, 64, 64)
     film[:, :, 28:36, 8:16] = 1
     for index, value, centre in ((0, 1.0, (32, 52)), (5, 0.25, (32, 28)), (6, 0.25, (48, 12))):
-        place = STAY.clone()
-        place[0, index] = value  # mirrored; a quarter to the right; a quarter down
-        moved, _ = move(film, place)
+        affine = IDENTITY.clone()
+        affine[0, index] = value  # mirrored; a quarter to the right; a quarter down
+        moved, _ = warp(film, affine)
         rows, columns = (moved[0, 0] > 0.5).nonzero(as_tuple=True)
         assert (rows.float().mean() + 0.5, columns.float().mean() + 0.5) == pytest.approx(centre)
-    place = STAY.clone()
-    place[0, 7:] = 0.25  # a frame of a quarter on each side
-    assert move(film, place)[1].float().mean() == pytest.approx(0.25, abs=0.02)
-    outside = STAY.clone()
+    affine = IDENTITY.clone()
+    affine[0, 7:] = 0.25  # a frame of a quarter on each side
+    assert warp(film, affine)[1].float().mean() == pytest.approx(0.25, abs=0.02)
+    outside = IDENTITY.clone()
     outside[0, 5] = 0.5
-    assert not move(film, outside)[1][0, 0, :, :31].any()  # what comes in from the left is no film
+    assert not warp(film, outside)[1][0, 0, :, :31].any()  # what comes in from the left is no film
 
 
 def test_places_keep_to_their_limits():
-    places = draw_places(chance(count=500))
+    places = sample_affine(chance(count=500))
     assert places[:, 0].mean() == pytest.approx(0.5, abs=0.1)
     for column, middle, limit in (
         (1, 0, 0.3),
@@ -105,8 +106,8 @@ def test_haze_lies_on_the_lungs_alone(drawn):
     assert torch.equal(hazy[masks == 0], films[masks == 0]) and (hazy >= films).all()
     changed = (hazy != films).flatten(1).any(1)
     assert 2 <= changed.sum() <= 12
-    clear, _ = vary(films, masks, STAY.expand(16, -1), chance(), opaque=False)
-    assert not torch.equal(clear, vary(films, masks, STAY.expand(16, -1), chance())[0])
+    clear, _ = joint_views(films, masks, IDENTITY.expand(16, -1), chance(), opaque=False)
+    assert not torch.equal(clear, joint_views(films, masks, IDENTITY.expand(16, -1), chance())[0])
 
 
 def test_letters_and_tubes_are_bright_and_on_some_films(drawn):

@@ -15,7 +15,8 @@ from tqdm.auto import tqdm
 
 from multimix.data.dataset_layouts import Film, read_layout
 from multimix.data.films import mask_of
-from multimix.images.reading import look_at, looks_inverted, resize
+from multimix.images.quality import looks_inverted
+from multimix.images.reading import load_image, resize
 from multimix.model import CLASSES
 
 LUNG_SHARE = (0.10, 0.60)  # of the film; a mask outside is probably not one of both lungs
@@ -96,7 +97,7 @@ def examine(folder: str | os.PathLike, layout: str = "auto", progress: bool = Fa
 def scan(film: Film) -> Scan:
     """Decode a film and its masks once and keep only what the report needs."""
     try:
-        look = look_at(film.source)
+        look = load_image(film.source)
     except ValueError as error:
         return Scan(film, str(error))
     grey = look.grey
@@ -155,8 +156,8 @@ def describe(layout: str, films: list[Film], good: list[Scan]) -> list[str]:
         heights, widths = zip(*(s.size for s in good))
         kinds = Counter(s.kind for s in good).most_common()
         facts.append(
-            f"sizes: {min(widths)} x {min(heights)} to {max(widths)} x {max(heights)}; "
-            f"kinds: {', '.join(f'{count} {kind}' for kind, count in kinds)}"
+            f"sizes: {min(widths)} x {min(heights)} to {max(widths)} x {max(heights)}; kinds: "
+            f"{', '.join(f'{count} {kind}' for kind, count in kinds)}"
         )
     labels = Counter(film.label for film in films if film.label is not None)
     if len(labels) == 2:

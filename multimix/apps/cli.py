@@ -14,12 +14,15 @@ import torch
 from multimix.apps.options import changes_of, parser
 from multimix.apps.predict_folder import as_json, as_text, predict_to
 from multimix.config import SYSTEMS, Config
-from multimix.data.films import Films, load_films
+from multimix.data.film_set import Films
+from multimix.data.films import load_films
 from multimix.data.manifest import apply_manifest
-from multimix.evaluation.evaluator import as_table, evaluate, table_beside, write_results
-from multimix.inference import Manner, bundled, load_model, pictures_in
-from multimix.runtime.checkpoint import one_line
-from multimix.runtime.distributed import ranks_of, speaks
+from multimix.evaluation.evaluator import evaluate
+from multimix.evaluation.results import as_table, table_beside, write_results
+from multimix.images.formats import film_files
+from multimix.inference import PredictOptions, load_model
+from multimix.runtime.distributed import connect, is_main
+from multimix.runtime.files import bundled, printable
 from multimix.training import train
 
 
@@ -40,8 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         complain(
             f"{error.filename or 'A file'} could not be read or written "
-            f"({error.strerror or error}); what was "
-            "written before is whole."
+            f"({error.strerror or error}); what was written before is whole."
         )
         return 2
     except ValueError as error:
@@ -54,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def complain(sentence: object) -> None:
     """One line on standard error, whatever a file's name holds."""
-    print(f"multimix: {one_line(str(sentence))}", file=sys.stderr)
+    print(f"multimix: {printable(str(sentence))}", file=sys.stderr)
 
 
 def prepare_streams() -> None:
@@ -80,13 +82,13 @@ def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
         options.segmentation,
         side,
         seed,
-        sys.stderr.isatty() and speaks(),
+        progress=sys.stderr.isatty() and is_main(),
         cache=options.cache,
         classification_layout=options.classification_layout,
         segmentation_layout=options.segmentation_layout,
         skip_damaged=options.skip_damaged,
     )
-    for fault in films.skipped if speaks() else ():
+    for fault in films.skipped if is_main() else ():
         complain(f"left out: {fault}")
     return apply_manifest(films, options.manifest) if options.manifest else films
 
@@ -97,12 +99,12 @@ def run_predict(options: argparse.Namespace) -> int:
     """
     model = load_model(options.weights, options.device)
     device = next(model.parameters()).device
-    paths = [film for path in options.paths for film in pictures_in(path)]
+    paths = [film for path in options.paths for film in film_files(path)]
     with (
-        ranks_of(device) as ranks,
+        connect(device) as world,
         torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16"),
     ):
-        manner = Manner(options.flip, not options.raw, options.invert)
+        predict_options = PredictOptions(options.flip, not options.raw, options.invert)
         how = " ".join(
             [
                 options.weights,
@@ -116,8 +118,8 @@ def run_predict(options: argparse.Namespace) -> int:
                 options.out,
                 model,
                 paths,
-                ranks,
-                manner,
+                world,
+                predict_options,
                 how,
                 options.resume,
                 not options.no_figures,
@@ -126,7 +128,7 @@ def run_predict(options: argparse.Namespace) -> int:
             raise KeyboardInterrupt(
                 "stopped; the same command with --resume goes on from there"
             ) from None
-    if ranks.first:
+    if world.is_main:
         if options.json or rows:
             print(as_json(rows) if options.json else as_text(rows, options.out))
         for fault in faults:
@@ -186,7 +188,7 @@ def run_train(options: argparse.Namespace) -> int:
         options.segmentation = []
     films = films_of(options, config.side, config.seed)
     for task in ("classification", "segmentation"):
-        if getattr(films, task) and speaks():
+        if getattr(films, task) and is_main():
             print(f"{task}: {getattr(films, task).counts()}")
     start = None if options.init is None else load_model(options.init, "cpu")
     train(
@@ -194,15 +196,14 @@ def run_train(options: argparse.Namespace) -> int:
         films,
         options.out,
         resume=options.resume,
-        start=start,
+        init_from=start,
         device=options.device,
         compile=options.compile,
     )
-    if speaks():
+    if is_main():
         print(
             f"The best network is in {options.out / 'best.pth'}; see it with: python -m multimix "
-            "predict FILM "
-            f"--weights {options.out / 'best.pth'}"
+            f"predict FILM --weights {options.out / 'best.pth'}"
         )
     return 0
 
@@ -211,13 +212,12 @@ def run_export(options: argparse.Namespace) -> int:
     from multimix.apps.export import export
 
     found = export(
-        load_model(options.weights, "cpu"), options.out, pictures_in(bundled("sample_data"))
+        load_model(options.weights, "cpu"), options.out, film_files(bundled("sample_data"))
     )
     off = ", ".join(f"{name} {value:.1g}" for name, value in found.differences.items())
     print(
         f"Written: {options.out}, {options.out.stat().st_size / 1e6:.1f} MB; a film takes "
-        f"{found.seconds:.2f} s with "
-        f"onnxruntime, {found.seconds_torch:.2f} s with torch."
+        f"{found.seconds:.2f} s with onnxruntime, {found.seconds_torch:.2f} s with torch."
     )
     print(f"Off from torch in float64 on the sample films: {off}.")
     return 0
@@ -225,7 +225,7 @@ def run_export(options: argparse.Namespace) -> int:
 
 def run_sweep(options: argparse.Namespace) -> int:
     """0 when every run is done, 2 when one failed."""
-    from multimix.evaluation.figures import save_figure
+    from multimix.evaluation.film_figures import save_figure
     from multimix.study.paired_tests import collect
     from multimix.study.report import draw, report
     from multimix.study.sweep import QUICK, Sources, grid, sweep

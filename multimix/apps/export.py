@@ -19,15 +19,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from multimix.images.reading import Source, network_input, read_film, resize
-from multimix.model import CLASSES, MultiMix, Output, bridge_maps, place
-from multimix.runtime.checkpoint import whole_file
+from multimix.model import CLASSES, ModelOutput, MultiMix, bridge_maps
+from multimix.runtime.device import to_device
+from multimix.runtime.files import atomic_write
 
 
 class Unrolled(nn.Module):
     """A MultiMix in eval mode with d max class logit / d film as a second walk through the encoder,
     backwards.
 
-    Takes films (N, 1, side, side) in [-1, 1] and gives the same `Output` as the network, without
+    Takes films (N, 1, side, side) in [-1, 1] and gives the same `ModelOutput` as the network, without
     autograd.
     """
 
@@ -35,11 +36,11 @@ class Unrolled(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, film: Tensor) -> Output:
+    def forward(self, film: Tensor) -> ModelOutput:
         class_logits, maps, steps = self.walk(film)
         saliency = self.walk_back(class_logits, maps, steps).abs()
         bridge = bridge_maps(film, saliency) if self.model.bridge else None
-        return Output(class_logits, self.model.decoder(maps, bridge), saliency)
+        return ModelOutput(class_logits, self.model.decoder(maps, bridge), saliency)
 
     def walk(self, x: Tensor) -> tuple[Tensor, list[Tensor], list[Step]]:
         """The encoder's forward pass, with what the way back has to know of each stage."""
@@ -128,7 +129,7 @@ def export(model: MultiMix, out: str | os.PathLike, films: Sequence[Source]) -> 
         raise ValueError(
             f"Exporting needs the package {error.name}: pip install onnxscript onnxruntime."
         ) from None
-    model = place(copy.deepcopy(model).eval(), torch.device("cpu"))
+    model = to_device(copy.deepcopy(model).eval(), torch.device("cpu"))
     x = network_input(
         torch.from_numpy(np.stack([resize(read_film(film), model.side) for film in films]))[:, None]
     )
@@ -154,11 +155,10 @@ def export(model: MultiMix, out: str | os.PathLike, films: Sequence[Source]) -> 
     if not max(differences.values()) < 1e-3:
         raise ValueError(
             f"The exported network is off by {max(differences.values()):.1g} from torch's, so "
-            f"{out} was "
-            "not written; try other versions of torch and onnxscript."
+            f"{out} was not written; try other versions of torch and onnxscript."
         )
     Path(out).parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(Path(out)) as file:
+    with atomic_write(Path(out)) as file:
         file.write(content)
     return Exported(differences, seconds, seconds_torch)
 
@@ -179,7 +179,7 @@ def onnx_of(model: MultiMix) -> bytes:
                 opset_version=18,
                 verbose=False,
                 input_names=["film"],
-                output_names=list(Output._fields),
+                output_names=list(ModelOutput._fields),
                 dynamic_shapes=({0: batch},),
             )
     except Exception as error:

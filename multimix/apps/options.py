@@ -19,12 +19,11 @@ CHANGES = {
     "precision": str,
     "patience": int,
     "gradient_clip": float,
-    "films_at_once": int,
+    "micro_batch": int,
 }
 SYSTEM_HELP = (
     "of the paper: unet has lungs alone, enc the class alone, umtl both; with _ssl unlabelled "
-    "films, with _s"
-    " the saliency bridge; multimix has all (default)"
+    "films, with _s the saliency bridge; multimix has all (default)"
 )
 RECIPE_HELP = "paper: as published (default); improved: that of the bundled weights"
 WEIGHTS_HELP = "multimix (default), multimix_100_10, or a .pth file"

@@ -14,11 +14,12 @@ from pathlib import Path
 import ipywidgets as widgets
 from PIL import Image
 
-from multimix.evaluation.figures import VIEWS, as_png, plot_view
+from multimix.evaluation.film_figures import VIEWS, as_png, plot_view
 from multimix.images.formats import SUFFIXES, film_paths
-from multimix.images.reading import look_at
-from multimix.inference import Manner, bundled, load_model, predict_batch
-from multimix.model import choose_device
+from multimix.images.reading import load_image
+from multimix.inference import PredictOptions, load_model, predict_batch
+from multimix.runtime.device import choose_device
+from multimix.runtime.files import bundled
 
 WIDE = {"description_width": "7em"}
 
@@ -124,7 +125,7 @@ class Panel(widgets.VBox):
         """Take a film from a file; one that cannot be read leaves one sentence."""
         self.film, self.name = None, Path(name).stem
         try:
-            self.film = look_at(path)
+            self.film = load_image(path)
         except ValueError as error:
             self.say(str(error).replace(str(path), name))
             return
@@ -133,7 +134,9 @@ class Panel(widgets.VBox):
     def predict(self) -> None:
         """Ask the network about the film."""
         if self.model is not None and self.film is not None:
-            self.prediction = predict_batch(self.model, [self.film], [self.name], Manner())[0]
+            self.prediction = predict_batch(self.model, [self.film], [self.name], PredictOptions())[
+                0
+            ]
             self.draw()
 
     def say(self, sentence: object) -> None:
@@ -150,8 +153,7 @@ class Panel(widgets.VBox):
         warnings = "".join(f"<br>&#9888; {html.escape(text)}" for text in p.warnings)
         self.answer.value = (
             f"<p><b>{p.label}</b>, probability {p.probability:.2f}<br>lungs: {mask.mean():.1%} of "
-            "the "
-            f"film{warnings}<br><i>For research, not for diagnosis.</i></p>"
+            f"the film{warnings}<br><i>For research, not for diagnosis.</i></p>"
         )
         self.picture.value = as_png(plot_view(p, self.view.value, self.opacity.value, threshold))
         self.picture.layout.display = None

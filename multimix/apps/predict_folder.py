@@ -17,11 +17,12 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from multimix.images.reading import look_at
-from multimix.inference import Manner, Prediction, predict_batch
-from multimix.model import CLASSES, MultiMix, films_at_once
-from multimix.runtime.checkpoint import one_line, sole_writer, whole_lines, write_text
-from multimix.runtime.distributed import Ranks
+from multimix.images.reading import load_image
+from multimix.inference import Prediction, PredictOptions, predict_batch
+from multimix.model import CLASSES, MultiMix
+from multimix.runtime.device import micro_batch_size
+from multimix.runtime.distributed import World
+from multimix.runtime.files import lock_folder, printable, read_whole_lines, write_text
 
 BETWEEN = " | "  # two warnings of one film
 COLUMNS = ("file", "label", *CLASSES, "lung_share", "seconds", "warnings", "mask", "overlay", "how")
@@ -31,8 +32,8 @@ def predict_to(
     out: Path,
     model: MultiMix,
     paths: list[Path],
-    ranks: Ranks,
-    manner: Manner,
+    world: World,
+    predict_options: PredictOptions,
     how: str = "",
     resume: bool = False,
     figures: bool = True,
@@ -44,16 +45,16 @@ def predict_to(
     ValueError where it would, where another process writes into the folder, and where a film would
     be overwritten.
     """
-    with sole_writer(out) if ranks.first else nullcontext():
-        return predict_all(out, model, paths, ranks, manner, how, resume, figures)
+    with lock_folder(out) if world.is_main else nullcontext():
+        return predict_all(out, model, paths, world, predict_options, how, resume, figures)
 
 
 def predict_all(
     out: Path,
     model: MultiMix,
     paths: list[Path],
-    ranks: Ranks,
-    manner: Manner,
+    world: World,
+    predict_options: PredictOptions,
     how: str,
     resume: bool,
     figures: bool,
@@ -63,8 +64,7 @@ def predict_all(
     if other := next((row["how"] for row in done if row["how"] != how), None):
         raise ValueError(
             f"{table} holds answers of '{other}' and these are to be of '{how}'; give the same "
-            "options, "
-            "or another folder (--out)."
+            "options, or another folder (--out)."
         )
     known = {row["file"]: Path(row["mask"]).name.removesuffix("_mask.png") for row in done}
     names = unique_names(paths, known)
@@ -77,28 +77,30 @@ def predict_all(
         raise ValueError(
             f"{over} would be overwritten by an answer; choose another folder (--out)."
         )
-    if ranks.first:
+    if world.is_main:
         write_text(table, as_csv(dict(zip(COLUMNS, COLUMNS)), *done))
-    ranks.wait()
+    world.barrier()
     rest = [path for path in names if str(path) not in known]
-    rest = [rest[place] for place in ranks.share(len(rest))]
+    rest = [rest[index] for index in world.share(len(rest))]
     rows, faults = [], []
-    size = films_at_once(next(model.parameters()).device, model.side)
+    size = micro_batch_size(next(model.parameters()).device, model.side)
     with tqdm(
         total=len(rest),
         desc="predicting",
         unit="film",
-        disable=len(rest) <= 8 or not ranks.first or not sys.stderr.isatty(),
+        disable=len(rest) <= 8 or not world.is_main or not sys.stderr.isatty(),
     ) as bar:
         for first in range(0, len(rest), size):
             start, films = time.perf_counter(), {}
             for path in rest[first : first + size]:
                 try:
-                    films[path] = look_at(path)
+                    films[path] = load_image(path)
                 except ValueError as error:
                     faults.append(str(error))
             predictions = (
-                predict_batch(model, list(films.values()), [names[p] for p in films], manner)
+                predict_batch(
+                    model, list(films.values()), [names[p] for p in films], predict_options
+                )
                 if films
                 else []
             )
@@ -110,7 +112,7 @@ def predict_all(
             append(table, as_csv(*new))
             rows += new
             bar.update(min(size, len(rest) - first))
-    everyones = ranks.gather((rows, faults))
+    everyones = world.gather((rows, faults))
     order = {str(path): number for number, path in enumerate(names)}
     rows = sorted(
         chain(done, *(part[0] for part in everyones)), key=lambda row: order.get(row["file"], -1)
@@ -152,7 +154,9 @@ def read_rows(table: Path) -> list[dict[str, str]]:
     not count.
     """
     try:
-        header, *lines = list(csv.reader(io.StringIO(whole_lines(table), newline=""))) or [COLUMNS]
+        header, *lines = list(csv.reader(io.StringIO(read_whole_lines(table), newline=""))) or [
+            COLUMNS
+        ]
     except csv.Error:
         header, lines = [], []
     rows = [dict(zip(COLUMNS, line)) for line in lines]
@@ -161,8 +165,7 @@ def read_rows(table: Path) -> list[dict[str, str]]:
     ):
         raise ValueError(
             f"{table} is not as this program left it; choose another folder (--out), or leave "
-            "--resume "
-            "out to write it anew."
+            "--resume out to write it anew."
         )
     return rows
 
@@ -209,7 +212,7 @@ def as_json(rows: list[dict[str, str]]) -> str:
 
 def as_text(rows: list[dict[str, str]], out: Path) -> str:
     """For the terminal."""
-    names = [one_line(Path(row["file"]).name) for row in rows]
+    names = [printable(Path(row["file"]).name) for row in rows]
     width = max(map(len, names))
     lines = [f"{'film':<{width}}  label      probability  lung area  seconds"]
     for name, row in zip(names, rows):
@@ -222,8 +225,8 @@ def as_text(rows: list[dict[str, str]], out: Path) -> str:
         [
             *lines,
             "",
-            f"Masks, overlays (film, lungs, saliency) and predictions.csv are in {out}. "
-            "For research, not for diagnosis.",
+            f"Masks, overlays (film, lungs, saliency) and predictions.csv are in {out}. For "
+            "research, not for diagnosis.",
         ]
     )
 

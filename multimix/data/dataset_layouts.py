@@ -7,20 +7,20 @@ guessing.
 
 from __future__ import annotations
 
-import csv
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from multimix.data.film_set import SPLITS
 from multimix.images.formats import film_paths
 from multimix.images.reading import Source
 from multimix.model import CLASSES
+from multimix.runtime.files import read_csv
 
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ def read_layout(folder: str | os.PathLike, layout: str = "auto") -> tuple[str, l
     held = sorted(path.name for path in root.iterdir())[:5] if root.is_dir() else []
     raise ValueError(
         f"{root} has no films "
-        f"{'of a layout that is known' if layout == 'auto' else f'as {layout} has'} "
-        f"(it holds {', '.join(held) or 'nothing'}); "
-        f"it needs one of these: {'; '.join(f'{n}: {f.__doc__}' for n, f in LAYOUTS.items())}"
+        f"{'of a layout that is known' if layout == 'auto' else f'as {layout} has'} (it holds "
+        f"{', '.join(held) or 'nothing'}); it needs one of these: "
+        f"{'; '.join(f'{n}: {f.__doc__}' for n, f in LAYOUTS.items())}"
     )
 
 
@@ -208,7 +208,7 @@ def nih(root: Path) -> list[Film]:
         for path in files_below(folder, ".png")
     }
     films = []
-    for row in read_table(tables[0], "Image Index", "Finding Labels", "Patient ID"):
+    for row in read_csv(tables[0], "Image Index", "Finding Labels", "Patient ID"):
         findings, path = row["Finding Labels"].split("|"), paths.get(row["Image Index"])
         label = 1 if "Pneumonia" in findings else 0 if findings == ["No Finding"] else None
         if path and label is not None:
@@ -228,8 +228,7 @@ def images_and_masks(root: Path) -> list[Film]:
     if strays:
         raise ValueError(
             f"{by_stem[strays[0]]} has no film in {films[0].parent} (and {len(strays) - 1} more "
-            "have "
-            "none); each mask needs a film with the same file name."
+            "have none); each mask needs a film with the same file name."
         )
     return [
         Film(
@@ -248,7 +247,7 @@ def table(root: Path) -> list[Film]:
     if root.suffix.lower() != ".csv" or not root.is_file():
         return []
     films = []
-    for line, row in enumerate(read_table(root, "path"), start=2):
+    for line, row in enumerate(read_csv(root, "path"), start=2):
         label, split = (
             (row.get("label") or "").strip().upper(),
             (row.get("split") or "").strip().lower(),
@@ -256,8 +255,7 @@ def table(root: Path) -> list[Film]:
         if label not in ("", "0", "1", *CLASSES) or split not in ("", *SPLITS):
             raise ValueError(
                 f"{root}, line {line}: label '{label}', split '{split}'; the label may be "
-                f"{CLASSES[0]}, "
-                f"{CLASSES[1]}, 0, 1 or empty, the split train, val, test or empty."
+                f"{CLASSES[0]}, {CLASSES[1]}, 0, 1 or empty, the split train, val, test or empty."
             )
         path = root.parent / row["path"]
         films.append(
@@ -290,32 +288,6 @@ def files_below(root: Path, ending: str) -> list[Path]:
         for name in names
         if name.lower().endswith(ending) and not name.startswith(".")
     )
-
-
-def read_table(path: Path, *columns: str) -> Iterable[dict[str, str]]:
-    """The rows of a CSV that must have these columns."""
-    if not path.is_file():
-        raise ValueError(f"There is no table {path}; give the path of a .csv file.")
-    try:
-        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            header = file.readline()
-            file.seek(0)
-            rows = list(
-                csv.DictReader(
-                    file, restval="", delimiter="," if "," in header or ";" not in header else ";"
-                )
-            )
-    except csv.Error as error:
-        raise ValueError(
-            f"{path} is not a table of comma-separated values ({error}); save it as CSV."
-        ) from None
-    missing = [name for name in columns if not rows or name not in rows[0]]
-    if missing:
-        raise ValueError(
-            f"{path} has no column {' and no '.join(missing)}, or no rows; it needs "
-            f"{', '.join(columns)}."
-        )
-    return rows
 
 
 def patient_of(stem: str) -> str:

@@ -36,16 +36,16 @@ class Anatomy:
     bone: float  # how bright bones are
 
 
-def draw_anatomy(chance: Generator, side: int) -> Anatomy:
+def draw_anatomy(rng: Generator, side: int) -> Anatomy:
     """Age, build, breath and position, all from one generator."""
-    portable = bool(chance.random() < 0.5)
+    portable = bool(rng.random() < 0.5)
     axis = (np.arange(side, dtype=np.float32) + 0.5) * (2 / side) - 1
-    turn = cmath.rect(chance.uniform(0.98, 1.16), chance.normal(0, 0.035))
-    shift = complex(*chance.normal(0, 0.04, 2))
+    turn = cmath.rect(rng.uniform(0.98, 1.16), rng.normal(0, 0.035))
+    shift = complex(*rng.normal(0, 0.04, 2))
     x, y, back = axis[None, :] - shift.real, axis[:, None] - shift.imag, 1 / turn
     across, down = x * back.real - y * back.imag, x * back.imag + y * back.real
-    width = chance.uniform(0.60, 0.72) if portable else chance.uniform(0.70, 0.80)
-    apex, base = chance.uniform(-0.76, -0.64), chance.uniform(0.46, 0.60) + (0 if portable else 0.1)
+    width = rng.uniform(0.60, 0.72) if portable else rng.uniform(0.70, 0.80)
+    apex, base = rng.uniform(-0.76, -0.64), rng.uniform(0.46, 0.60) + (0 if portable else 0.1)
     above = 1 - np.clip((down - apex) / (base - apex), 0, 1)
     return Anatomy(
         portable=portable,
@@ -58,14 +58,14 @@ def draw_anatomy(chance: Generator, side: int) -> Anatomy:
         apex=apex,
         base=base,
         width=width,
-        heart=width * (chance.uniform(0.58, 0.72) if portable else chance.uniform(0.46, 0.60)),
-        dome=chance.uniform(0.14, 0.24),
-        spacing=chance.uniform(0.125, 0.155),
-        bone=chance.uniform(0.16, 0.28) if portable else chance.uniform(0.11, 0.17),
+        heart=width * (rng.uniform(0.58, 0.72) if portable else rng.uniform(0.46, 0.60)),
+        dome=rng.uniform(0.14, 0.24),
+        spacing=rng.uniform(0.125, 0.155),
+        bone=rng.uniform(0.16, 0.28) if portable else rng.uniform(0.11, 0.17),
     )
 
 
-def step(distance: np.ndarray, softness: float) -> np.ndarray:
+def smoothstep(distance: np.ndarray, softness: float) -> np.ndarray:
     """0 outside, 1 inside, rising smoothly while the distance goes from -softness to softness."""
     rise = np.clip(distance * (0.5 / softness) + 0.5, 0, 1)
     return rise * rise * (3 - 2 * rise)
@@ -112,7 +112,7 @@ def diaphragm(anatomy: Anatomy) -> np.ndarray:
     """Height (downward) of the two domes; the patient's right one is higher."""
     relative = anatomy.lateral / anatomy.width - 0.42
     drop = np.clip(np.maximum(relative / 0.58, -0.9 * relative), 0, 1.2)
-    top = anatomy.base - anatomy.dome - 0.05 * step(-anatomy.across, 0.1)
+    top = anatomy.base - anatomy.dome - 0.05 * smoothstep(-anatomy.across, 0.1)
     return top + (anatomy.base - top) * drop * drop
 
 
@@ -139,31 +139,31 @@ def lung_depth(anatomy: Anatomy, middle: np.ndarray, below: np.ndarray) -> np.nd
     return -np.maximum(beyond, middle)
 
 
-def soft_tissue(anatomy: Anatomy, below: np.ndarray, chance: Generator) -> np.ndarray:
+def soft_tissue(anatomy: Anatomy, below: np.ndarray, rng: Generator) -> np.ndarray:
     """Trunk, neck and arms against the air around them, which counts less than nothing."""
     lateral, down = anatomy.lateral, anatomy.down
     slope = (
         anatomy.apex - 0.16 + 0.20 * lateral - 0.022 / np.maximum(lateral - 0.14, 0.012)
     )  # neck and shoulder
     armpit = (down - anatomy.apex - 0.12) / 0.30
-    half_width = chance.uniform(0.08, 0.16) + (0.24 if anatomy.portable else 0.36) * np.exp(
+    half_width = rng.uniform(0.08, 0.16) + (0.24 if anatomy.portable else 0.36) * np.exp(
         -armpit * armpit
     )
     relative = (lateral / (anatomy.width + half_width)) ** 2
     trunk = np.sqrt(
         np.maximum(1 - relative * relative * relative, 0) * np.clip((down - slope) / 0.22, 0, 1)
     )
-    abdomen = 0.26 * trunk * step(below, 0.015) * np.clip(0.7 + below, 0, 1)
+    abdomen = 0.26 * trunk * smoothstep(below, 0.015) * np.clip(0.7 + below, 0, 1)
     shoulder = (anatomy.width + 0.06, anatomy.apex + 0.17)
     angle = (
-        chance.uniform(0.2, 2.5) if anatomy.portable else chance.uniform(0.15, 0.7)
+        rng.uniform(0.2, 2.5) if anatomy.portable else rng.uniform(0.15, 0.7)
     )  # 0 hangs, pi points up
     humerus = rod(
         anatomy, shoulder, (shoulder[0] + 2 * math.sin(angle), shoulder[1] + 2 * math.cos(angle))
     )
     arm = 0.62 * np.sqrt(np.maximum(1 - (humerus / 0.13) ** 2, 0))
     skin = (lateral - anatomy.width - 0.03) / 0.05  # the chest wall, cut along its length
-    fold = 0.10 * np.exp(-skin * skin) * step(down - anatomy.apex, 0.2)
+    fold = 0.10 * np.exp(-skin * skin) * smoothstep(down - anatomy.apex, 0.2)
     return (
         1.2 * join(0.9 * trunk, arm, 0.2)
         - 0.25
@@ -174,18 +174,18 @@ def soft_tissue(anatomy: Anatomy, below: np.ndarray, chance: Generator) -> np.nd
 
 
 def organs(
-    anatomy: Anatomy, middle: np.ndarray, below: np.ndarray, chance: Generator
+    anatomy: Anatomy, middle: np.ndarray, below: np.ndarray, rng: Generator
 ) -> np.ndarray:
     """Heart and mediastinum down to the diaphragm, and the gas in airways and stomach."""
-    flesh = 0.22 * step(middle, 0.02) * np.clip(0.5 + middle / 0.3, 0, 1) * (1 - step(below, 0.06))
+    flesh = 0.22 * smoothstep(middle, 0.02) * np.clip(0.5 + middle / 0.3, 0, 1) * (1 - smoothstep(below, 0.06))
     bubble = ellipse(
-        anatomy, chance.uniform(0.28, 0.42), anatomy.base - 0.02, chance.uniform(0.08, 0.16), 0.08
+        anatomy, rng.uniform(0.28, 0.42), anatomy.base - 0.02, rng.uniform(0.08, 0.16), 0.08
     )
-    stomach = 0.24 * float(chance.random() < 0.6) * step(bubble, 0.03) * step(below - 0.03, 0.015)
+    stomach = 0.24 * float(rng.random() < 0.6) * smoothstep(bubble, 0.03) * smoothstep(below - 0.03, 0.015)
     airway = np.minimum(
         rod(anatomy, (0.0, -1.4), (0.0, -0.2)), rod(anatomy, (0.0, -0.2), (0.13, -0.07)) + 0.008
     )
-    return flesh - stomach - 0.11 * step(0.034 - airway, 0.022)
+    return flesh - stomach - 0.11 * smoothstep(0.034 - airway, 0.022)
 
 
 def bones(anatomy: Anatomy) -> np.ndarray:
@@ -194,9 +194,9 @@ def bones(anatomy: Anatomy) -> np.ndarray:
     relative = np.minimum(lateral / (anatomy.width * (0.44 + 0.56 * anatomy.bell) + 0.02), 1.1)
     square = relative * relative
     cage = (
-        step(1.02 - relative, 0.03)
-        * step(down - anatomy.apex + 0.06, 0.06)
-        * step(anatomy.base + 0.2 - down, 0.2)
+        smoothstep(1.02 - relative, 0.03)
+        * smoothstep(down - anatomy.apex + 0.06, 0.06)
+        * smoothstep(anatomy.base + 0.2 - down, 0.2)
     )
     # A rib leaves the spine upward, turns at its angle and falls; seen edge-on at the chest wall,
     # it is denser there.
@@ -204,20 +204,20 @@ def bones(anatomy: Anatomy) -> np.ndarray:
         down - (0.26 + 0.08 * square * square) * square * square + 0.16 * relative, anatomy.spacing
     )
     front = stripes(down + 0.55 * lateral - 0.22 * square, anatomy.spacing * 1.12)
-    ribs = behind * step(lateral - 0.07, 0.04) * (0.75 + 0.6 * square * square)
-    ribs += 0.6 * front * step(relative - 0.5, 0.2) * step(down - anatomy.apex - 0.15, 0.12)
+    ribs = behind * smoothstep(lateral - 0.07, 0.04) * (0.75 + 0.6 * square * square)
+    ribs += 0.6 * front * smoothstep(relative - 0.5, 0.2) * smoothstep(down - anatomy.apex - 0.15, 0.12)
     collar = down - anatomy.apex - 0.19 + 0.26 * lateral - 0.035 * np.sin(6.0 * lateral)
     clavicle = (
         band(collar, 0.036)
-        * step(lateral - 0.07, 0.02)
-        * step(anatomy.width + 0.06 - lateral, 0.04)
+        * smoothstep(lateral - 0.07, 0.02)
+        * smoothstep(anatomy.width + 0.06 - lateral, 0.04)
     )
     blade_edge = anatomy.width - 0.06 + 0.05 * np.sin(3.2 * (down + 0.5))
-    blade = step(lateral - blade_edge, 0.02) * step(blade_edge + 0.18 - lateral, 0.06)
-    blade *= step(down - anatomy.apex - 0.16, 0.05) * step(
+    blade = smoothstep(lateral - blade_edge, 0.02) * smoothstep(blade_edge + 0.18 - lateral, 0.06)
+    blade *= smoothstep(down - anatomy.apex - 0.16, 0.05) * smoothstep(
         0.1 - down - 1.6 * (lateral - anatomy.width), 0.08
     )
-    spine = step(0.095 - lateral, 0.04) * (0.9 + 0.6 * stripes(down, 0.12, 0.42))
+    spine = smoothstep(0.095 - lateral, 0.04) * (0.9 + 0.6 * stripes(down, 0.12, 0.42))
     return anatomy.bone * (ribs * cage + 1.4 * clavicle + 0.6 * blade + spine)
 
 
@@ -233,7 +233,7 @@ def stripes(height: np.ndarray, spacing: float, filled: float = 0.24) -> np.ndar
     return band(phase - np.round(phase), filled)
 
 
-def draw_vessels(anatomy: Anatomy, chance: Generator) -> np.ndarray:
+def draw_vessels(anatomy: Anatomy, rng: Generator) -> np.ndarray:
     """Streaks from both hila that wind, taper and fork until they are too fine to be seen: (side,
     side) in [0, 1].
     """
@@ -241,14 +241,14 @@ def draw_vessels(anatomy: Anatomy, chance: Generator) -> np.ndarray:
     canvas = Image.new("L", (side, side))
     pen = ImageDraw.Draw(canvas)
     growing = [
-        (sign, complex(chance.normal(0.13, 0.03), height + 0.08 * angle), angle, 2.8)
+        (sign, complex(rng.normal(0.13, 0.03), height + 0.08 * angle), angle, 2.8)
         for sign, height in ((-1, 0.0), (1, -0.05))  # the left hilum stands higher
-        for angle in (np.linspace(-1.3, 1.5, 10) + chance.normal(0, 0.15, 10)).tolist()
+        for angle in (np.linspace(-1.3, 1.5, 10) + rng.normal(0, 0.15, 10)).tolist()
     ]
     while growing:
         sign, start, angle, calibre = growing.pop()
         line = [start]
-        for bend in chance.normal(0, 0.16, 3).tolist():
+        for bend in rng.normal(0, 0.16, 3).tolist():
             angle += bend
             line.append(line[-1] + cmath.rect(0.055, angle))
         places = [
@@ -262,8 +262,8 @@ def draw_vessels(anatomy: Anatomy, chance: Generator) -> np.ndarray:
         )
         if calibre > 0.55:
             forks = (
-                chance.uniform((0.2, -0.6), (0.6, -0.2)).tolist()
-                if chance.random() < 0.6
+                rng.uniform((0.2, -0.6), (0.6, -0.2)).tolist()
+                if rng.random() < 0.6
                 else [0.05]
             )
             growing += [(sign, line[-1], angle + fork, calibre * 0.66) for fork in forks]

@@ -1,131 +1,15 @@
-"""Every figure. Colours are distinct to colour-blind eyes (Okabe and Ito)."""
+"""Figures of an evaluation. Colours are distinct to colour-blind eyes (Okabe and Ito)."""
 
 from __future__ import annotations
 
-import io
-from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from PIL import Image
 
-from multimix.runtime.checkpoint import one_line, whole_file
-
-if TYPE_CHECKING:
-    from multimix.evaluation.evaluator import Results
-    from multimix.inference import Prediction
-
-LUNG = "#56B4E9"
-TRUE, PREDICTED = (
-    "#009E73",
-    "#D55E00",
-)  # bluish green, and a red that is not its twin to colour-blind eyes
-CURVE = "#0072B2"
-SHOWN = 640  # px: longer films are reduced for the screen
-
-
-def plot_prediction(prediction: Prediction) -> Figure:
-    """Film, lungs and saliency side by side."""
-    film, lung, saliency = reduced(prediction)
-    height, width = film.shape
-    figure, axes = plt.subplots(
-        1, 3, figsize=(12, 0.6 + 3.65 * np.clip(height / width, 0.5, 2)), layout="constrained"
-    )
-    for axis in axes:
-        axis.imshow(film, cmap="gray", vmin=0, vmax=255)
-        axis.set_axis_off()
-    axes[0].set_title(one_line(prediction.name), parse_math=False)
-    draw_lungs(axes[1], lung)
-    axes[1].set_title(f"Lungs: {prediction.lung_share:.0%} of the film")
-    draw_saliency(axes[2], saliency)
-    axes[2].set_title(f"{prediction.label}, probability {prediction.probability:.2f}")
-    if prediction.warnings:
-        figure.supxlabel("\n".join(prediction.warnings), fontsize=9, color="#D55E00")
-    return figure
-
-
-def reduced(prediction: Prediction) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Film, lung probability and saliency at a size for the screen."""
-    step = max(1, max(prediction.film.shape) // SHOWN)
-    film = np.asarray(Image.fromarray(prediction.film).reduce(step))
-    return film, prediction.mask_probability[::step, ::step], prediction.saliency[::step, ::step]
-
-
-def draw_lungs(
-    axis, lung_probability: np.ndarray, opacity: float = 0.25, threshold: float = 0.5
-) -> None:
-    """Fill and outline where lung is more probable than the threshold."""
-    fill = np.zeros((*lung_probability.shape, 4), dtype=np.float32)
-    fill[lung_probability > threshold] = to_rgba(LUNG, opacity)
-    axis.imshow(fill)
-    if (
-        lung_probability.min() < threshold < lung_probability.max()
-    ):  # else there is no outline to draw
-        axis.contour(lung_probability, levels=[threshold], colors=[LUNG], linewidths=1.8)
-
-
-def draw_saliency(axis, saliency: np.ndarray, opacity: float = 0.9) -> None:
-    """Heat over the film, with its scale: a few sharp pixels apart, from none to most of what moved
-    the score.
-    """
-    top = max(float(np.percentile(saliency, 99.5)), 1e-12)  # those few would leave the rest dark
-    heat = axis.imshow(
-        saliency / top,
-        cmap="magma",
-        vmin=0,
-        vmax=1,
-        alpha=np.clip(saliency / top, min(0.25, opacity), opacity),
-    )
-    bar = axis.figure.colorbar(heat, ax=axis, fraction=0.04, pad=0.02, ticks=[0, 1])
-    bar.ax.set_yticklabels(["none", "most"])
-    bar.set_label("what moved the class score", labelpad=-18)
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a PNG and let the figure go."""
-    content = as_png(figure)
-    with whole_file(path, durable=False) as file:
-        file.write(content)
-    return path
-
-
-def as_png(figure: Figure) -> bytes:
-    """The figure as a PNG, to show in a widget for example; it is let go."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=90, format="png")
-    plt.close(figure)
-    return buffer.getvalue()
-
-
-VIEWS = ("overlay", "film", "mask", "saliency")
-
-
-def plot_view(
-    prediction: Prediction, view: str = "overlay", opacity: float = 0.35, threshold: float = 0.5
-) -> Figure:
-    """One of `VIEWS` of a prediction; `opacity` of what lies on the film, lung where more probable
-    than `threshold`.
-    """
-    film, lung, saliency = reduced(prediction)
-    height, width = film.shape
-    figure, axis = plt.subplots(
-        figsize=(5.5, 0.4 + 5.1 * np.clip(height / width, 0.5, 2)), layout="constrained"
-    )
-    axis.set_axis_off()
-    axis.set_title(one_line(prediction.name), parse_math=False)
-    if view == "mask":
-        axis.imshow(lung > threshold, cmap="gray", vmin=0, vmax=1)
-    else:
-        axis.imshow(film, cmap="gray", vmin=0, vmax=255)
-    if view == "overlay":
-        draw_lungs(axis, lung, opacity, threshold)
-    if view == "saliency":
-        draw_saliency(axis, saliency, np.clip(opacity * 2, 0, 1))
-    return figure
+from multimix.evaluation.film_figures import CURVE, PREDICTED, TRUE, save_figure
+from multimix.evaluation.results import Results
 
 
 def save_evaluation(results: Results, out: Path) -> list[Path]:
@@ -271,40 +155,4 @@ def plot_overlays(results: Results) -> Figure:
             f"{which}: Dice {dice[place]:.3f}\n{films.names[place]}", parse_math=False, fontsize=10
         )
     figure.supxlabel("true outline green, predicted red", fontsize=10)
-    return figure
-
-
-def plot_boxes(groups: dict[str, list[float]], title: str) -> Figure:
-    """One box for each name: median, quartiles, and every film that lies far out."""
-    figure, axis = plt.subplots(figsize=(8, 1.2 + 0.4 * len(groups)), layout="constrained")
-    axis.boxplot(
-        list(groups.values())[::-1],
-        orientation="horizontal",
-        widths=0.6,
-        medianprops={"color": PREDICTED},
-        flierprops={"marker": ".", "markeredgecolor": "grey"},
-    )
-    axis.set_yticks(range(1, len(groups) + 1), list(groups)[::-1])
-    axis.set(title=title, xlabel="Dice")
-    return figure
-
-
-def plot_lines(lines: dict[str, list[tuple]], title: str, across: str, up: str) -> Figure:
-    """Points joined by lines, one for each name; numbers across, or words in the order they come."""
-    figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for (name, points), style in zip(lines.items(), cycle(("-", "--", ":", "-."))):
-        axis.plot(*zip(*points), style, marker=".", label=name)
-    axis.set(title=title, xlabel=across, ylabel=up)
-    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
-
-
-def plot_scatter(
-    first: list[float], second: list[float], across: str, up: str, title: str
-) -> Figure:
-    """One system against another, film by film: above the diagonal the second is better."""
-    figure, axis = square(title, across, up)
-    low = min(*first, *second)
-    axis.plot([low, 1], [low, 1], ":", color="grey")
-    axis.plot(first, second, ".", color=CURVE, alpha=0.6)
     return figure

@@ -1,25 +1,22 @@
-"""Every metric of the paper and its supplement, from probabilities and masks alone; intervals and
-paired tests.
-"""
+"""Every metric of the paper and its supplement, from probabilities and masks alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy.ndimage import binary_erosion, distance_transform_edt
-from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from multimix.evaluation.outputs import calibrated
+from multimix.evaluation.calibration import calibrated_log_odds
 
-AT = 256  # px: the film side that distances are told at
+REFERENCE_SIDE = 256  # px: the film side that distances are told at
 BINS = 15  # of the calibration error
-FEW = 10  # patients: of fewer no value can be trusted
-DRAWS = 1000  # of the bootstrap
+MIN_PATIENTS = 10  # of fewer, no value can be trusted
+BOOTSTRAP_DRAWS = 1000
 
-# In the order of the tables: what does not hang on the share of each class comes first.
+# In the order of the tables: what does not depend on the share of each class comes first.
 DEFINITIONS = {
     "auc": "area under the ROC curve of the probability of PNEUMONIA",
     "balanced_accuracy": "mean of sensitivity and specificity",
@@ -30,10 +27,10 @@ DEFINITIONS = {
     "f1_pneumonia": "harmonic mean of precision and recall of PNEUMONIA at 0.5",
     "ece": f"expected calibration error: mean |share of PNEUMONIA - mean probability| over {BINS} "
     "equal bins",
-    "tuned_accuracy": "accuracy of the calibrated probability: temperature and operating point "
+    "calibrated_accuracy": "accuracy of the calibrated probability: temperature and operating point "
     "from validation films",
-    "tuned_balanced_accuracy": "balanced accuracy of the calibrated probability",
-    "tuned_ece": "calibration error of the calibrated probability, which takes both classes as "
+    "calibrated_balanced_accuracy": "balanced accuracy of the calibrated probability",
+    "calibrated_ece": "calibration error of the calibrated probability, which takes both classes as "
     "equally frequent",
     "dice": "2 |A and B| / (|A| + |B|) a film at probability 0.5, then the mean; 1 where both are "
     "empty",
@@ -43,10 +40,9 @@ DEFINITIONS = {
     "recall": "share of the lung that is predicted, a film, then the mean; 1 where both are empty",
     "ssim": "structural similarity of the two masks (0 or 1, range 1, Gaussian window of sigma "
     "1.5), then the mean",
-    "asd": f"average surface distance, both ways, px at {AT}, then the mean (the paper's 'HD'); "
-    "the diagonal where "
-    "only one is empty",
-    "hd95": f"95th percentile of the surface distances, the larger way, px at {AT}, then the mean",
+    "asd": f"average surface distance, both ways, px at {REFERENCE_SIDE}, then the mean (the "
+    "paper's 'HD'); the diagonal where only one is empty",
+    "hd95": f"95th percentile of the surface distances, the larger way, px at {REFERENCE_SIDE}, then the mean",
     "area_difference": "Bland-Altman: mean of predicted minus true lung area, % of the film",
     "area_limits": "Bland-Altman: 1.96 standard deviations of that difference, % of the film",
 }
@@ -54,64 +50,82 @@ FILM_METRICS = ("dice", "jaccard", "precision", "recall", "ssim", "asd", "hd95")
 
 
 def classification_metrics(probability: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """From probabilities of PNEUMONIA and labels (1 for it), both (N,). What needs both classes is
-    left out of one.
+    """AUC, accuracies, rates and F1 at 0.5, calibration error; what needs both classes only then.
+
+    Arguments:
+        probability: (N,) of PNEUMONIA.
+        labels: (N,), 1 for PNEUMONIA, 0 for NORMAL.
     """
-    from multimix.runtime import torchvision_shim  # noqa: F401  (heals torchvision for torchmetrics; both take a second to import)
+    from sklearn import metrics  # takes half a second to import
 
-    # isort: split
-    import torch
-    from torchmetrics.functional import classification as metrics
-
-    p, y = (
-        torch.from_numpy(np.asarray(probability)).double(),
-        torch.from_numpy(np.asarray(labels)).long(),
-    )
-    called = (p >= 0.5).long()
+    called = (probability >= 0.5).astype(int)
     results = {
-        "accuracy": (called == y).double().mean().item(),
-        "ece": metrics.binary_calibration_error(p, y, n_bins=BINS, validate_args=False).item(),
+        "accuracy": float((called == labels).mean()),
+        "ece": calibration_error(probability, labels),
     }
-    rates = {"specificity": (called[y == 0] == 0).double(), "sensitivity": called[y == 1].double()}
-    results |= {name: rate.mean().item() for name, rate in rates.items() if len(rate)}
-    if all(len(rate) for rate in rates.values()):
-        f1 = metrics.multiclass_f1_score(called, y, 2, average="none", validate_args=False).tolist()
-        results |= {
-            "auc": metrics.binary_auroc(p, y, validate_args=False).item(),
-            "f1_normal": f1[0],
-            "f1_pneumonia": f1[1],
-            "balanced_accuracy": (results["specificity"] + results["sensitivity"]) / 2,
-        }
+    rates = {"specificity": called[labels == 0] == 0, "sensitivity": called[labels == 1] == 1}
+    for name, right in rates.items():
+        if len(right):
+            results[name] = float(right.mean())
+    if rates.keys() <= results.keys():
+        f1_normal, f1_pneumonia = metrics.f1_score(
+            labels, called, labels=(0, 1), average=None, zero_division=0
+        )
+        results["auc"] = float(metrics.roc_auc_score(labels, probability))
+        results["f1_normal"], results["f1_pneumonia"] = float(f1_normal), float(f1_pneumonia)
+        results["balanced_accuracy"] = (results["specificity"] + results["sensitivity"]) / 2
     return results
 
 
-def placements(probability: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """For each film the share of the other class's films that it is ordered right against, (N,); a
-    tie is a half.
+def calibration_error(probability: np.ndarray, labels: np.ndarray) -> float:
+    """Expected calibration error (Naeini 2015) of probabilities of PNEUMONIA, (N,), over BINS."""
+    edges = np.linspace(0, 1, BINS + 1)
+    in_bin = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, BINS - 1)
+    confidence = np.bincount(in_bin, probability, BINS)
+    positives = np.bincount(in_bin, labels, BINS)
+    return float(np.abs(positives - confidence).sum() / len(labels))
 
-    Their mean is the AUC, so that AUCs can be compared film by film (DeLong 1988). Both classes are
-    needed.
+
+def calibrated_metrics(
+    log_odds: np.ndarray, labels: np.ndarray, calibration: dict[str, float]
+) -> dict[str, float]:
+    """The metrics 'calibrated_...': at the temperature and operating point of `calibrate`."""
+    probability = expit(calibrated_log_odds(log_odds, calibration))
+    found = classification_metrics(probability, labels)
+    names = ("accuracy", "balanced_accuracy", "ece")
+    return {f"calibrated_{name}": found[name] for name in names if name in found}
+
+
+def placements(probability: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """For each film the share of the other class's films that it is ordered right against, (N,).
+
+    A tie counts a half. Their mean is the AUC, so that AUCs can be compared film by film (DeLong
+    1988). Both classes are needed.
     """
-    found, everyone = np.empty(len(labels)), rankdata(probability)
+    found, ranks = np.empty(len(labels)), rankdata(probability)
     for label in (0, 1):
         mine = labels == label
-        below = (everyone[mine] - rankdata(probability[mine])) / (
-            ~mine
-        ).sum()  # share of the others, ties half
+        others = len(labels) - mine.sum()
+        below = (ranks[mine] - rankdata(probability[mine])) / others
         found[mine] = below if label else 1 - below
     return found
 
 
 def overlap(predicted: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """Dice, Jaccard, precision and recall of each film, (N,), from two stacks of masks (N, H, W)
-    bool.
+    """Dice, Jaccard, precision and recall of each film, (N,).
+
+    Arguments:
+        predicted, truth: two stacks of masks, (N, H, W) bool.
     """
-    check_masks(predicted, truth)
+    if predicted.shape != truth.shape or predicted.ndim != 3:
+        raise ValueError(
+            f"The predicted masks are {predicted.shape} and the true ones {truth.shape}; two "
+            "stacks of one shape (films, height, width) are needed: resize one of them."
+        )
     both, a, b = (stack.sum((1, 2)) for stack in (predicted & truth, predicted, truth))
 
-    def share(
-        part: np.ndarray, whole: np.ndarray
-    ) -> np.ndarray:  # 0 of nothing, but 1 where both are empty
+    def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        # 0 of nothing, but 1 where both masks are empty.
         return np.where(a + b == 0, 1.0, part / np.maximum(whole, 1))
 
     return {
@@ -123,33 +137,32 @@ def overlap(predicted: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def film_metrics(predicted: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """`FILM_METRICS` of each film, (N,), and 'area' and 'true_area', % of the film; masks are (N,
-    H, W) bool.
-    """
-    from skimage.metrics import structural_similarity
+    """`FILM_METRICS` of each film, (N,), and 'area' and 'true_area', % of the film.
 
+    Arguments:
+        predicted, truth: two stacks of masks, (N, H, W) bool.
+    """
     values = overlap(predicted, truth)
-    values["ssim"] = np.array(
-        [
-            structural_similarity(
-                a, b, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-            )
-            for a, b in zip(predicted.astype(np.float32), truth.astype(np.float32))
-        ]
-    )
-    distances = np.array([surface_distances(a, b) for a, b in zip(predicted, truth)]).reshape(-1, 2)
-    values["asd"], values["hd95"] = distances.T * (AT / predicted.shape[-1])
+    pairs = list(zip(predicted, truth))
+    values["ssim"] = np.array([mask_similarity(a, b) for a, b in pairs])
+    distances = np.array([surface_distances(a, b) for a, b in pairs]).reshape(-1, 2)
+    values["asd"], values["hd95"] = distances.T * (REFERENCE_SIDE / predicted.shape[-1])
     values["area"], values["true_area"] = (100 * stack.mean((1, 2)) for stack in (predicted, truth))
     return values
 
 
-def check_masks(predicted: np.ndarray, truth: np.ndarray) -> None:
-    if predicted.shape != truth.shape or predicted.ndim != 3:
-        raise ValueError(
-            f"The predicted masks are {predicted.shape} and the true ones {truth.shape}; two "
-            "stacks of "
-            "one shape (films, height, width) are needed: resize one of them."
-        )
+def mask_similarity(a: np.ndarray, b: np.ndarray) -> float:
+    """Structural similarity of two masks (H, W) bool."""
+    from skimage.metrics import structural_similarity  # slow to import
+
+    return structural_similarity(
+        a.astype(np.float32),
+        b.astype(np.float32),
+        data_range=1.0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
 
 
 def surface_distances(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
@@ -159,21 +172,19 @@ def surface_distances(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     average is over the pixels of both surfaces; HD95 is the larger of both ways' 95th percentiles.
     (0, 0) where both masks are empty, the film's diagonal where one is.
     """
-    surfaces = [mask & ~binary_erosion(mask) for mask in (a, b)]
-    if not all(surface.any() for surface in surfaces):
-        return (
-            (float(np.hypot(*a.shape)),) * 2
-            if any(surface.any() for surface in surfaces)
-            else (0.0, 0.0)
-        )
-    ways = [distance_transform_edt(~other)[one] for one, other in (surfaces, surfaces[::-1])]
-    return float(np.concatenate(ways).mean()), float(max(np.percentile(way, 95) for way in ways))
+    if not a.any() and not b.any():
+        return 0.0, 0.0
+    if not a.any() or not b.any():
+        diagonal = float(np.hypot(*a.shape))
+        return diagonal, diagonal
+    of_a, of_b = (mask & ~binary_erosion(mask) for mask in (a, b))
+    to_b, to_a = distance_transform_edt(~of_b)[of_a], distance_transform_edt(~of_a)[of_b]
+    hd95 = max(np.percentile(to_b, 95), np.percentile(to_a, 95))
+    return float(np.concatenate([to_b, to_a]).mean()), float(hd95)
 
 
 def segmentation_metrics(films: dict[str, np.ndarray]) -> dict[str, float]:
-    """The mean over films of what `film_metrics` gave, and Bland and Altman's comparison of the
-    areas.
-    """
+    """The means over films of `film_metrics`, and Bland and Altman's comparison of the areas."""
     results = {name: float(films[name].mean()) for name in FILM_METRICS}
     difference = films["area"] - films["true_area"]
     results["area_difference"] = float(difference.mean())
@@ -182,80 +193,47 @@ def segmentation_metrics(films: dict[str, np.ndarray]) -> dict[str, float]:
     return results
 
 
-def calibrate(margin: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Temperature and operating point from validation films; {} where they have one class only.
-
-    `margin` is the logit of PNEUMONIA minus that of NORMAL, (N,). They are the T and p that make
-    sigmoid(margin / T - logit(p)) the most likely where both classes weigh the same (Platt 1999): p
-    is the probability after temperature scaling from which a film counts as PNEUMONIA. T is between
-    1/4 and 10. Platt's targets keep few films in perfect order from making the network certain.
-    """
-    ill = (labels == 1).sum()
-    well = len(labels) - ill
-    if not (ill and well):
-        return {}
-    target = np.where(labels == 1, (ill + 1) / (ill + 2), 1 / (well + 2))
-    weight = np.where(labels == 1, 1 / ill, 1 / well)
-
-    def surprise(at: np.ndarray) -> float:
-        z = margin / np.exp(at[0]) - at[1]
-        return (weight * (target * np.logaddexp(0, -z) + (1 - target) * np.logaddexp(0, z))).sum()
-
-    log_temperature, shift = minimize(surprise, (0.0, 0.0), bounds=(np.log((0.25, 10)), (-8, 8))).x
-    return {"temperature": float(np.exp(log_temperature)), "operating_point": float(expit(shift))}
-
-
-def tuned(
-    margin: np.ndarray, labels: np.ndarray, calibration: dict[str, float]
-) -> dict[str, float]:
-    """The metrics 'tuned_…': with the temperature and at the operating point that `calibrate`
-    found.
-    """
-    found = classification_metrics(expit(calibrated(margin, calibration)), labels)
-    return {
-        f"tuned_{name}": found[name]
-        for name in ("accuracy", "balanced_accuracy", "ece")
-        if name in found
-    }
-
-
 def intervals(
-    measure: Callable[[np.ndarray], dict[str, float]], patients: tuple[str, ...], draws: int = DRAWS
+    measure: Callable[[np.ndarray], dict[str, float]],
+    patients: Sequence[str],
+    draws: int = BOOTSTRAP_DRAWS,
 ) -> dict[str, tuple[float, float]]:
-    """95% bootstrap interval of each metric: `measure` is given places of films, all those of a
-    patient or none.
+    """95% bootstrap interval of each metric, over patients; always the same draws.
 
-    As many patients as there are, drawn with replacement, `draws` times, always the same ones;
-    percentiles of what came. The calibration error has none: a film drawn twice raises it, so its
-    draws lie beside it.
+    The calibration error has none: a film drawn twice raises it, so its draws lie beside it.
+
+    Arguments:
+        measure: from indices of films, (M,), all those of a patient or none, to metrics.
+        patients: whose each film is.
+        draws: of as many patients as there are, with replacement.
     """
     names, owner = np.unique(patients, return_inverse=True)
-    groups = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner))[:-1])
-    generator, found = np.random.default_rng(0), {}
+    films_of = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner))[:-1])
+    generator = np.random.default_rng(0)
+    values: dict[str, list[float]] = {}
     for _ in range(draws):
-        drawn = np.concatenate([groups[i] for i in generator.integers(len(names), size=len(names))])
-        for name, value in measure(drawn).items():
+        chosen = generator.integers(len(names), size=len(names))
+        for name, value in measure(np.concatenate([films_of[i] for i in chosen])).items():
             if not name.endswith("ece"):
-                found.setdefault(name, []).append(value)
-    return {
-        name: tuple(float(end) for end in np.percentile(values, (2.5, 97.5)))
-        for name, values in found.items()
-    }
+                values.setdefault(name, []).append(value)
+    found = {}
+    for name, drawn in values.items():
+        low, high = np.percentile(drawn, (2.5, 97.5))
+        found[name] = (float(low), float(high))
+    return found
 
 
-def possible(results: dict[str, float]) -> dict[str, float]:
-    """The same metrics in the order of `DEFINITIONS`; ValueError where no masks can have them or
-    one is no number.
+def check_metrics(results: Mapping[str, float]) -> dict[str, float]:
+    """The same metrics in the order of `DEFINITIONS`.
+
+    Errors: ValueError where one is not a number, or no masks can have them.
     """
-    broken = [name for name, value in results.items() if not np.isfinite(value)]
-    if broken:
-        raise ValueError(
-            f"{broken[0]} is {results[broken[0]]}, which is no number; measure the network again."
-        )
+    for name, value in results.items():
+        if not np.isfinite(value):
+            raise ValueError(f"{name} is {value}, not a number; measure the network again.")
     if results.get("jaccard", 0) > results.get("dice", 1) + 1e-9:
         raise ValueError(
             f"A Jaccard of {results['jaccard']:.4f} above a Dice of {results['dice']:.4f} is "
-            "impossible; "
-            "measure the network again."
+            "impossible; measure the network again."
         )
     return {name: results[name] for name in DEFINITIONS if name in results}

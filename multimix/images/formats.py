@@ -40,6 +40,17 @@ def film_paths(folder: Path) -> list[Path]:
     )
 
 
+def film_files(path: Path) -> list[Path]:
+    """The films of a folder, at least one; of anything else, itself."""
+    films = film_paths(path) if path.is_dir() else [path]
+    if not films:
+        raise ValueError(
+            f"There are no films in {path}; PNG, JPEG, BMP, TIFF, GIF or DICOM files are needed, "
+            "in the folder itself, as those below it are not looked through."
+        )
+    return films
+
+
 def is_film(path: Path) -> bool:
     """Whether a file is a film by its ending; of any other ending, or none, a DICOM file is one."""
     if path.suffix.lower() in SUFFIXES:
@@ -120,8 +131,7 @@ def open_dicom(path: Path) -> np.ndarray:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{path} is a damaged DICOM file, or of a kind that cannot be decoded ({reason}); "
-            "export it "
-            "again, uncompressed or as PNG."
+            "export it again, uncompressed or as PNG."
         ) from None
     if pixels is None:
         what = f"{frames} pictures" if frames > 1 else "no picture"

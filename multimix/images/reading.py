@@ -4,7 +4,6 @@ alike.
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from multimix.data import phantom
 from multimix.images.formats import open_film, picture_size
 
 Source = str | os.PathLike | Image.Image | np.ndarray
@@ -33,10 +31,10 @@ def read_film(source: Source, side: int | None = None) -> np.ndarray:
     one sentence what is wrong. `side` says that the film will be reduced to so many pixels anyway:
     a JPEG is then decoded at 1/2, 1/4 or 1/8 of its size, as far as that leaves `side` or more.
     """
-    return look_at(source, side).grey
+    return load_image(source, side).grey
 
 
-class Look(NamedTuple):
+class LoadedImage(NamedTuple):
     """A film as it was read, and what its picture was."""
 
     grey: np.ndarray  # (H, W) uint8
@@ -45,11 +43,11 @@ class Look(NamedTuple):
     kind: str  # Pillow's mode or the array's type
 
 
-def look_at(source: Source, side: int | None = None) -> Look:
+def load_image(source: Source, side: int | None = None) -> LoadedImage:
     """`read_film`, and what else is to be known of the picture."""
     if isinstance(source, (str, os.PathLike)):
         try:
-            return look_at(open_film(Path(source), side))
+            return load_image(open_film(Path(source), side))
         except ValueError as error:
             named = str(source) in str(error)  # where the fault is in its values it is not
             raise ValueError(str(error) if named else f"{source}: {error}") from None
@@ -61,7 +59,7 @@ def look_at(source: Source, side: int | None = None) -> Look:
         raise ValueError(
             f"The film has {grey.shape[0]} x {grey.shape[1]} pixels; at least 2 x 2 are needed."
         )
-    return Look(
+    return LoadedImage(
         to_8_bits(grey),
         picture and is_coloured(source),
         picture and source.info.get("several", False),
@@ -88,8 +86,7 @@ def array_or_picture(array: np.ndarray) -> np.ndarray | Image.Image:
     ):
         raise ValueError(
             f"The film is an array of {array.dtype} with shape {array.shape}; numbers of shape (H, "
-            "W), "
-            "(H, W, 1), (H, W, 3) or (H, W, 4) are needed."
+            "W), (H, W, 1), (H, W, 3) or (H, W, 4) are needed."
         )
     if array.ndim == 2 or array.shape[2] == 1:
         return array.reshape(array.shape[:2])
@@ -154,27 +151,6 @@ def resize(grey: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(
         Image.fromarray(grey).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3)
     )
-
-
-CENTRE = slice(7, 25)  # of 32 pixels: what lies around it may be black, white or collimated
-
-
-@functools.cache
-def typical_film() -> np.ndarray:
-    """(18, 18) float: the centre of the mean of a few phantoms, centred, of length 1."""
-    mean = np.mean([resize(phantom.draw(seed)[0], 32) for seed in range(12)], axis=0)[
-        CENTRE, CENTRE
-    ]
-    return (mean - mean.mean()) / np.linalg.norm(mean - mean.mean())
-
-
-def looks_inverted(film: np.ndarray) -> bool:
-    """Whether a film (H, W) uint8 is more like the negative of a typical frontal film than like the
-    film itself.
-    """
-    small = resize(film, 32)[CENTRE, CENTRE].astype(np.float32)
-    small -= small.mean()
-    return bool((small * typical_film()).sum() < -0.1 * np.linalg.norm(small))  # a correlation
 
 
 def is_coloured(picture: Image.Image) -> bool:

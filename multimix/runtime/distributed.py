@@ -1,5 +1,6 @@
-"""Several processes that work as one, started by torchrun: what is mine, and sums over all. Without
-it there is one.
+"""Several processes that work as one, started by torchrun. Without it there is one.
+
+World, rank and size are torch.distributed's words: `size` processes, of which this is `rank`.
 """
 
 from __future__ import annotations
@@ -18,74 +19,63 @@ TIMEOUT = timedelta(minutes=10)  # after which a process that does not answer co
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """`count` processes, of which this one is number `rank`. The first one writes files and speaks."""
+class World:
+    """All processes, as this one sees them. The main one writes files and prints."""
 
     rank: int = 0
-    count: int = 1
+    size: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
+        """Whether this is rank 0."""
         return self.rank == 0
 
     def share(self, total: int) -> range:
-        """This rank's places among `total`: together the ranks have each place once, in order."""
-        return range(total * self.rank // self.count, total * (self.rank + 1) // self.count)
+        """This rank's part of `total` items: together the ranks have each item once, in order."""
+        return range(total * self.rank // self.size, total * (self.rank + 1) // self.size)
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """The sum of all ranks' tensors."""
-        if self.count > 1:
+        """The sum of all ranks' tensors, written into this one."""
+        if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def gather(self, mine: object) -> list:
         """What each rank has, in their order."""
-        parts = [mine] * self.count
-        if self.count > 1:
+        parts = [mine] * self.size
+        if self.size > 1:
             dist.all_gather_object(parts, mine)
         return parts
 
-    def join(self, tensor: Tensor) -> Tensor:
-        """All ranks' tensors in a row; their lengths may differ."""
-        return torch.cat(self.gather(tensor))
-
-    def wait(self) -> None:
-        """Until all ranks are here."""
-        if self.count > 1:
+    def barrier(self) -> None:
+        """Wait until all ranks are here."""
+        if self.size > 1:
             dist.barrier()
 
 
-ALONE = Ranks()
+SINGLE = World()
 
 
 @contextmanager
-def ranks_of(device: torch.device) -> Iterator[Ranks]:
-    """The processes that torchrun has started, connected to one another; just this one where it has
-    not.
-    """
+def connect(device: torch.device) -> Iterator[World]:
+    """The processes that torchrun has started, connected; just this one where it has not."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        yield ALONE
+        yield SINGLE
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    store, rank, count = next(dist.rendezvous("env://", timeout=TIMEOUT))
-    # torchrun keeps one store over all restarts: without a prefix a process meets the addresses of
-    # lost ones.
+    store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    # torchrun keeps one store over all restarts: without a prefix a process meets lost addresses.
     store = dist.PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
-    dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo",
-        store=store,
-        rank=rank,
-        world_size=count,
-        timeout=TIMEOUT,
-    )
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     try:
-        yield Ranks(rank, count)
+        yield World(rank, size)
     finally:
         dist.destroy_process_group()
 
 
-def speaks() -> bool:
+def is_main() -> bool:
     """Whether this process is the one to print, also before the processes are connected."""
     return int(os.environ.get("RANK", 0)) == 0
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import false_discovery_control, wilcoxon
 
 from multimix.config import RECIPES, SYSTEMS
-from multimix.evaluation.metrics import intervals, possible
+from multimix.evaluation.metrics import check_metrics, intervals
 from multimix.study.sweep import Job, read
 
 # A part of the method, and the pairs of systems that differ in it alone.
@@ -31,7 +31,7 @@ PER_FILM = {
 }  # metrics that are means of a film's values
 
 
-class Found(NamedTuple):
+class RunResult(NamedTuple):
     """One run's results."""
 
     job: Job
@@ -85,7 +85,7 @@ class Comparison(NamedTuple):
         return "helped" if self.difference > 0 else "harmed"
 
 
-def collect(jobs: list[Job], out: Path) -> list[Found]:
+def collect(jobs: list[Job], out: Path) -> list[RunResult]:
     """What finished runs left in the folder, in the table's order: these, and others of as many
     steps and that side.
 
@@ -103,10 +103,10 @@ def collect(jobs: list[Job], out: Path) -> list[Found]:
             and (content := job.results(out))
         ):
             found.append(
-                Found(
+                RunResult(
                     job,
                     {
-                        domain: possible(
+                        domain: check_metrics(
                             {name: metric["value"] for name, metric in c["metrics"].items()}
                         )
                         for domain, c in content.items()
@@ -114,10 +114,10 @@ def collect(jobs: list[Job], out: Path) -> list[Found]:
                     {domain: c["films"] for domain, c in content.items()},
                 )
             )
-    return sorted(found, key=lambda run: place_of(run.job))
+    return sorted(found, key=lambda run: table_order(run.job))
 
 
-def place_of(job: Job) -> tuple:
+def table_order(job: Job) -> tuple:
     """In the table: by system, recipe, labels (fewest first), seed."""
     config, every = job.config, float("inf")
     return (
@@ -129,16 +129,16 @@ def place_of(job: Job) -> tuple:
     )
 
 
-def cells(found: Iterable[Found]) -> dict[Cell, list[Found]]:
+def cells(found: Iterable[RunResult]) -> dict[Cell, list[RunResult]]:
     """The runs of each system, recipe and budget."""
-    groups: dict[Cell, list[Found]] = {}
+    groups: dict[Cell, list[RunResult]] = {}
     for run in found:
         groups.setdefault(Cell(run.job.system, run.job.recipe, *run.job.budget), []).append(run)
     return groups
 
 
 def film_values(
-    runs: list[Found], domain: str, column: str
+    runs: list[RunResult], domain: str, column: str
 ) -> dict[int, dict[tuple[str, str, str], float]]:
     """By seed, then by patient, film and class (of films with masks: '')."""
     return {
@@ -152,7 +152,7 @@ def film_values(
     }
 
 
-def comparisons(found: list[Found]) -> list[Comparison]:
+def comparisons(found: list[RunResult]) -> list[Comparison]:
     """Every part of the method that two systems with the same budget tell apart, on every metric
     both have.
 
@@ -186,7 +186,7 @@ def pairs(cells: list[Cell]) -> Iterator[tuple[str, Cell, Cell]]:
     yield from sorted(found, key=lambda pair: [*PARTS, RECIPE].index(pair[0]))
 
 
-def compare(part: str, off: Cell, on: Cell, *runs: list[Found]) -> Iterator[Comparison]:
+def compare(part: str, off: Cell, on: Cell, *runs: list[RunResult]) -> Iterator[Comparison]:
     """Two cells, seed by seed and film by film; `runs` are those of each."""
     for domain in runs[1][0].rows:
         for metric, column in PER_FILM.items():

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from multimix.evaluation.evaluator import as_csv
-from multimix.runtime.checkpoint import write_text
-from multimix.study.paired_tests import Cell, Found, comparisons
+from multimix.runtime.files import csv_text
+from multimix.runtime.files import write_text
+from multimix.study.paired_tests import Cell, RunResult, comparisons
 
 Row = dict[str, str]  # of a CSV file
 
@@ -78,14 +78,14 @@ def published() -> dict[tuple[str, str, str], dict[tuple[str, str], float]]:
     }
 
 
-def report(found: list[Found], out: Path) -> str:
+def report(found: list[RunResult], out: Path) -> str:
     """Write `runs.csv`, `comparisons.csv`, `films.csv` and, made from those, `table.md`; its text."""
-    write_text(out / "runs.csv", as_csv(run_rows(found, out)))
+    write_text(out / "runs.csv", csv_text(run_rows(found, out)))
     write_text(
         out / "comparisons.csv",
-        as_csv([{**c._asdict(), "verdict": c.verdict} for c in comparisons(found)]),
+        csv_text([{**c._asdict(), "verdict": c.verdict} for c in comparisons(found)]),
     )
-    write_text(out / "films.csv", as_csv(film_rows(found)))
+    write_text(out / "films.csv", csv_text(film_rows(found)))
     runs = read_rows(out / "runs.csv")
     sides, steps = ({run[name] for run in runs} for name in ("side", "steps"))
     text = f"""# {len(runs)} runs: {", ".join(sorted(sides))} px, {", ".join(sorted(steps))} steps each
@@ -106,7 +106,7 @@ interval tell of other films, not of other trainings: the seeds have to show tho
     return text
 
 
-def run_rows(found: list[Found], out: Path) -> list[dict]:
+def run_rows(found: list[RunResult], out: Path) -> list[dict]:
     """One row for each run: what it was, every metric of every domain, the command that repeats it,
     its config.
     """
@@ -132,7 +132,7 @@ def run_rows(found: list[Found], out: Path) -> list[dict]:
     ]
 
 
-def film_rows(found: list[Found]) -> list[dict]:
+def film_rows(found: list[RunResult]) -> list[dict]:
     """One row for each film: its Dice, or its probability of PNEUMONIA, in each run."""
     films: dict[tuple[str, ...], dict] = {}
     for run in found:
@@ -258,7 +258,7 @@ def draw(out: Path) -> dict[str, Figure]:
     """Every figure that the folder's `runs.csv`, `films.csv` and the logs of its runs allow, by
     name.
     """
-    from multimix.evaluation import figures as plot
+    from multimix.study import figures as plot
 
     groups, films = by_cell(read_rows(out / "runs.csv")), read_rows(out / "films.csv")
     figures = {}

@@ -21,9 +21,11 @@ import torch
 
 from multimix.batches import Loader
 from multimix.config import Config
-from multimix.data.films import Films, load_films
-from multimix.evaluation.evaluator import evaluate, labelled, write_results
-from multimix.model import choose_device
+from multimix.data.film_set import Films
+from multimix.data.films import load_films
+from multimix.evaluation.evaluator import evaluate
+from multimix.evaluation.results import write_results
+from multimix.runtime.device import choose_device
 from multimix.study.workers import in_processes
 from multimix.training import train
 
@@ -105,7 +107,7 @@ class Job:
     def films(self, domain: str) -> Films:
         return load(*self.folders(domain), self.config.side, self.config.seed, self.sources.cache)
 
-    def asked(self) -> dict:
+    def spec(self) -> dict:
         """What a finished run must have been made from to count as this one."""
         return {
             "system": self.system,
@@ -118,25 +120,25 @@ class Job:
         }
 
     @classmethod
-    def of(cls, asked: dict) -> Job:
+    def of(cls, spec: dict) -> Job:
         """The run that was made from this."""
         folders = [
-            tuple(map(tuple, asked["films"].get(domain, ((), ())))) for domain in ("test", "cross")
+            tuple(map(tuple, spec["films"].get(domain, ((), ())))) for domain in ("test", "cross")
         ]
         return cls(
-            asked["system"],
-            asked["recipe"],
-            Config(**asked["config"]),
+            spec["system"],
+            spec["recipe"],
+            Config.from_dict(spec["config"]),
             Sources(*folders[0], *folders[1]),
         )
 
     def results(self, out: Path) -> dict[str, dict] | None:
         """What was measured, by domain; None while the run is not done."""
-        found, asked = (
+        found, spec = (
             {domain: read(out / self.name / f"{domain}.json") for domain in self.domains},
-            self.asked(),
+            self.spec(),
         )
-        return found if all(content.get("asked") == asked for content in found.values()) else None
+        return found if all(content.get("asked") == spec for content in found.values()) else None
 
     def done(self, out: Path) -> bool:
         return self.results(out) is not None
@@ -170,7 +172,7 @@ def load(
     classification: tuple, segmentation: tuple, side: int, seed: int, cache: str | None
 ) -> Films:
     progress = multiprocessing.parent_process() is None and sys.stderr.isatty()
-    return load_films(classification, segmentation, side, seed, progress, cache=cache)
+    return load_films(classification, segmentation, side, seed, progress=progress, cache=cache)
 
 
 def read(path: Path) -> dict:
@@ -224,14 +226,12 @@ def check(jobs: list[Job]) -> int:
             if domain == "test":
                 Loader(films, job.config)
             for split in splits:
-                if not (
-                    labelled(films.classification, split) or labelled(films.segmentation, split)
-                ):
+                known = films.labelled(split)
+                if known.classification is None and known.segmentation is None:
                     raise ValueError(
                         f"{job.name} could not be measured: of the folders "
                         f"{', '.join(sum(job.folders(domain), ()))} no film of the split '{split}' "
-                        "has a "
-                        "class or a mask that the system needs."
+                        "has a class or a mask that the system needs."
                     )
             parts = films.classification, films.segmentation
             largest = max(largest, sum(part.pixels.nbytes for part in parts if part))
@@ -290,7 +290,7 @@ def run(job: Job, out: Path, device: str) -> str:
             if domain in job.domains:
                 results = evaluate(model, job.films(domain), split, clean=False)  # as published
                 write_results(
-                    results, folder / f"{domain}.json", asked=job.asked(), command=job.command(out)
+                    results, folder / f"{domain}.json", spec=job.spec(), command=job.command(out)
                 )
     except Exception as error:  # noqa: BLE001  (whatever ends one run must not end the others)
         return (

@@ -52,8 +52,7 @@ def fault_of(process, receiver: Connection) -> str:
         return receiver.recv()
     return (
         f"its process was ended from outside (exit code {process.exitcode}), perhaps for want of "
-        "memory; the same "
-        "command goes on, with fewer at once (--jobs)"
+        "memory; the same command goes on, with fewer at once (--jobs)"
     )
 
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from multimix import Config, evaluate, load_films, train
-from multimix.data.films import FilmSet, concatenate
+from multimix.data.film_set import FilmSet, concatenate
 
 OFF = dict(
     class_augmentation=False,

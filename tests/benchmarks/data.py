@@ -19,7 +19,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from multimix import augment
 from multimix.data import phantom
-from multimix.data.films import Films, load_films
+from multimix.data.film_set import Films
+from multimix.data.films import load_films
 from multimix.images.reading import network_input
 
 SIDE, FILMS, REPETITIONS = 256, 64, 7
@@ -107,8 +108,8 @@ def reading(folder: Path) -> None:
         theirs, read, cached = seconds(pillow, ours, lambda: ours(cache=folder / "cache"))
         print(
             f"read {kind} of 1024 px, films/s: Pillow film by film {FILMS / theirs:.0f}, ours "
-            f"{FILMS / read:.0f} "
-            f"({theirs / read:.1f}x), from the cache {FILMS / cached:.0f} ({theirs / cached:.0f}x)"
+            f"{FILMS / read:.0f} ({theirs / read:.1f}x), from the cache {FILMS / cached:.0f} "
+            f"({theirs / cached:.0f}x)"
         )
 
 
@@ -118,8 +119,7 @@ def augmenting() -> None:
         theirs, ours = seconds(lambda: pillow_views(films), lambda: our_views(films))  # noqa: B023
         print(
             f"weak and strong views of {count} films, batches/s: Pillow film by film "
-            f"{1 / theirs:.1f}, "
-            f"ours {1 / ours:.1f} ({theirs / ours:.1f}x)"
+            f"{1 / theirs:.1f}, ours {1 / ours:.1f} ({theirs / ours:.1f}x)"
         )
 
 

@@ -24,11 +24,11 @@ from literal import LITERAL_DROPOUT, literal_forward, literal_loss
 from multimix.batches import Loader
 from multimix.config import Config
 from multimix.data.films import load_films
-from multimix.images.reading import Look, network_input
-from multimix.inference import Manner, load_model, predict_batch
-from multimix.model import MultiMix, choose_device
-from multimix.trainer import Run
-from multimix.training import compile_network
+from multimix.images.reading import LoadedImage, network_input
+from multimix.inference import PredictOptions, load_model, predict_batch
+from multimix.model import MultiMix
+from multimix.runtime.device import choose_device
+from multimix.training import Trainer, compile_network
 
 
 class Work:
@@ -69,7 +69,7 @@ class Work:
 
     def ours(self, precision: str, compile: bool = False) -> Callable[[], None]:
         config = Config(side=self.side, precision=precision)
-        run = Run(config, self.device)
+        run = Trainer(config, self.device)
         if compile:
             compile_network(run.model)
 
@@ -128,7 +128,7 @@ def peak(name: str, work: Work) -> float:
 def predicting(device: torch.device, repetitions: int) -> None:
     model, literal = load_model(device=device.type), MultiMix().to(device)
     films = [
-        Look(film, False, False, "L")
+        LoadedImage(film, False, False, "L")
         for film in load_films("phantom://20", side=256, progress=False)
         .classification.pixels[:16]
         .numpy()
@@ -141,14 +141,14 @@ def predicting(device: torch.device, repetitions: int) -> None:
 
     def batches() -> None:
         for first in range(0, 16, 2):
-            predict_batch(model, films[first : first + 2], ["", ""], Manner())
+            predict_batch(model, films[first : first + 2], ["", ""], PredictOptions())
 
     def narrow() -> None:
         with torch.autocast(device.type, torch.bfloat16):
             batches()
 
     def one() -> None:
-        predict_batch(model, films[:1], [""], Manner())
+        predict_batch(model, films[:1], [""], PredictOptions())
 
     theirs, ours, many, many_narrow = seconds(
         published, one, batches, narrow, repetitions=repetitions

@@ -1,0 +1,103 @@
+"""Many pictures read at once, and the reduced ones kept from one run to the next."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from multimix.data.dataset_layouts import Film
+from multimix.runtime.files import atomic_write
+
+
+class Unreadable(str):
+    """Why a film could not be read, in the place of its picture."""
+
+
+def read_films(
+    films: Sequence[Film],
+    read: Callable[[Film], np.ndarray],
+    what: str,
+    progress: bool,
+    cache_file: Path | None,
+    skipped: list[str] | None,
+) -> tuple[np.ndarray, list[Film]]:
+    """What `read` makes of each film, stacked (N, side, side), and the films that could be read.
+
+    Decoded by a pool of threads (Pillow leaves the interpreter free while it decodes), or mapped
+    from the cache.
+
+    Arguments:
+        what: for the progress bar and sentences.
+        cache_file: where the stack is kept, None for nowhere.
+        skipped: takes the sentences of films that cannot be read; None lets the first one raise.
+    """
+    if cache_file and (stack := read_cache(cache_file, len(films))) is not None:
+        return stack, list(films)
+
+    def attempt(film: Film) -> np.ndarray | Unreadable:
+        try:
+            return read(film)
+        except ValueError as error:
+            if skipped is None:
+                raise
+            return Unreadable(error)
+
+    with ThreadPoolExecutor() as pool:
+        results = pool.map(attempt, films)
+        bar = dict(desc=f"reading {what}", unit="film", disable=not progress, leave=False)
+        pictures = list(tqdm(results, total=len(films), **bar))
+    faults = [picture for picture in pictures if isinstance(picture, Unreadable)]
+    if len(faults) == len(films) > 0:
+        raise ValueError(
+            f"None of the {len(films)} films of {what} can be read; the first one: {faults[0]}"
+        )
+    if faults and skipped is not None:
+        skipped.extend(faults)
+        readable = [not isinstance(picture, Unreadable) for picture in pictures]
+        films = [film for film, good in zip(films, readable) if good]
+        pictures = [picture for picture, good in zip(pictures, readable) if good]
+    stack = np.stack(pictures) if pictures else np.zeros((0, 0, 0), dtype=bool)
+    if cache_file and not faults:
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(cache_file) as file:
+            np.save(file, stack)
+    return stack, list(films)
+
+
+def name_cache_file(cache: Path | None, films: Sequence[Film], kind: str) -> Path | None:
+    """Where the stack of these films is kept; None without a cache, or where they are not files.
+
+    The name has every file's path, size and time of change in it: a changed film gives another
+    name, so nothing goes stale.
+    """
+    if cache is None:
+        return None
+    paths = []
+    for film in films:
+        paths += [path for path in (film.source, *film.masks) if isinstance(path, Path)]
+    if not paths or any(not path.exists() for path in paths):
+        return None
+    stats = []
+    for path in paths:
+        status = path.stat()
+        stats.append((os.fsencode(path.absolute()), status.st_size, status.st_mtime_ns))
+    digest = hashlib.sha256(repr(stats).encode()).hexdigest()[:16]
+    return cache / f"{kind.replace(' ', '-')}-{digest}.npy"
+
+
+def read_cache(path: Path, count: int) -> np.ndarray | None:
+    """The stack of `count` films, mapped into memory; None where there is none, or damaged."""
+    if not path.is_file():
+        return None
+    try:
+        stack = np.load(path, mmap_mode="c")
+    except (OSError, ValueError, EOFError):
+        return None
+    fits = stack.ndim == 3 and len(stack) == count and stack.dtype in (np.uint8, np.bool_)
+    return stack if fits else None

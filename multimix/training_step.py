@@ -1,0 +1,91 @@
+"""One step of training: the paper's equations 1 to 3, on one batch."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from multimix.batches import Batch
+from multimix.config import Config
+from multimix.joint_augment import warp
+from multimix.losses import (
+    dice_loss,
+    mask_consistency_loss,
+    pixel_consistency_loss,
+    pseudo_label_loss,
+)
+from multimix.model import MultiMix
+
+
+def train_step(
+    model: MultiMix, batch: Batch, config: Config, teacher: MultiMix | None = None
+) -> dict[str, Tensor]:
+    """The loss of one step, every term by name; 'total' is what to back-propagate.
+
+    total = classification + lambda * pseudo_label + alpha * dice + beta * mask_consistency; the
+    improved recipe may add 'mask_bce' and 'pixel_consistency'. A term that the system does not have
+    is absent. 'kept' is the share of unlabelled films whose pseudo-label counted.
+
+    Arguments:
+        model: the network, in training mode.
+        batch: what `Loader` gives, or a slice of it.
+        config: the weights of the terms, and the thresholds.
+        teacher: draws the pseudo-labels if given, else the model itself does.
+    """
+    teacher = teacher or model
+    terms: dict[str, Tensor] = {}
+    if batch.class_films is not None:
+        terms |= class_terms(model, batch, config, teacher)
+    if batch.mask_films is not None:
+        terms |= mask_terms(model, batch, config, teacher)
+    weights = {
+        "classification": 1.0,
+        "pseudo_label": config.pseudo_label_weight,  # lambda
+        "dice": config.dice_weight,  # alpha
+        "mask_bce": config.bce_weight,
+        "mask_consistency": config.mask_consistency_weight,  # beta
+        "pixel_consistency": config.pixel_consistency_weight,
+    }
+    weighted = [weight * terms[name] for name, weight in weights.items() if name in terms]
+    return {**terms, "total": sum(weighted[1:], weighted[0])}
+
+
+def class_terms(
+    model: MultiMix, batch: Batch, config: Config, teacher: MultiMix
+) -> dict[str, Tensor]:
+    """Equation 2: cross-entropy of the labelled films, and of the strong views of the others."""
+    if batch.strong is None:
+        logits = model.classify(batch.class_films).float()  # (N, 2)
+        return {"classification": F.cross_entropy(logits, batch.labels)}
+    films = torch.cat([batch.class_films, batch.strong])  # one pass for both: (2N, 1, H, W)
+    logits, strong_logits = model.classify(films).float().tensor_split([len(batch.class_films)])
+    with torch.no_grad():
+        weak_logits = teacher.classify(batch.weak).float()
+    classification = F.cross_entropy(logits, batch.labels)
+    pseudo_label, kept = pseudo_label_loss(weak_logits, strong_logits, config.threshold)
+    return {"classification": classification, "pseudo_label": pseudo_label, "kept": kept}
+
+
+def mask_terms(
+    model: MultiMix, batch: Batch, config: Config, teacher: MultiMix
+) -> dict[str, Tensor]:
+    """Equation 3: Dice of the films with masks, and the KL term between them and the others."""
+    films, unlabelled = batch.mask_films, batch.unlabelled_mask_films
+    if unlabelled is not None:
+        films = torch.cat([films, unlabelled])
+    mask_logits = model(films).mask_logits.float()
+    logits, unlabelled_logits = mask_logits.tensor_split([len(batch.mask_films)])
+    terms = {"dice": dice_loss(logits, batch.masks)}
+    if config.bce_weight:
+        terms["mask_bce"] = F.binary_cross_entropy_with_logits(logits, batch.masks)
+    if unlabelled is not None:
+        terms["mask_consistency"] = mask_consistency_loss(logits, unlabelled_logits)
+    if batch.plain_mask_films is not None:
+        with torch.no_grad():
+            plain_logits = teacher(batch.plain_mask_films).mask_logits.float()
+        guess, is_film = warp(torch.sigmoid(plain_logits), batch.affine)
+        terms["pixel_consistency"] = pixel_consistency_loss(
+            guess, is_film, unlabelled_logits, config.pixel_threshold
+        )
+    return terms
