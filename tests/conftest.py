@@ -6,16 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from helpers import KINDS, SIDE, TINY, dicom, save
 
 from multimix.data import phantom
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.model import MultiMix
-
-ROOT = Path(__file__).parent.parent
-SIDE = 32
-TINY = (2, 3, 4, 5, 6)
 
 
 @pytest.fixture
@@ -73,6 +69,12 @@ def real() -> Path:
     return Path(os.environ["MULTIMIX_DATA"])
 
 
-def save(path: Path, picture: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory) -> dict[str, bytes]:
+    """One good file of each kind."""
+    folder, files = tmp_path_factory.mktemp("whole"), {}
+    drawn = phantom.draw(5, 1, 64)[0]
+    for kind in KINDS[:-1]:
+        save(folder / f"film.{kind}", drawn)
+        files[kind] = (folder / f"film.{kind}").read_bytes()
+    return files | {"dcm": dicom(folder / "film.dcm", drawn.astype(np.uint16) * 16).read_bytes()}

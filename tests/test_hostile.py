@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SIDE, TINY, save
+from helpers import KINDS, SIDE, TINY, dicom, harmed, save
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_film import dicom
 
 from multimix.apps.cli import main
 from multimix.data import phantom
@@ -30,17 +29,6 @@ from multimix.runtime.checkpoint import save_checkpoint
 
 SECONDS = 10
 DRAWN = phantom.draw(5, 1, 64)[0]
-KINDS = ("png", "jpeg", "tif", "gif", "bmp", "dcm")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> dict[str, bytes]:
-    """One good file of each kind."""
-    folder, files = tmp_path_factory.mktemp("whole"), {}
-    for kind in KINDS[:-1]:
-        save(folder / f"film.{kind}", DRAWN)
-        files[kind] = (folder / f"film.{kind}").read_bytes()
-    return files | {"dcm": dicom(folder / "film.dcm", DRAWN.astype(np.uint16) * 16).read_bytes()}
 
 
 @pytest.fixture
@@ -50,23 +38,6 @@ def weights(tmp_path, model) -> str:
         {"weights": model.state_dict(), "config": {"side": SIDE, "widths": TINY}},
     )
     return str(tmp_path / "weights.pth")
-
-
-def harmed(content: bytes, seed: int) -> bytes:
-    """Cut short, or with some bits turned, or with some bytes overwritten, by turns."""
-    rng = np.random.default_rng(seed)
-    if seed % 3 == 0:
-        return content[: rng.integers(1, len(content))]
-    harmed = np.frombuffer(content, dtype=np.uint8).copy()
-    places = rng.integers(
-        0, min(len(harmed), 400 if seed % 2 else len(harmed)), rng.integers(1, 9)
-    )  # headers, often
-    harmed[places] = (
-        harmed[places] ^ (1 << rng.integers(0, 8, len(places)))
-        if seed % 3 == 1
-        else rng.integers(0, 256)
-    )
-    return harmed.tobytes()
 
 
 def answered(path: Path) -> str:

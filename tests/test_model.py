@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import SIDE, TINY
+from helpers import SIDE, TINY
 
 from multimix.model import MultiMix, bridge_maps, drop
 from multimix.runtime.checkpoint import model_from_tensors

@@ -6,9 +6,7 @@ import re
 import shlex
 
 import pytest
-from conftest import ROOT, save
-from test_export import newer_torch
-from test_film import dicom
+from helpers import ROOT, dicom, newer_torch, save
 
 import multimix
 from multimix.apps.cli import RUN, main

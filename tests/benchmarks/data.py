@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from helpers import SIDE
 from PIL import Image, ImageEnhance, ImageOps
 
 from multimix import augment

@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent.parent))
-from test_resume import kills
 
 from multimix.data.films import load_films
 

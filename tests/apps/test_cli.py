@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, SIDE, TINY, save
+from helpers import ROOT, SIDE, TINY, save
 
 from multimix.apps.cli import main
 from multimix.apps.predict_folder import unique_names

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import SIDE, TINY
+from helpers import SIDE, TINY
 
 from multimix import augment
 from multimix.batches import Loader, sample_budget

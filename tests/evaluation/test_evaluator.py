@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import SIDE, save
+from helpers import SIDE, save
 from PIL import Image
 
 from multimix.apps.cli import main

@@ -1,5 +1,5 @@
 import numpy as np
-from conftest import SIDE, save
+from helpers import SIDE, save
 from PIL import Image, ImageEnhance
 
 from multimix.apps.check_data import examine

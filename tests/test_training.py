@@ -1,10 +1,8 @@
-import csv
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import SIDE, TINY
+from helpers import CONFIG, SIDE, TINY, quietly, read_log
 
 from multimix.batches import Loader
 from multimix.config import SYSTEMS, Config
@@ -12,20 +10,10 @@ from multimix.evaluation.evaluator import evaluate, score
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import read_checkpoint
-from multimix.training import Trainer, train
+from multimix.training import Trainer
 from multimix.training_step import train_step
 
-CONFIG = Config(side=SIDE, widths=TINY, batch=4, steps=6, validate_every=2, learning_rate=1e-3)
 TERMS = {"classification", "pseudo_label", "kept", "dice", "mask_consistency", "total"}
-
-
-def quietly(config, films, out, **options) -> MultiMix:
-    return train(config, films, out, device="cpu", progress=False, **options)
-
-
-def read_log(out: Path) -> list[dict[str, str]]:
-    with open(out / "log.csv", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def same(first: MultiMix, second: MultiMix) -> bool:

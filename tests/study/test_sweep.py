@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from conftest import ROOT, SIDE, TINY
+from helpers import ROOT, SIDE, TINY
 
 from multimix.apps.cli import main
 from multimix.apps.options import parser

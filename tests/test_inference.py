@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, save
+from helpers import TINY, save
 from PIL import Image
 
 import multimix

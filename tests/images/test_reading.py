@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from helpers import dicom
 from PIL import Image
-from pydicom import Dataset, dcmread
-from pydicom.dataset import FileMetaDataset
+from pydicom import dcmread
 from pydicom.uid import (
-    DigitalXRayImageStorageForPresentation,
-    ExplicitVRLittleEndian,
     JPEG2000Lossless,
     RLELossless,
 )
@@ -85,29 +83,6 @@ def test_upright_as_the_camera_says(tmp_path):
     exif[0x0112] = 6  # to be turned by a quarter clockwise
     picture.save(tmp_path / "turned.png", exif=exif)
     assert np.array_equal(read_film(tmp_path / "turned.png"), np.rot90(GREY, -1))
-
-
-def dicom(path, pixels, photometric="MONOCHROME2", **more):
-    """A DICOM file of 16-bit grey values."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = more.pop("syntax", ExplicitVRLittleEndian)
-    dataset = Dataset()
-    dataset.file_meta = meta
-    dataset.SOPClassUID, dataset.SOPInstanceUID = DigitalXRayImageStorageForPresentation, "1.2.3"
-    if pixels is not None:
-        dataset.Rows, dataset.Columns = pixels.shape[-2:]
-        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, photometric
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = (
-            16,
-            12,
-            11,
-            0,
-        )
-        dataset.PixelData = pixels.astype("<u2").tobytes()
-    for name, value in more.items():
-        setattr(dataset, name, value)
-    dataset.save_as(path, enforce_file_format=True)
-    return path
 
 
 DEEP = np.linspace(0, 4095, 240).astype(np.uint16).reshape(12, 20)

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, SIDE, TINY
-from test_train import CONFIG, quietly, read_log
+from helpers import CONFIG, ROOT, SIDE, TINY, quietly, read_log
 
 from multimix.batches import Loader
 from multimix.config import Config

@@ -5,12 +5,10 @@ in test_browser.
 import base64
 import io
 import re
-from datetime import datetime, timezone
 
-import ipywidgets
 import numpy as np
 import pytest
-from conftest import SIDE, TINY, save
+from helpers import SIDE, TINY, save, upload
 from PIL import Image
 
 from multimix.apps.panel import Panel, uploaded
@@ -36,21 +34,6 @@ def panel(tmp_path, model) -> Panel:
     for name in ("a", "b"):
         save(tmp_path / "films" / f"{name}.png", phantom.draw(ord(name), 0, 140)[0])
     return Panel(tmp_path / "films", tmp_path / "tiny.pth")
-
-
-def upload(panel: Panel, name: str, content: bytes) -> None:
-    """As the browser would, in the form of the ipywidgets that is installed."""
-    file = {
-        "name": name,
-        "type": "",
-        "size": len(content),
-        "content": memoryview(content),
-        "last_modified": datetime.now(timezone.utc),
-    }
-    seven = ipywidgets.__version__.startswith("7.")
-    panel.upload.set_trait(
-        "value", {name: {"metadata": {}, "content": content}} if seven else (file,)
-    )
 
 
 def mask_of(panel: Panel) -> np.ndarray:

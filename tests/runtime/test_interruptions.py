@@ -12,11 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SIDE, TINY, save
+from helpers import KINDS, ROOT, SIDE, TINY, harmed, newer_torch, save, upload
 from PIL import Image
-from test_explore import upload
-from test_export import newer_torch
-from test_hostile import KINDS, harmed, whole  # noqa: F401  (a fixture)
 
 from multimix.apps.cli import main
 from multimix.apps.panel import Panel

@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 import torch
-from conftest import TINY
+from helpers import TINY
 
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import (

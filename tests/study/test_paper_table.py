@@ -9,7 +9,7 @@ import re
 import statistics
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from multimix.config import SYSTEMS, Config
 from multimix.study.report import by_cell, read_rows, spread, values

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, save
+from helpers import ROOT, save
 
 from multimix.data import phantom
 from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint

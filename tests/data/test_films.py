@@ -1,7 +1,7 @@
+from helpers import SIDE, save
 import numpy as np
 import pytest
 import torch
-from conftest import SIDE, save
 from PIL import Image
 
 from multimix.data import phantom

@@ -1,10 +1,9 @@
 """Small files in the true format of every published set, read back."""
 
+from helpers import SIDE, save, dicom
 import numpy as np
 import pytest
-from conftest import SIDE, save
 from PIL import Image
-from test_film import dicom
 
 from multimix.data import dataset_layouts as layouts
 from multimix.data import phantom

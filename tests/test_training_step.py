@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from conftest import SIDE, TINY
+from helpers import SIDE, TINY
 from literal import literal_loss
 
 from multimix.batches import Batch, Loader

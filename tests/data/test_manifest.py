@@ -1,10 +1,10 @@
+from helpers import ROOT, SIDE, TINY
 import os
 import subprocess
 import sys
 
 import pytest
 import torch
-from conftest import ROOT, SIDE, TINY
 
 from multimix.batches import Loader
 from multimix.config import Config

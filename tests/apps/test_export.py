@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import SIDE, TINY
+from helpers import SIDE, TINY, newer_torch
 
 import multimix.apps.export
 from multimix.apps.cli import main
@@ -18,7 +18,6 @@ from multimix.model import MultiMix
 from multimix.runtime.files import bundled
 
 # With torch 2.6 today's onnxscript cannot convert the graph.
-newer_torch = pytest.mark.skipif(torch.__version__ < "2.9", reason="this torch cannot export")
 SAMPLES = film_files(bundled("sample_data"))
 
 

@@ -14,7 +14,7 @@ import urllib.request
 
 import nbformat
 import pytest
-from conftest import ROOT, save
+from helpers import ROOT, save
 
 from multimix.data import phantom
 

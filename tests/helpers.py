@@ -1,0 +1,96 @@
+"""What several test files need besides fixtures."""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime, timezone
+from pathlib import Path
+
+import ipywidgets
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+from multimix.apps.panel import Panel
+from multimix.config import Config
+from multimix.model import MultiMix
+from multimix.training import train
+
+ROOT = Path(__file__).parent.parent
+SIDE = 32
+TINY = (2, 3, 4, 5, 6)
+KINDS = ("png", "jpeg", "tif", "gif", "bmp", "dcm")
+CONFIG = Config(side=SIDE, widths=TINY, batch=4, steps=6, validate_every=2, learning_rate=1e-3)
+newer_torch = pytest.mark.skipif(torch.__version__ < "2.9", reason="this torch cannot export")
+
+
+def save(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+
+
+def dicom(path, pixels, photometric="MONOCHROME2", **more):
+    """A DICOM file of 16-bit grey values."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = more.pop("syntax", ExplicitVRLittleEndian)
+    dataset = Dataset()
+    dataset.file_meta = meta
+    dataset.SOPClassUID, dataset.SOPInstanceUID = DigitalXRayImageStorageForPresentation, "1.2.3"
+    if pixels is not None:
+        dataset.Rows, dataset.Columns = pixels.shape[-2:]
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, photometric
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = (
+            16,
+            12,
+            11,
+            0,
+        )
+        dataset.PixelData = pixels.astype("<u2").tobytes()
+    for name, value in more.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def harmed(content: bytes, seed: int) -> bytes:
+    """Cut short, or with some bits turned, or with some bytes overwritten, by turns."""
+    rng = np.random.default_rng(seed)
+    if seed % 3 == 0:
+        return content[: rng.integers(1, len(content))]
+    harmed = np.frombuffer(content, dtype=np.uint8).copy()
+    places = rng.integers(
+        0, min(len(harmed), 400 if seed % 2 else len(harmed)), rng.integers(1, 9)
+    )  # headers, often
+    harmed[places] = (
+        harmed[places] ^ (1 << rng.integers(0, 8, len(places)))
+        if seed % 3 == 1
+        else rng.integers(0, 256)
+    )
+    return harmed.tobytes()
+
+
+def upload(panel: Panel, name: str, content: bytes) -> None:
+    """As the browser would, in the form of the ipywidgets that is installed."""
+    file = {
+        "name": name,
+        "type": "",
+        "size": len(content),
+        "content": memoryview(content),
+        "last_modified": datetime.now(timezone.utc),
+    }
+    seven = ipywidgets.__version__.startswith("7.")
+    panel.upload.set_trait(
+        "value", {name: {"metadata": {}, "content": content}} if seven else (file,)
+    )
+
+
+def quietly(config, films, out, **options) -> MultiMix:
+    return train(config, films, out, device="cpu", progress=False, **options)
+
+
+def read_log(out: Path) -> list[dict[str, str]]:
+    with open(out / "log.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
