@@ -8,6 +8,7 @@ from multimix.inference import Prediction, load_model, predict
 from multimix.model import MultiMix
 from multimix.training import train
 
+__version__ = "0.1.0"
 __all__ = [
     "Config",
     "Films",

@@ -2,7 +2,7 @@
 
 Films are float tensors (N, 1, H, W) in [0, 1]. Each film has a random generator of its own, so that
 its view does not depend on its neighbours in the batch; they draw on the CPU, so that one seed
-gives the same views on every device. Paper, section 3.1; strengths as in FixMatch (Sohn et al., 2020).
+gives the same views on every device. Paper, section 3.1; strengths as in FixMatch (Sohn 2020).
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def strong(films: Tensor, generators: Generators) -> Tensor:
     """The weak view's flip and crop, then two of `OPERATIONS`, each with probability 1/2."""
     films = weak(films, generators)
     for _ in range(2):
-        which_one, applied, *strengths = random_numbers(generators, 4).unbind(1)
+        which_one, applied, first, second = random_numbers(generators, 4).unbind(1)
         chosen = torch.where(applied < 0.5, -1, (which_one * len(OPERATIONS)).long())
-        strengths = torch.stack(strengths)[..., None, None, None]
+        strengths = torch.stack([first, second])[..., None, None, None]  # (2, N, 1, 1, 1)
         for number, operation in enumerate(OPERATIONS.values()):
             which = (chosen == number).nonzero().flatten()
             if len(which):
@@ -94,6 +94,10 @@ class AffineParameters(NamedTuple):
     def identity(cls, count: int) -> AffineParameters:
         """`count` films that stay as they are."""
         return cls(*(torch.full((count, 1, 1, 1), float(value)) for value in cls()))
+
+    def tensors(self, device: torch.device) -> list[Tensor]:
+        """Each as a tensor on a device."""
+        return [torch.as_tensor(column, device=device) for column in self]
 
     def split(self, size: int) -> list[AffineParameters]:
         """Those of each `size` films, as `Tensor.split` has them."""
@@ -161,7 +165,7 @@ def equalize(films: Tensor) -> Tensor:
 
 
 def smooth(films: Tensor) -> Tensor:
-    """Each pixel and its eight neighbours, weighted 5 to 1, as Pillow's SMOOTH; the border stays."""
+    """Each pixel and its eight neighbours, weighted 5 to 1 (Pillow's SMOOTH); the border stays."""
     rows = films[:, :, :-2] + films[:, :, 1:-1] + films[:, :, 2:]
     nine = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
     smoothed = films.clone()

@@ -34,7 +34,7 @@ def sample_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
             "for fewer, or for all."
         )
     has_classes = films.targets.ndim == 1
-    strata = films.targets[usable] if has_classes else torch.zeros_like(usable)
+    strata = films.labels[usable] if has_classes else torch.zeros_like(usable)
     sizes = [(strata == stratum).sum().item() for stratum in strata.unique()]
     # Cumulative rounding: the parts add up to the budget exactly.
     ends = np.rint(np.cumsum(sizes) * budget / len(usable)).astype(int)
@@ -69,7 +69,8 @@ class Batch(NamedTuple):
     @property
     def films_each(self) -> int:
         """N, the films of each kind."""
-        films = self.class_films if self.class_films is not None else self.mask_films
+        films = self.mask_films if self.class_films is None else self.class_films
+        assert films is not None, "a batch has films of one task at least"
         return len(films)
 
     def slices(self, size: int) -> Iterator[Batch]:
@@ -114,7 +115,7 @@ class Loader:
         """'training on 100 of 5216 classes (26 NORMAL, 74 PNEUMONIA), 10 of 111 masks; ...'"""
         parts = []
         if self.class_films is not None:
-            labels = self.class_films.targets[self.class_budget]
+            labels = self.class_films.labels[self.class_budget]
             counts = labels.bincount(minlength=len(CLASSES)).tolist()
             names = ", ".join(f"{count} {name}" for count, name in zip(counts, CLASSES))
             total = len(self.class_films)
@@ -136,44 +137,42 @@ class Loader:
         """The batch of step 0, 1, ..., on the device."""
         parts: dict = {}
         if self.mask_films is not None:
-            parts |= self._mask_part(step)
+            parts |= self._mask_part(self.mask_films, step)
         if self.class_films is not None:
-            parts |= self._class_part(step)
+            parts |= self._class_part(self.class_films, step)
         return Batch(**parts)
 
-    def _mask_part(self, step: int) -> dict:
+    def _mask_part(self, source: FilmSet, step: int) -> dict:
         which = self.mask_budget[self._pick(len(self.mask_budget), step, stream=1)]
-        films = self._films(self.mask_films, which)
-        masks = self.mask_films.targets[which][:, None].to(self.device).float()
-        films, masks, _ = self._joint_views(films, masks, step, stream=1)
-        parts = {"mask_films": films, "masks": masks}
+        masks = source.masks[which][:, None].to(self.device).float()
+        films, masks, _ = self._joint_views(self._films(source, which), masks, step, stream=1)
+        parts: dict = {"mask_films": films, "masks": masks}
         if self.config.mask_consistency:
-            plain = self._unlabelled_mask_films(step)
+            plain = self._unlabelled_mask_films(source, step)
             views, _, affine = self._joint_views(plain, torch.zeros_like(plain), step, stream=2)
             parts["unlabelled_mask_films"] = views
             if self.config.pixel_consistency_weight:
                 parts["plain_mask_films"], parts["affine"] = network_input(plain), affine
         return parts
 
-    def _class_part(self, step: int) -> dict:
-        which = self._labelled_class_films(step)
-        films, generators = self._films(self.class_films, which), self._generators(3, step)
+    def _class_part(self, source: FilmSet, step: int) -> dict:
+        which = self._labelled_class_films(source.labels, step)
+        films, generators = self._films(source, which), self._generators(3, step)
         views = augment.weak(films, generators)
         if self.config.class_augmentation:
             affine, no_masks = sample_affine(generators), torch.zeros_like(films)
             broad, _ = joint_views(films, no_masks, affine, generators, opaque=False)
             # Every second pair of slots: the plain look must stay known.
             views = self._where(self.slots // 2 % 2 == 1, broad, views)
-        labels = self.class_films.targets[which].to(self.device)
+        labels = source.labels[which].to(self.device)
         parts = {"class_films": network_input(views), "labels": labels}
         if self.config.pseudo_labels:
-            which = self._pick(len(self.class_films), step, stream=4)
-            films = self._films(self.class_films, which)
+            films = self._films(source, self._pick(len(source), step, stream=4))
             parts["weak"] = network_input(augment.weak(films, self._generators(4, step)))
             parts["strong"] = network_input(augment.strong(films, self._generators(5, step)))
         return parts
 
-    def _labelled_class_films(self, step: int) -> Tensor:
+    def _labelled_class_films(self, labels: Tensor, step: int) -> Tensor:
         """Indices in the set of the step's labelled films.
 
         If they are to be balanced, classes take turns, and of its own row each has every second.
@@ -181,16 +180,15 @@ class Loader:
         budget = self.class_budget
         if not self.config.balanced_classes:
             return budget[self._pick(len(budget), step, stream=3)]
-        labels = self.class_films.targets[budget]
-        normal, pneumonia = (budget[labels == label] for label in range(len(CLASSES)))
+        normal, pneumonia = (budget[labels[budget] == label] for label in range(len(CLASSES)))
         normal = normal[self._pick(len(normal), step, stream=6)]
         pneumonia = pneumonia[self._pick(len(pneumonia), step, stream=7)]
         turn = (step * self.config.batch + self.slots) % len(CLASSES)
         return torch.where(turn == 0, normal, pneumonia)
 
-    def _unlabelled_mask_films(self, step: int) -> Tensor:
+    def _unlabelled_mask_films(self, source: FilmSet, step: int) -> Tensor:
         """Every second one is a classification film, if those are to serve too."""
-        films = self._films(self.mask_films, self._pick(len(self.mask_films), step, stream=2))
+        films = self._films(source, self._pick(len(source), step, stream=2))
         if not self.config.class_films_for_masks or self.class_films is None:
             return films
         others = self._films(self.class_films, self._pick(len(self.class_films), step, stream=8))
@@ -252,7 +250,7 @@ def training_films(films: FilmSet | None, task: str, side: int) -> FilmSet:
 def check_classes(films: FilmSet) -> None:
     """ValueError where a class has no labelled film."""
     for label, name in enumerate(CLASSES):
-        if not (films.targets[films.labelled] == label).any():
+        if not (films.labels[films.labelled] == label).any():
             raise ValueError(
                 f"Among the training films there is no {name} one; films of both classes are "
                 f"needed, as in train/{CLASSES[0]} and train/{CLASSES[1]}."

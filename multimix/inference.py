@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -191,14 +191,21 @@ def predict(
     """
     options = PredictOptions(flip, clean, invert)
     if isinstance(films, (str, os.PathLike)) and Path(films).is_dir():
-        films = film_files(Path(films))
-    single = isinstance(films, (str, os.PathLike, Image.Image, np.ndarray))
-    if not single and not isinstance(films, Iterable):
+        return predict_all(model, film_files(Path(films)), options)
+    if isinstance(films, (str, os.PathLike, Image.Image, np.ndarray)):
+        return predict_all(model, [films], options)[0]
+    if not isinstance(films, Iterable):
         raise ValueError(
             f"A {type(films).__name__} is no film; a path, a PIL image, an array, or a list of "
             "them is needed."
         )
-    sources = [films] if single else list(films)
+    return predict_all(model, list(films), options)
+
+
+def predict_all(
+    model: MultiMix, sources: Sequence[Source], options: PredictOptions
+) -> list[Prediction]:
+    """Predict a list of films, as many in a pass as the device likes."""
     images = [load_image(source) for source in sources]
     names = [name_of(source, number) for number, source in enumerate(sources, start=1)]
     size = micro_batch_size(next(model.parameters()).device, model.side)
@@ -209,7 +216,7 @@ def predict(
     for i, source in enumerate(sources):
         if isinstance(source, (str, os.PathLike)):
             found[i] = replace(found[i], source=Path(source))
-    return found[0] if single else found
+    return found
 
 
 def name_of(source: Source, number: int) -> str:

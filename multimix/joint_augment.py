@@ -45,13 +45,12 @@ def warp(maps: Tensor, affine: AffineParameters) -> tuple[Tensor, Tensor]:
     Returns: the moved maps, and what of them is film, (N, 1, H, W) bool: not what comes in from
     outside, and not framed.
     """
-    affine = AffineParameters(*(column.to(maps.device) for column in affine))
-    maps = torch.where(affine.mirrored > 0, maps.flip(3), maps)
+    mirrored, left, top, right, bottom = affine.tensors(maps.device)[6:]
+    maps = torch.where(mirrored > 0, maps.flip(3), maps)
     moved = transform(torch.cat([maps, torch.ones_like(maps[:, :1])], 1), affine)
     y, x = (torch.linspace(0, 1, size, device=maps.device) for size in maps.shape[2:])
     y = y[:, None]
-    unframed = (x >= affine.frame_left) & (x <= 1 - affine.frame_right)
-    unframed = unframed & (y >= affine.frame_top) & (y <= 1 - affine.frame_bottom)
+    unframed = (x >= left) & (x <= 1 - right) & (y >= top) & (y <= 1 - bottom)
     return moved[:, :-1], (moved[:, -1:] > (1 + FILL) / 2) & unframed
 
 

@@ -131,12 +131,14 @@ class MultiMix(nn.Module):
         Errors: ValueError where x is of another shape.
         """
         check_films(x)
-        if self.training:
-            saliency = self.saliency(x) if self.bridge else None
-            class_logits, maps = self.encoder(x, drop=True)
-        else:
+        saliency: Tensor | None = None
+        if not self.training:
             class_logits, maps, saliency = self._encode_with_saliency(x)
-        bridge = bridge_maps(x, saliency) if self.bridge else None
+        else:
+            if self.bridge:
+                saliency = self.saliency(x)
+            class_logits, maps = self.encoder(x, drop=True)
+        bridge = bridge_maps(x, saliency) if self.bridge and saliency is not None else None
         mask_logits = self.decoder(maps, bridge, drop=self.training)
         return ModelOutput(class_logits, mask_logits, saliency)
 

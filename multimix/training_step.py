@@ -55,7 +55,8 @@ def class_terms(
     model: MultiMix, batch: Batch, config: Config, teacher: MultiMix
 ) -> dict[str, Tensor]:
     """Equation 2: cross-entropy of the labelled films, and of the strong views of the others."""
-    if batch.strong is None:
+    assert batch.class_films is not None and batch.labels is not None
+    if batch.strong is None or batch.weak is None:
         logits = model.classify(batch.class_films).float()  # (N, 2)
         return {"classification": F.cross_entropy(logits, batch.labels)}
     films = torch.cat([batch.class_films, batch.strong])  # one pass for both: (2N, 1, H, W)
@@ -71,9 +72,10 @@ def mask_terms(
     model: MultiMix, batch: Batch, config: Config, teacher: MultiMix
 ) -> dict[str, Tensor]:
     """Equation 3: Dice of the films with masks, and the KL term between them and the others."""
+    assert batch.mask_films is not None and batch.masks is not None
     films, unlabelled = batch.mask_films, batch.unlabelled_mask_films
     if unlabelled is not None:
-        films = torch.cat([films, unlabelled])
+        films = torch.cat([films, unlabelled])  # one pass for both: (2N, 1, H, W)
     mask_logits = model(films).mask_logits.float()
     logits, unlabelled_logits = mask_logits.tensor_split([len(batch.mask_films)])
     terms = {"dice": dice_loss(logits, batch.masks)}
@@ -81,7 +83,7 @@ def mask_terms(
         terms["mask_bce"] = F.binary_cross_entropy_with_logits(logits, batch.masks)
     if unlabelled is not None:
         terms["mask_consistency"] = mask_consistency_loss(logits, unlabelled_logits)
-    if batch.plain_mask_films is not None:
+    if batch.plain_mask_films is not None and batch.affine is not None:
         with torch.no_grad():
             plain_logits = teacher(batch.plain_mask_films).mask_logits.float()
         guess, is_film = warp(torch.sigmoid(plain_logits), batch.affine)

@@ -14,7 +14,7 @@ from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix, bridge_maps
 
 LITERAL_DROPOUT = mock.patch.object(
-    network, "drop", lambda x, active: F.dropout(x, network.DROPOUT, active)
+    network, "dropout", lambda x, rate, active: F.dropout(x, rate, active)
 )
 
 
@@ -23,9 +23,9 @@ def literal_forward(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Class and mask logits, by two passes through the encoder and one gradient into everything."""
     x = x.clone().requires_grad_()
-    model.encoder(x, dropout=False)[0].max(1).values.sum().backward()
-    logits, maps = model.encoder(x.detach(), dropout=dropout)
-    return logits, model.decoder(maps, bridge_maps(x.detach(), x.grad.abs()), dropout=dropout)
+    model.encoder(x, drop=False)[0].max(1).values.sum().backward()
+    logits, maps = model.encoder(x.detach(), drop=dropout)
+    return logits, model.decoder(maps, bridge_maps(x.detach(), x.grad.abs()), drop=dropout)
 
 
 def literal_loss(

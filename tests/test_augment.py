@@ -4,6 +4,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from multimix import augment
+from multimix.augment import AffineParameters
 
 LOW, HIGH = torch.zeros(4, 1, 1, 1), torch.ones(4, 1, 1, 1)
 
@@ -82,21 +83,21 @@ def test_strengths_are_per_film(views):
 def test_translate_moves_right_and_down():
     film = torch.zeros(1, 1, 40, 40)
     film[0, 0, 10, 20] = 1
-    after = augment.transform(film, right=0.25, down=0.1)
+    after = augment.transform(film, AffineParameters(right=0.25, down=0.1))
     assert divmod(after.argmax().item(), 40) == (14, 30)
 
 
 def test_rotate_turns_about_the_centre():
     film = torch.zeros(1, 1, 40, 40)
     film[0, 0, 19:21, 35] = 1
-    after = augment.transform(film, angle=torch.pi / 2)
+    after = augment.transform(film, AffineParameters(angle=torch.pi / 2))
     row, column = divmod(after.argmax().item(), 40)
     assert column in (19, 20) and row in (4, 35)
 
 
 def test_outside_is_grey_and_nothing_moves_at_rest(views):
-    assert torch.allclose(augment.transform(views), views, atol=1e-6)
-    after = augment.transform(views, right=0.5)
+    assert torch.allclose(augment.transform(views, AffineParameters()), views, atol=1e-6)
+    after = augment.transform(views, AffineParameters(right=0.5))
     assert torch.allclose(after[..., :30], torch.full_like(after[..., :30], augment.FILL))
 
 

@@ -62,7 +62,7 @@ def test_every_film_comes_once_a_pass_in_fresh_order(films):
 
 def test_films_meet_their_own_targets(films):
     batch = Loader(films, replace(CONFIG, mask_augmentation=False))(2)
-    pixels = network_input(films.segmentation.pixels[:, None])
+    pixels = network_input(films.segmentation.pixels[:][:, None])
     for film, mask in zip(batch.mask_films, batch.masks):
         index = (pixels == film).flatten(1).all(1).nonzero().item()
         assert films.segmentation.splits[index] == "train"
@@ -86,7 +86,7 @@ def test_balanced_batches_have_as_many_of_each_class(films, monkeypatch):
     assert odd == [[0, 1, 0], [1, 0, 1]]  # over two batches as many again
     monkeypatch.setattr(augment, "weak", lambda x, chance: x)
     batch = Loader(few_normal(films), config)(0)
-    pixels = network_input(films.classification.pixels[:, None])
+    pixels = network_input(films.classification.pixels[:][:, None])
     for film, label in zip(batch.class_films, batch.labels):
         index = (pixels == film).flatten(1).all(1).nonzero().item()
         assert (
@@ -112,7 +112,8 @@ def test_class_films_serve_as_mask_films(films):
     config = replace(CONFIG, class_films_for_masks=True, pixel_consistency_weight=1.0)
     batch = Loader(films, config)(1)
     sets = [
-        network_input(part.pixels[:, None]) for part in (films.segmentation, films.classification)
+        network_input(part.pixels[:][:, None])
+        for part in (films.segmentation, films.classification)
     ]
     for slot, film in enumerate(batch.plain_mask_films):
         assert [(films_ == film).flatten(1).all(1).any().item() for films_ in sets] == [
@@ -121,10 +122,8 @@ def test_class_films_serve_as_mask_films(films):
         ]
     assert torch.equal(batch.plain_mask_films, batch.unlabelled_mask_films)  # without augmentation
     moved = Loader(films, replace(config, mask_augmentation=True))(1)
-    assert torch.equal(moved.plain_mask_films, batch.plain_mask_films) and moved.places.shape == (
-        4,
-        11,
-    )
+    assert torch.equal(moved.plain_mask_films, batch.plain_mask_films)
+    assert all(column.shape == (4, 1, 1, 1) for column in moved.affine)
     assert not torch.equal(moved.unlabelled_mask_films, batch.unlabelled_mask_films)
     assert (
         len(

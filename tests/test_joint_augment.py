@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from multimix.augment import IDENTITY
+from multimix.augment import AffineParameters
 from multimix.data import phantom
-from multimix.joint_augment import haze, joint_views, sample_affine, warp, written_on
+from multimix.joint_augment import haze, joint_views, marked, sample_affine, warp
 
 
 def chance(seed: int = 0, count: int = 16) -> list[torch.Generator]:
@@ -63,41 +63,46 @@ def test_a_guess_follows_its_film(drawn):
 
 def test_staying_changes_nothing(drawn):
     films, _ = drawn
-    moved, inside = warp(films, IDENTITY.expand(16, -1))
+    moved, inside = warp(films, AffineParameters.identity(16))
     assert torch.allclose(moved, films, atol=1e-5) and inside.all()
 
 
-def test_places_by_hand():
+@pytest.mark.parametrize(
+    "change, centre",
+    (({"mirrored": 1.0}, (32, 52)), ({"right": 0.25}, (32, 28)), ({"down": 0.25}, (48, 12))),
+)
+def test_moves_by_hand(change, centre):
     film = torch.zeros(1, 1, 64, 64)
     film[:, :, 28:36, 8:16] = 1
-    for index, value, centre in ((0, 1.0, (32, 52)), (5, 0.25, (32, 28)), (6, 0.25, (48, 12))):
-        affine = IDENTITY.clone()
-        affine[0, index] = value  # mirrored; a quarter to the right; a quarter down
-        moved, _ = warp(film, affine)
-        rows, columns = (moved[0, 0] > 0.5).nonzero(as_tuple=True)
-        assert (rows.float().mean() + 0.5, columns.float().mean() + 0.5) == pytest.approx(centre)
-    affine = IDENTITY.clone()
-    affine[0, 7:] = 0.25  # a frame of a quarter on each side
-    assert warp(film, affine)[1].float().mean() == pytest.approx(0.25, abs=0.02)
-    outside = IDENTITY.clone()
-    outside[0, 5] = 0.5
-    assert not warp(film, outside)[1][0, 0, :, :31].any()  # what comes in from the left is no film
+    moved, _ = warp(film, changed(**change))
+    rows, columns = (moved[0, 0] > 0.5).nonzero(as_tuple=True)
+    assert (rows.float().mean() + 0.5, columns.float().mean() + 0.5) == pytest.approx(centre)
 
 
-def test_places_keep_to_their_limits():
-    places = sample_affine(chance(count=500))
-    assert places[:, 0].mean() == pytest.approx(0.5, abs=0.1)
-    for column, middle, limit in (
-        (1, 0, 0.3),
-        (2, 0, 0.1),
-        (3, 1, 0.25),
-        (4, 1, 0.2),
-        (5, 0, 0.1),
-        (6, 0, 0.1),
-    ):
-        assert (places[:, column] - middle).abs().max() == pytest.approx(limit, rel=0.05)
-    framed = (places[:, 7:] > 0).any(1)
-    assert framed.float().mean() == pytest.approx(0.25, abs=0.08) and places[:, 7:].max() <= 0.12
+def test_what_is_not_film_is_told():
+    film = torch.ones(1, 1, 64, 64)
+    quarter = dict.fromkeys(("frame_left", "frame_top", "frame_right", "frame_bottom"), 0.25)
+    assert warp(film, changed(**quarter))[1].float().mean() == pytest.approx(0.25, abs=0.02)
+    inside = warp(film, changed(right=0.5))[1]
+    assert not inside[0, 0, :, :31].any()  # what comes in from the left
+
+
+def changed(**values: float) -> AffineParameters:
+    """One film that stays as it is, but for these."""
+    columns = {name: torch.full((1, 1, 1, 1), value) for name, value in values.items()}
+    return AffineParameters.identity(1)._replace(**columns)
+
+
+def test_moves_keep_to_their_limits():
+    affine = sample_affine(chance(count=500))
+    assert affine.mirrored.mean() == pytest.approx(0.5, abs=0.1)
+    limits = {"angle": 0.3, "shear": 0.1, "scale": 0.25, "aspect": 0.2, "right": 0.1, "down": 0.1}
+    for name, limit in limits.items():
+        middle = 1 if name in ("scale", "aspect") else 0
+        assert (getattr(affine, name) - middle).abs().max() == pytest.approx(limit, rel=0.05)
+    frames = torch.cat(affine[-4:], 1)
+    framed = (frames > 0).any(1)
+    assert framed.float().mean() == pytest.approx(0.25, abs=0.08) and frames.max() <= 0.12
 
 
 def test_haze_lies_on_the_lungs_alone(drawn):
@@ -106,13 +111,15 @@ def test_haze_lies_on_the_lungs_alone(drawn):
     assert torch.equal(hazy[masks == 0], films[masks == 0]) and (hazy >= films).all()
     changed = (hazy != films).flatten(1).any(1)
     assert 2 <= changed.sum() <= 12
-    clear, _ = joint_views(films, masks, IDENTITY.expand(16, -1), chance(), opaque=False)
-    assert not torch.equal(clear, joint_views(films, masks, IDENTITY.expand(16, -1), chance())[0])
+    clear, _ = joint_views(films, masks, AffineParameters.identity(16), chance(), opaque=False)
+    assert not torch.equal(
+        clear, joint_views(films, masks, AffineParameters.identity(16), chance())[0]
+    )
 
 
 def test_letters_and_tubes_are_bright_and_on_some_films(drawn):
     films = drawn[0] * 0.5
-    written = written_on(films, chance())
+    written = marked(films, chance())
     assert (written >= films).all()
     touched = (written > films).flatten(1).any(1)
     assert 1 <= touched.sum() <= 10 and written[touched].amax() > 0.6

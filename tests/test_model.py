@@ -2,9 +2,7 @@ import pytest
 import torch
 from helpers import SIDE, TINY
 
-from multimix.model import MultiMix, bridge_maps, drop
-from multimix.runtime.checkpoint import model_from_tensors
-from multimix.runtime.device import choose_device
+from multimix.model import MultiMix, bridge_maps
 
 
 def test_the_full_network_has_the_published_size():
@@ -101,27 +99,6 @@ def test_training_drops_out_but_its_saliency_does_not(model, x):
     assert torch.equal(first.saliency, calm) and torch.equal(second.saliency, calm)
 
 
-def test_dropout_takes_a_quarter_and_keeps_the_mean():
-    torch.manual_seed(0)
-    ones = torch.ones(
-        3, 5, 101, 101, requires_grad=True
-    )  # a number of elements that is no multiple of 8
-    dropped = drop(ones, True)
-    assert set(dropped.unique().tolist()) == {
-        0,
-        dropped.max().item(),
-    } and dropped.max().item() == pytest.approx(4 / 3)
-    assert (dropped == 0).float().mean().item() == pytest.approx(
-        0.25, abs=0.005
-    )  # 5 standard deviations
-    dropped.sum().backward()
-    assert torch.equal(ones.grad, dropped) and drop(ones, False) is ones
-    assert (
-        not torch.equal(drop(ones, True), dropped)
-        and drop(ones.bfloat16(), True).dtype == torch.bfloat16
-    )
-
-
 def test_the_bridge_carries_film_and_saliency_to_the_decoder(model, x):
     out = model(x)
     joined = bridge_maps(x, out.saliency)
@@ -141,57 +118,6 @@ def test_without_the_bridge_training_takes_no_saliency(x):
     assert model.decoder.dconv_up4[0].weight.shape[1] == TINY[4] + TINY[3]
 
 
-@pytest.mark.parametrize("bridge", (True, False))
-def test_weights_find_their_network(x, bridge):
-    model = MultiMix(TINY, bridge).eval()
-    again = model_from_tensors(model.state_dict())
-    assert again.widths == TINY and again.bridge == bridge and not again.training
-    assert torch.equal(model(x).mask_logits, again(x).mask_logits)
-
-
-def test_the_authors_dead_tensors_are_dropped():
-    tensors = MultiMix().state_dict()
-    tensors["decoder.conv_last_saliency.weight"] = torch.zeros(1, 17, 1, 1)
-    tensors["decoder.conv_last_saliency.bias"] = torch.zeros(1)
-    assert len(tensors) == 42
-    assert model_from_tensors(tensors).bridge
-
-
-@pytest.mark.parametrize(
-    "name, tensor, words",
-    (
-        ("encoder.fc.bias", None, "encoder.fc.bias is missing"),
-        ("encoder.dconv_down3.0.weight", None, "encoder.dconv_down3.0.weight"),
-        ("encoder.extra", torch.zeros(1), "encoder.extra is not part"),
-        (
-            "encoder.fc.weight",
-            torch.zeros(3, 6),
-            r"encoder.fc.weight has shape \(3, 6\) instead of \(2, 6\)",
-        ),
-        (
-            "decoder.dconv_up4.0.weight",
-            torch.zeros(5, 99, 3, 3),
-            "decoder.dconv_up4.0.weight has shape",
-        ),
-    ),
-)
-def test_other_tensors_are_refused_by_name(name, tensor, words):
-    tensors = MultiMix(TINY).state_dict()
-    if tensor is None:
-        del tensors[name]
-    else:
-        tensors[name] = tensor
-    with pytest.raises(ValueError, match=words):
-        model_from_tensors(tensors)
-
-
 def test_five_widths_are_needed():
     with pytest.raises(ValueError, match="five positive"):
         MultiMix((1, 2, 3))
-
-
-def test_devices():
-    assert choose_device("cpu") == torch.device("cpu")
-    assert choose_device("auto").type in ("cpu", "cuda", "mps")
-    with pytest.raises(ValueError, match="There is no device 'tpu' here; choose auto"):
-        choose_device("tpu")

@@ -10,7 +10,7 @@ from multimix.evaluation.evaluator import evaluate, score
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import read_checkpoint
-from multimix.training import Trainer
+from multimix.trainer import Trainer
 from multimix.training_step import train_step
 
 TERMS = {"classification", "pseudo_label", "kept", "dice", "mask_consistency", "total"}
@@ -132,7 +132,7 @@ def test_the_best_checkpoint_is_the_best_scoring_one(films, tmp_path, monkeypatc
 
 def test_validation_is_real(films, tmp_path):
     rows = []
-    model = quietly(CONFIG, films, tmp_path, report=rows.append)
+    model = quietly(CONFIG, films, tmp_path, on_validation=rows.append)
     content = read_checkpoint(tmp_path / "best.pth")
     results = evaluate(model, films, "val", clean=False)
     assert content["validation"] == pytest.approx(
@@ -210,13 +210,13 @@ def test_a_training_can_start_from_given_weights(films, tmp_path, model):
     start = {name: value.clone() for name, value in model.state_dict().items()}
     for decay in (0.0, 0.9):
         config = replace(CONFIG, steps=1, learning_rate=1e-12, ema_decay=decay)
-        trained = quietly(config, films, tmp_path / str(decay), start=model)
+        trained = quietly(config, films, tmp_path / str(decay), init_from=model)
         assert all(
             torch.allclose(value, start[name], atol=1e-9)
             for name, value in trained.state_dict().items()
         )
     with pytest.raises(ValueError, match="widths"):
-        quietly(replace(CONFIG, widths=(3, 3, 3, 3, 3)), films, tmp_path / "other", start=model)
+        quietly(replace(CONFIG, widths=(3, 3, 3, 3, 3)), films, tmp_path / "other", init_from=model)
 
 
 def test_faults_are_named(films, tmp_path, model):

@@ -7,33 +7,31 @@ import torch
 from helpers import SIDE, TINY
 from literal import literal_loss
 
-from multimix.batches import Batch, Loader
+from multimix.batches import Loader
 from multimix.config import Config
 from multimix.model import MultiMix
 from multimix.runtime.device import to_device
-from multimix.training import Trainer
+from multimix.trainer import Trainer
 from multimix.training_step import train_step
 
 
 @pytest.mark.parametrize("kind, tolerance", ((torch.float32, 2e-3), (torch.float64, 1e-6)))
-@pytest.mark.parametrize("films_at_once", (1, 3, 10))
+@pytest.mark.parametrize("micro_batch", (1, 3, 10))
 def test_slices_have_the_literal_loss_and_gradients(films, kind, tolerance, micro_batch):
     # Rounding alone takes the literal float32 gradient farther from the exact one than ours is.
     config = Config(side=SIDE, widths=TINY, threshold=0.5)
-    batch = Batch(
-        *(
-            part.to(kind) if part is not None and part.is_floating_point() else part
-            for part in Loader(films, config)(0)
-        )
-    )
+    batch = Loader(films, config)(0)
+    floats = ("mask_films", "masks", "unlabelled_mask_films", "class_films", "weak", "strong")
+    batch = batch._replace(**{name: getattr(batch, name).to(kind) for name in floats})
     torch.manual_seed(0)
     literal = MultiMix(TINY).to(kind)
-    ours = to_device(copy.deepcopy(literal), torch.device("cpu")).eval()
+    ours = copy.deepcopy(literal).eval()
+    to_device(ours, torch.device("cpu"))
     expected = literal_loss(literal, batch, config, dropout=False)
     expected.backward()
     total = 0.0
     for part in batch.slices(micro_batch):
-        share = train_step(ours, part, config)["total"] * (len(part.weak) / config.batch)
+        share = train_step(ours, part, config)["total"] * (part.films_each / config.batch)
         share.backward()
         total += share.item()
     assert total == pytest.approx(expected.item(), rel=1e-5)
@@ -46,7 +44,8 @@ def test_slices_have_the_literal_loss_and_gradients(films, kind, tolerance, micr
 def test_a_run_adds_the_slices_up(films):
     found = []
     for micro_batch in (2, 10):
-        run = Trainer(Config(side=SIDE, widths=TINY, micro_batch=micro_batch), torch.device("cpu"))
+        config = Config(side=SIDE, widths=TINY, micro_batch=micro_batch)
+        run = Trainer(config, films, torch.device("cpu"))
         run.model.eval()
         terms = run.optimise(Loader(films, run.config)(0))
         found.append((terms, torch.cat([p.grad.flatten() for p in run.model.parameters()])))
@@ -59,7 +58,8 @@ def test_bfloat16_is_near(films):
     config = Config(side=SIDE, widths=TINY)
     totals = {}
     for precision in ("float32", "bfloat16"):
-        run = Trainer(Config(side=SIDE, widths=TINY, precision=precision), torch.device("cpu"))
+        config = Config(side=SIDE, widths=TINY, precision=precision)
+        run = Trainer(config, films, torch.device("cpu"))
         run.model.eval()
         totals[precision] = run.optimise(Loader(films, config)(0))["total"]
         assert all(p.dtype == torch.float32 for p in run.model.parameters())

@@ -22,13 +22,13 @@ for p in found if isinstance(found, list) else [found]:
 reveal_type(model(torch.zeros(1, 1, 256, 256)))
 config = multimix.Config.preset("multimix", recipe="improved", class_labels=100, masks=10)
 films = multimix.load_films("a", ["b", "c"], side=256)
-reveal_type(multimix.train(config, films, out="runs/a", resume=True, start=None, device="auto"))
+reveal_type(multimix.train(config, films, out="runs/a", resume=True, init_from=None, device="auto"))
 results = multimix.evaluate(model, films, "test", clean=False)
 reveal_type((results["dice"], results.intervals["dice"], results.rows))
 """
 REVEALED = [
     "tuple[str, float, tuple[str, ...], float]",
-    "tuple[Tensor, Tensor, Tensor | None, fallback=Output]",
+    "tuple[Tensor, Tensor, Tensor | None, fallback=ModelOutput]",
     "MultiMix",
     "tuple[float, tuple[float, float], list[dict[Any, Any]]]",
 ]

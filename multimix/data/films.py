@@ -88,15 +88,19 @@ def load_films(
             f"load_films knows no {min(wrong)}; it takes {', '.join(ReadOptions.__annotations__)}."
         )
     skipped: list[str] = []
+    cache = options.get("cache")
     parts = []
-    for folders, task in ((classification, "classification"), (segmentation, "segmentation")):
+    for folders, masks, layout in (
+        (classification, False, options.get("classification_layout", "auto")),
+        (segmentation, True, options.get("segmentation_layout", "auto")),
+    ):
         reader = Reader(
-            task == "segmentation",
+            masks,
             side,
             seed,
             options.get("progress", True),
-            options.get(f"{task}_layout", "auto"),
-            Path(options["cache"]) if options.get("cache") else None,
+            layout,
+            Path(cache) if cache else None,
             skipped if options.get("skip_damaged") else None,
         )
         folders = [folders] if isinstance(folders, (str, os.PathLike)) else folders
@@ -119,6 +123,7 @@ def load_set(folder: str, reader: Reader) -> FilmSet:
         name_cache_file(reader.cache, films, f"{title}-film-{reader.side}"),
         reader.skipped,
     )
+    targets: torch.Tensor | FilmStack
     if reader.masks:
         targets, labelled = load_masks(films, title, reader)
         strata = [0] * len(films)
@@ -128,7 +133,7 @@ def load_set(folder: str, reader: Reader) -> FilmSet:
         strata = [0 if film.label is None else film.label + 1 for film in films]
     patients = tuple(f"{title}/{film.patient}" for film in films)
     return FilmSet(
-        torch.from_numpy(pixels),
+        FilmStack([torch.from_numpy(pixels)]),
         targets,
         labelled,
         tuple(f"{title}/{film.name}" for film in films),
@@ -177,6 +182,6 @@ def load_phantoms(address: str, reader: Reader) -> FilmSet:
     pixels, lungs = (torch.from_numpy(np.stack(both)) for both in zip(*drawn))
     names = tuple(f"phantom-{first_seed + i}" for i in order)
     splits = tuple({8: "val", 9: "test"}.get(i // 2 % 10, "train") for i in order)
-    targets = lungs if reader.masks else torch.arange(len(order)) % 2
+    targets = FilmStack([lungs]) if reader.masks else torch.arange(len(order)) % 2
     labelled = torch.ones(len(order), dtype=torch.bool)
-    return FilmSet(pixels, targets, labelled, names, names, splits)
+    return FilmSet(FilmStack([pixels]), targets, labelled, names, names, splits)

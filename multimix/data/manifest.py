@@ -35,13 +35,13 @@ def manifest_of(films: Films, labelled: dict[str, FilmSet]) -> str:
     return csv_text(rows)
 
 
-def trained_on(manifest: object) -> set[tuple[str, str]]:
+def trained_on(manifest: str) -> set[tuple[str, str]]:
     """Task and name of every training film in a manifest; none where it cannot be read."""
     found = set()
     with suppress(csv.Error, TypeError, AttributeError):
         for row in parse_csv(manifest):
             if row.get("split") == "train":
-                found.add((row.get("task"), row.get("film")))
+                found.add((row.get("task", ""), row.get("film", "")))
     return found
 
 

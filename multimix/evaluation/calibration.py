@@ -1,4 +1,4 @@
-"""From the network's log-odds to probabilities that can be believed: temperature, operating point."""
+"""Calibration: from log-odds to probabilities that can be believed."""
 
 from __future__ import annotations
 

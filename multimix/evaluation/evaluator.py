@@ -112,14 +112,15 @@ def validate(
 
     Returns: metrics, and what `calibrate` makes of the classes.
     """
-    results, calibration = {}, {}
+    results: dict[str, float] = {}
+    calibration: dict[str, float] = {}
     if part := films.classification:
-        log_odds, labels = shared(predict_log_odds, model, part, world), part.targets.numpy()
+        log_odds, labels = shared(predict_log_odds, model, part, world), part.labels.numpy()
         results |= classification_metrics(expit(log_odds), labels)
         calibration = calibrate(log_odds, labels)
     if part := films.segmentation:
         lungs = shared(predict_masks, model, part, world)
-        for name, values in overlap(lungs, part.targets.numpy()).items():
+        for name, values in overlap(lungs, part.masks.numpy()).items():
             results[name] = float(values.mean())
     return results, calibration
 
@@ -132,8 +133,8 @@ def evaluate_classes(
     calibration: dict[str, float],
 ) -> None:
     """Add what is to be said of the classes; `training` gives the baseline."""
-    labels = films.targets.numpy()
-    probability, prior = expit(log_odds), training.targets.double().mean().item()
+    labels = films.labels.numpy()
+    probability, prior = expit(log_odds), training.labels.double().mean().item()
 
     def measure(index: slice | np.ndarray) -> dict[str, float]:
         found = classification_metrics(probability[index], labels[index])
@@ -172,13 +173,13 @@ def evaluate_masks(
     results: Results, predicted: np.ndarray, films: FilmSet, training: FilmSet
 ) -> None:
     """Add what is to be said of the lungs; `training` gives the baseline."""
-    truth = films.targets.numpy()
+    truth = films.masks.numpy()
     columns = film_metrics(predicted, truth)
 
     def measure(index: slice | np.ndarray) -> dict[str, float]:
         return segmentation_metrics({name: values[index] for name, values in columns.items()})
 
-    mean_mask = np.broadcast_to(mean_of(training.targets) > 0.5, truth.shape)
+    mean_mask = np.broadcast_to(mean_of(training.masks) > 0.5, truth.shape)
     results |= check_metrics(measure(slice(None)))
     results.intervals |= intervals(measure, films.patients)
     results.baseline |= segmentation_metrics(film_metrics(mean_mask, truth))
@@ -192,7 +193,9 @@ def evaluate_masks(
 
 def mean_of(masks: FilmStack) -> np.ndarray:
     """The share of films that have lung at each pixel, (side, side)."""
-    counts = sum(part.sum(0, dtype=torch.int64) for part in masks.split(256))
+    counts = torch.zeros(masks.shape[1:], dtype=torch.int64)
+    for part in masks.split(256):
+        counts += part.sum(0)
     return (counts / len(masks)).numpy()
 
 
@@ -231,7 +234,7 @@ def in_batches(
         model.train(was_training)
     found = torch.cat(answers)
     if found.is_floating_point() and found.isnan().any():
-        first = found.flatten(1).isnan().any(1).nonzero()[0].item()
+        first = int(found.flatten(1).isnan().any(1).nonzero()[0])
         raise ValueError(
             f"The network's answer to {films.names[first]} is not a number (NaN): its weights are "
             "damaged or the training went wrong; take another checkpoint."

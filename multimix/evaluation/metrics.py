@@ -25,13 +25,13 @@ DEFINITIONS = {
     "specificity": "share of NORMAL films called so at 0.5",
     "f1_normal": "harmonic mean of precision and recall of NORMAL at 0.5",
     "f1_pneumonia": "harmonic mean of precision and recall of PNEUMONIA at 0.5",
-    "ece": f"expected calibration error: mean |share of PNEUMONIA - mean probability| over {BINS} "
-    "equal bins",
-    "calibrated_accuracy": "accuracy of the calibrated probability: temperature and operating point "
-    "from validation films",
+    "ece": "expected calibration error: mean |share of PNEUMONIA - mean probability| over "
+    f"{BINS} equal bins",
+    "calibrated_accuracy": "accuracy of the calibrated probability: temperature and operating "
+    "point from validation films",
     "calibrated_balanced_accuracy": "balanced accuracy of the calibrated probability",
-    "calibrated_ece": "calibration error of the calibrated probability, which takes both classes as "
-    "equally frequent",
+    "calibrated_ece": "calibration error of the calibrated probability, which takes both classes "
+    "as equally frequent",
     "dice": "2 |A and B| / (|A| + |B|) a film at probability 0.5, then the mean; 1 where both are "
     "empty",
     "jaccard": "|A and B| / |A or B| a film, then the mean; 1 where both are empty",
@@ -42,7 +42,8 @@ DEFINITIONS = {
     "1.5), then the mean",
     "asd": f"average surface distance, both ways, px at {REFERENCE_SIDE}, then the mean (the "
     "paper's 'HD'); the diagonal where only one is empty",
-    "hd95": f"95th percentile of the surface distances, the larger way, px at {REFERENCE_SIDE}, then the mean",
+    "hd95": "95th percentile of the surface distances, the larger way, px at "
+    f"{REFERENCE_SIDE}, then the mean",
     "area_difference": "Bland-Altman: mean of predicted minus true lung area, % of the film",
     "area_limits": "Bland-Altman: 1.96 standard deviations of that difference, % of the film",
 }

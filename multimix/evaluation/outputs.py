@@ -31,17 +31,24 @@ def run_network(
         flip: average with what it says of the mirrored film.
         clean: post-process the lungs: at most two, without holes.
     """
-    # Autocast may have narrowed them.
-    class_logits, mask_logits, saliency = (part.float().cpu() for part in model(x))
-    log_odds, lung, disagreement = log_odds_of(class_logits), torch.sigmoid(mask_logits), None
+    log_odds, lung, saliency = ask(model, x)
+    disagreement = None
     if flip:
-        class_logits, mask_logits, mirrored = (part.float().cpu() for part in model(x.flip(3)))
-        other = torch.sigmoid(mask_logits.flip(3))
-        disagreement = (lung - other).abs()
-        log_odds = (log_odds + log_odds_of(class_logits)) / 2
-        lung = (lung + other) / 2
-        saliency = (saliency + mirrored.flip(3)) / 2
+        mirrored_log_odds, mirrored_lung, mirrored_saliency = ask(model, x.flip(3))
+        disagreement = (lung - mirrored_lung.flip(3)).abs()
+        log_odds = (log_odds + mirrored_log_odds) / 2
+        lung = (lung + mirrored_lung.flip(3)) / 2
+        saliency = (saliency + mirrored_saliency.flip(3)) / 2
     return InferenceOutput(log_odds, post_process(lung) if clean else lung, saliency, disagreement)
+
+
+def ask(model: MultiMix, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-odds (N,), lung probability and saliency (N, 1, H, W), as full floats on the CPU."""
+    # Autocast may have narrowed them; a network in eval mode always gives a saliency.
+    class_logits, mask_logits, saliency = (
+        part.float().cpu() for part in model(x) if part is not None
+    )
+    return log_odds_of(class_logits), torch.sigmoid(mask_logits), saliency
 
 
 def class_log_odds(model: MultiMix, x: Tensor, flip: bool = False) -> Tensor:

@@ -89,7 +89,7 @@ def as_dict(results: Results) -> dict:
 
 
 def write_results(results: Results, path: Path, **more: object) -> None:
-    """`as_dict`, with whatever `more` there is to say, as JSON; the films' rows as CSV beside it."""
+    """`as_dict`, and `more`, as JSON; the films' rows as CSV beside it."""
     table = table_beside(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(table, csv_text(results.rows))

@@ -163,7 +163,7 @@ def tensor_faults(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> li
 def side_of(config: object, usual: int) -> int:
     """The side that a checkpoint's 'config' names, `usual` where it names none."""
     side = config.get("side", usual) if isinstance(config, dict) else None
-    if side not in SIDES:
+    if not isinstance(side, int) or side not in SIDES:
         raise ValueError(
             f"Its 'config' names no side that is {SIDES_NAMED}; train it again, or leave 'config' "
             "out for 256."
@@ -185,14 +185,12 @@ def calibration_of(values: object) -> dict[str, float]:
     """A checkpoint's 'calibration', or none."""
     if values == {}:
         return {}
-    ranges = {"temperature": (0, float("inf")), "operating_point": (0, 1)}
-    fits = isinstance(values, dict) and values.keys() == ranges.keys()
-    if fits:
-        for name, (low, high) in ranges.items():
-            fits = fits and isinstance(values[name], float) and low < values[name] < high
-    if not fits:
-        raise ValueError(
-            "Its 'calibration' is not a temperature above 0 with an operating point in (0, 1); "
-            "leave it out."
-        )
-    return values
+    if isinstance(values, dict) and values.keys() == {"temperature", "operating_point"}:
+        temperature, point = values["temperature"], values["operating_point"]
+        floats = isinstance(temperature, float) and isinstance(point, float)
+        if floats and 0 < temperature < float("inf") and 0 < point < 1:
+            return values
+    raise ValueError(
+        "Its 'calibration' is not a temperature above 0 with an operating point in (0, 1); leave "
+        "it out."
+    )

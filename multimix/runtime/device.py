@@ -32,8 +32,10 @@ def choose_device(name: str = "auto") -> torch.device:
 
 def to_device(model: nn.Module, device: torch.device) -> None:
     """Move a network, its memory laid out as the convolutions of that device like it."""
-    on_cpu = device.type == "cpu"
-    model.to(device, memory_format=torch.channels_last if on_cpu else torch.contiguous_format)
+    layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+    model.to(device)
+    # torch's stubs do not know this argument.
+    model.to(memory_format=layout)  # type: ignore[call-overload]
 
 
 def micro_batch_size(device: torch.device, side: int) -> int:

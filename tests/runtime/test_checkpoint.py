@@ -1,14 +1,17 @@
+import hashlib
 import os
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
-from helpers import TINY
+from helpers import ROOT, TINY
 
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import (
     model_from_checkpoint,
-    publish,
+    model_from_tensors,
     read_checkpoint,
     save_checkpoint,
 )
@@ -34,7 +37,19 @@ def test_a_published_network_is_smaller_and_says_the_same(tmp_path, model, x):
             "calibration": calibration,
         },
     )
-    publish(tmp_path / "best.pth", tmp_path / "out.pth", "# Card")
+    (tmp_path / "card.md").write_text("# Card")
+    script = [sys.executable, ROOT / "weights" / "publish.py", "best.pth", "out.pth"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    printed = subprocess.run(
+        [*script, "--card", "card.md"],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    digest = hashlib.sha256((tmp_path / "out.pth").read_bytes()).hexdigest()
+    assert printed == f"{digest}  out.pth\n"
     assert (tmp_path / "out.pth").stat().st_size < 0.8 * (tmp_path / "best.pth").stat().st_size
     content = read_checkpoint(tmp_path / "out.pth")
     assert (content["card"], content["manifest"]) == ("# Card", "a,b\n")
@@ -99,3 +114,47 @@ def test_faults_are_one_sentence(tmp_path, model, monkeypatch):
             model_from_checkpoint(read_checkpoint(name), name)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "this-must-not-appear").exists()
+
+
+@pytest.mark.parametrize("bridge", (True, False))
+def test_weights_find_their_network(x, bridge):
+    model = MultiMix(TINY, bridge).eval()
+    again = model_from_tensors(model.state_dict())
+    assert again.widths == TINY and again.bridge == bridge and not again.training
+    assert torch.equal(model(x).mask_logits, again(x).mask_logits)
+
+
+def test_the_authors_dead_tensors_are_dropped():
+    tensors = MultiMix().state_dict()
+    tensors["decoder.conv_last_saliency.weight"] = torch.zeros(1, 17, 1, 1)
+    tensors["decoder.conv_last_saliency.bias"] = torch.zeros(1)
+    assert len(tensors) == 42
+    assert model_from_tensors(tensors).bridge
+
+
+@pytest.mark.parametrize(
+    "name, tensor, words",
+    (
+        ("encoder.fc.bias", None, "encoder.fc.bias is missing"),
+        ("encoder.dconv_down3.0.weight", None, "encoder.dconv_down3.0.weight"),
+        ("encoder.extra", torch.zeros(1), "encoder.extra is not part"),
+        (
+            "encoder.fc.weight",
+            torch.zeros(3, 6),
+            r"encoder.fc.weight has shape \(3, 6\) instead of \(2, 6\)",
+        ),
+        (
+            "decoder.dconv_up4.0.weight",
+            torch.zeros(5, 99, 3, 3),
+            "decoder.dconv_up4.0.weight has shape",
+        ),
+    ),
+)
+def test_other_tensors_are_refused_by_name(name, tensor, words):
+    tensors = MultiMix(TINY).state_dict()
+    if tensor is None:
+        del tensors[name]
+    else:
+        tensors[name] = tensor
+    with pytest.raises(ValueError, match=words):
+        model_from_tensors(tensors)

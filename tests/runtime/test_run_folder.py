@@ -20,17 +20,15 @@ from helpers import CONFIG, ROOT, SIDE, TINY, quietly, read_log
 from multimix.batches import Loader
 from multimix.config import Config
 from multimix.data.film_set import Films
-from multimix.runtime import checkpoint
+from multimix.runtime import files
 from multimix.runtime.checkpoint import read_checkpoint
-from multimix.training import Trainer
+from multimix.trainer import Trainer
 
 MARATHON = Config.preset(
     "multimix", "improved", side=SIDE, widths=TINY, batch=2, steps=60, validate_every=5
 )
 SERVER = multiprocessing.get_context("forkserver")  # imports once, then starts processes at once
-SERVER.set_forkserver_preload(
-    ["multimix", "multimix.runtime.torchvision_shim", "torchmetrics.functional.classification"]
-)
+SERVER.set_forkserver_preload(["multimix", "multimix.runtime.torchvision_shim", "sklearn.metrics"])
 
 
 def run_until_killed(films: Films, out: Path, seconds: float) -> bool:
@@ -164,7 +162,7 @@ def test_a_full_disk_is_a_sentence_and_the_last_checkpoint_stays(films, tmp_path
         if len(written) > 6:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(
         ValueError, match=r"No space left on device.*last.pth \(step 4\) is whole: make room"
     ):
@@ -245,7 +243,7 @@ def test_training_ends_early_when_nothing_gets_better(films, tmp_path, monkeypat
 
 
 def test_a_clipped_gradient_is_short(films, tmp_path):
-    run = Trainer(replace(CONFIG, gradient_clip=1e-3), torch.device("cpu"))
+    run = Trainer(replace(CONFIG, gradient_clip=1e-3), films, torch.device("cpu"))
     run.optimise(Loader(films, CONFIG)(0))
     length = torch.cat([p.grad.flatten() for p in run.model.parameters()]).norm()
     assert length == pytest.approx(1e-3, rel=1e-3)

@@ -1,0 +1,1 @@
+"""Sets of films: folders, splits, manifests, phantoms."""

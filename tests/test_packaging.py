@@ -1,0 +1,56 @@
+"""What is installed is what is needed: one list for the checkout, the package's own for a wheel."""
+
+import ast
+import re
+import sys
+
+import pytest
+from helpers import ROOT
+
+import multimix
+
+tomllib = pytest.importorskip("tomllib")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+IMPORT_NAMES = {"pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn"}
+NOT_IMPORTED = {"pylibjpeg"}  # pydicom finds it by itself
+
+
+def module_of(requirement: str) -> str:
+    name = re.match(r"[\w-]+", requirement).group()
+    return IMPORT_NAMES.get(name, name)
+
+
+def imported_modules() -> set[str]:
+    """What the files of the package import, at any depth."""
+    found = set()
+    for path in (ROOT / "multimix").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names) - {"multimix", "typing_extensions"}
+
+
+def test_requirements_are_those_of_the_project():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    listed = [line for line in lines if line and not line.startswith("#")]
+    assert listed == PROJECT["dependencies"] + EXTRAS["export"] + EXTRAS["dev"]
+
+
+def test_every_import_is_declared_and_every_dependency_imported():
+    declared = {module_of(line) for line in PROJECT["dependencies"]}
+    export = {module_of(line) for line in EXTRAS["export"]}
+    assert imported_modules() == (declared - NOT_IMPORTED) | export
+
+
+def test_every_room_is_packaged():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    packages = tomllib.loads(text)["tool"]["setuptools"]["packages"]
+    rooms = [path.parent.name for path in (ROOT / "multimix").glob("*/__init__.py")]
+    assert {f"multimix.{room}" for room in rooms} <= set(packages)
+
+
+def test_it_has_a_version():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", multimix.__version__)
