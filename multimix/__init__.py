@@ -4,7 +4,8 @@ from multimix.config import Config
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.evaluation.evaluator import evaluate
-from multimix.inference import Prediction, load_model, predict
+from multimix.evaluation.prediction import Prediction
+from multimix.inference import load_model, predict
 from multimix.model import MultiMix
 from multimix.training import train
 

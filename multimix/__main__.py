@@ -1,12 +1,16 @@
-"""`python -m multimix COMMAND`: see `multimix.apps.cli`."""
+"""`python -m multimix COMMAND`, and the command `multimix`: see `multimix.apps.cli`."""
 
 import signal
 import sys
 
-from multimix.apps.cli import main
+from multimix.apps import cli
+
+
+def main() -> int:
+    """Run the command line; SIGTERM stops it as Ctrl-C does, so nothing is left half-written."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return cli.main()
+
 
 if __name__ == "__main__":
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # as Ctrl-C: nothing is left half-written
     sys.exit(main())

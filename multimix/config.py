@@ -47,9 +47,8 @@ def setting(default: Any, help: str, allowed: Iterable = (), **limits: float) ->
 
     `allowed` are the possible ones; else `low` and `high` are the limits, where there are any.
     """
-    return dataclasses.field(
-        default=default, metadata={"help": help, "allowed": allowed, "limits": limits}
-    )
+    metadata = {"help": help, "allowed": allowed, "limits": limits}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,15 +79,9 @@ class Config:
     steps: int = setting(52_200, "training steps, here 100 epochs", low=1)
     batch: int = setting(10, "films of each of the five kinds in a step", low=1, high=10_000)
     learning_rate: float = setting(1e-4, "of Adam", low=1e-12, high=1)
-    schedule: str = setting(
-        "staircase",
-        "staircase: x 0.1 every so many steps; cosine: warm-up, then down to 0",
-        SCHEDULES,
-    )
+    schedule: str = setting("staircase", "x 0.1 at times, or warm-up and cosine", SCHEDULES)
     decay_steps: int = setting(4_176, "of the staircase, here 8 epochs", low=1)
-    ema_decay: float = setting(
-        0.0, "above 0: keep, and draw pseudo-labels from, averaged weights", low=0, high=1 - 1e-9
-    )
+    ema_decay: float = setting(0.0, "above 0: keep and teach by averages", low=0, high=1 - 1e-9)
     gradient_clip: float = setting(0.0, "above 0: the largest norm of a gradient", low=0)
     patience: int = setting(0, "above 0: stop after so many validations without gain", low=0)
 
@@ -97,12 +90,10 @@ class Config:
     class_augmentation: bool = setting(False, "and of half of the labelled classification films")
     balanced_classes: bool = setting(False, "as many labelled films of each class in a batch")
     bce_weight: float = setting(0.0, "of cross-entropy of the masks, beside Dice", low=0)
-    pixel_consistency_weight: float = setting(
-        0.0, "of masks that follow what is sure in the plain film (UniMatch)", low=0
-    )
+    pixel_consistency_weight: float = setting(0.0, "of sure pixels, as in UniMatch", low=0)
     pixel_threshold: float = setting(0.9, "from which a pixel is sure", low=0.5, high=1)
     class_films_for_masks: bool = setting(
-        False, "half of the unlabelled segmentation films are classification films"
+        False, "half of the unlabelled lung films are class films"
     )
 
     # The rest.
@@ -117,9 +108,10 @@ class Config:
         if isinstance(self.widths, list):  # from JSON
             object.__setattr__(self, "widths", tuple(self.widths))
         faults = []
-        for name, needed in ((field.name, what_is_wrong(field, self)) for field in fields(self)):
-            if needed:
-                faults.append(f"{name} is {getattr(self, name)!r}; {needed} is needed")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if needed := what_is_needed(field, value):
+                faults.append(f"{field.name} is {value!r}; {needed} is needed")
         if not faults and not (self.classify or self.segment):
             faults.append("no task is on; classify, segment or both are needed")
         if faults:
@@ -157,8 +149,8 @@ class Config:
         for name in values:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
-                meant = f"did you mean {near[0]}" if near else f"there are {', '.join(known)}"
-                raise ValueError(f"Config has no field '{name}'; {meant}.")
+                meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+                raise ValueError(f"Config has no field '{name}'; {meant}")
         return replace(cls(), **values)
 
     def as_dict(self) -> dict[str, Any]:
@@ -186,28 +178,25 @@ class Config:
         return self.batch * kinds
 
 
-def what_is_wrong(field: dataclasses.Field, config: Config) -> str:
+def what_is_needed(field: dataclasses.Field, value: Any) -> str:
     """What a field's value should be instead; '' where it is right."""
-    value, kind = getattr(config, field.name), str(field.type)
+    kind, allowed, limits = str(field.type), field.metadata["allowed"], field.metadata["limits"]
     if kind == "bool":
         return "" if isinstance(value, bool) else "True or False"
     if kind.startswith("tuple"):
         fits = isinstance(value, tuple) and len(value) == 5
         fits = fits and all(isinstance(width, int) and width >= 1 for width in value)
         return "" if fits else "a tuple of five positive channel numbers"
-    if field.metadata["allowed"] is SIDES:
-        return "" if value in SIDES else SIDES_NAMED
-    if allowed := tuple(field.metadata["allowed"]):
-        return "" if value in allowed else " or ".join(allowed)
+    if allowed:
+        named = SIDES_NAMED if allowed is SIDES else " or ".join(allowed)
+        return "" if value in allowed else named
     if value is None and kind.endswith("None"):
         return ""
-    numbers = int if kind.startswith("int") else (int, float)
-    if not isinstance(value, numbers) or isinstance(value, bool):
-        return "a whole number" if numbers is int else "a number"
-    low, high = (
-        field.metadata["limits"].get(end, default)
-        for end, default in (("low", -math.inf), ("high", math.inf))
-    )
+    if isinstance(value, bool) or not isinstance(
+        value, int if kind.startswith("int") else (int, float)
+    ):
+        return "a whole number" if kind.startswith("int") else "a number"
+    low, high = limits.get("low", -math.inf), limits.get("high", math.inf)
     if low <= value <= high:
         return ""
     return f"{low:g} or more" if high == math.inf else f"a number from {low:g} to {high:g}"

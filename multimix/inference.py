@@ -1,12 +1,11 @@
-"""Films in, answers out: load a network, predict, and hold what it said at the film's own size."""
+"""Films in, answers out: load a network, and predict."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,16 +15,14 @@ from torch import Tensor
 
 from multimix.evaluation.calibration import calibrated_log_odds
 from multimix.evaluation.outputs import InferenceOutput, run_network
+from multimix.evaluation.prediction import Prediction
 from multimix.images.formats import film_files
 from multimix.images.quality import looks_inverted, quality_warnings
 from multimix.images.reading import LoadedImage, Source, load_image, network_input, resize
 from multimix.model import CLASSES, MultiMix
 from multimix.runtime.checkpoint import check_sha256, model_from_checkpoint, read_checkpoint
 from multimix.runtime.device import choose_device, micro_batch_size, to_device
-from multimix.runtime.files import atomic_write, bundled
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from multimix.runtime.files import bundled
 
 INVERT = ("auto", "never", "always")
 
@@ -58,92 +55,6 @@ def load_model(weights: str | os.PathLike = "multimix", device: str = "auto") ->
     model = model_from_checkpoint(read_checkpoint(weights), weights)
     to_device(model, choose_device(device))
     return model
-
-
-@dataclass(frozen=True, repr=False)
-class Prediction:
-    """What the network says about one film of H x W pixels. For research, not for diagnosis.
-
-    Attributes:
-        name: the file's name without folder and ending, or film-1, film-2, ...
-        film: (H, W) uint8, as it was read.
-        probabilities: {'NORMAL': .03, 'PNEUMONIA': .97}; calibrated, if the weights are: what the
-            network believes where both classes are equally frequent.
-        mask_probability: (H, W) float32 in [0, 1], of lung.
-        saliency: (H, W) float32, >= 0: what moved the class score.
-        warnings: plain sentences about what makes this film unlike those learnt from.
-        disagreement: (H, W) float32 in [0, 1], of the mirrored film's lungs; with `flip` alone.
-        source: the film's file, if it came from one.
-    """
-
-    name: str
-    film: np.ndarray
-    probabilities: dict[str, float]
-    mask_probability: np.ndarray
-    saliency: np.ndarray
-    warnings: tuple[str, ...] = ()
-    disagreement: np.ndarray | None = None
-    source: Path | None = field(default=None)
-
-    @property
-    def label(self) -> str:
-        """The more probable class, 'NORMAL' or 'PNEUMONIA'."""
-        return max(self.probabilities, key=lambda name: self.probabilities[name])
-
-    @property
-    def probability(self) -> float:
-        """The probability of `label`, in [0.5, 1]."""
-        return self.probabilities[self.label]
-
-    @property
-    def mask(self) -> np.ndarray:
-        """(H, W) bool: lung where it is more probable than not."""
-        return self.mask_probability > 0.5
-
-    @property
-    def lung_share(self) -> float:
-        """The part of the film that is lung, in [0, 1]."""
-        return float(self.mask.mean())
-
-    def __repr__(self) -> str:
-        height, width = self.film.shape
-        text = (
-            f"Prediction of {self.name} ({width} x {height} px): {self.label}, probability "
-            f"{self.probability:.2f}; lungs {self.lung_share:.0%} of the film"
-        )
-        return " ! ".join([text, *self.warnings])
-
-    def plot(self) -> Figure:
-        """The film, its lungs and its saliency side by side, as a matplotlib figure."""
-        from multimix.evaluation.film_figures import plot_prediction  # matplotlib is slow to import
-
-        return plot_prediction(self)
-
-    def save(self, out: str | os.PathLike, figure: bool = True) -> Path:
-        """Write `<name>.png` (the figure) and `<name>_mask.png` (0 or 255, the film's size).
-
-        Arguments:
-            out: a folder; it is made if it is missing.
-            figure: False writes the mask alone, which is many times faster.
-
-        Returns: the path of the figure, else of the mask.
-
-        Errors: ValueError where that would overwrite the film itself.
-        """
-        out = Path(out)
-        mask, overlay = out / f"{self.name}_mask.png", out / f"{self.name}.png"
-        if self.source and os.path.realpath(self.source) in map(os.path.realpath, (mask, overlay)):
-            raise ValueError(
-                f"{self.source} would be overwritten by its own answer; choose another folder."
-            )
-        out.mkdir(parents=True, exist_ok=True)
-        with atomic_write(mask, durable=False) as file:
-            Image.fromarray(self.mask.astype(np.uint8) * 255).save(file, "PNG")
-        if not figure:
-            return mask
-        from multimix.evaluation.film_figures import save_figure
-
-        return save_figure(self.plot(), overlay)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,10 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate_at(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        values = self._sum_over_ranks(self._accumulate_gradients(batch), stop)
+        terms = self._accumulate_gradients(batch)
+        numbers = torch.stack([*terms.values(), torch.tensor(float(stop), device=self.device)])
+        *totals, stops = self.world.sum_with_gradients(numbers, self.model.parameters()).tolist()
+        values, self.stopped = dict(zip(terms, totals)), stops > 0
         limit = config.gradient_clip or float("inf")
         size = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         for name, value in {**values, "gradient": size.item()}.items():
@@ -111,21 +114,6 @@ class Trainer:
                 terms[name] = terms.get(name, 0) + loss.detach() * share
             slot += part.films_each
         return terms
-
-    def _sum_over_ranks(self, terms: dict[str, Tensor], stop: bool) -> dict[str, float]:
-        """Adds up gradients, terms and wishes to stop, in one message."""
-        gradients = []
-        if self.world.size > 1:
-            gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        numbers = torch.stack([*terms.values(), torch.tensor(float(stop), device=self.device)])
-        flat = [gradient.flatten() for gradient in gradients]
-        message = self.world.sum(torch.cat([numbers, *flat]))
-        *values, stops = message[: len(numbers)].tolist()
-        sizes = [gradient.numel() for gradient in gradients]
-        for gradient, total in zip(gradients, message[len(numbers) :].split(sizes)):
-            gradient.copy_(total.view(gradient.shape))
-        self.stopped = stops > 0
-        return dict(zip(terms, values))
 
     def validate(self) -> dict[str, float]:
         """The row of the log: rate, mean terms since the last validation, and the metrics now."""

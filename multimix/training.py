@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,14 +68,7 @@ def train(
     Errors: ValueError names what does not fit, or the term of the loss that is no longer a number;
         KeyboardInterrupt where a signal ended it.
     """
-    if wrong := options.keys() - TrainOptions.__annotations__.keys():
-        known = ", ".join(TrainOptions.__annotations__)
-        raise ValueError(f"train knows no option '{min(wrong)}'; it has {known}.")
-    for value, kind, name in ((config, Config, "config"), (films, Films, "films")):
-        if not isinstance(value, kind):
-            raise ValueError(
-                f"train was given a {type(value).__name__} as {name}; a {kind.__name__} is needed."
-            )
+    check_arguments(config, films, options)
     device = choose_device(options.get("device", "auto"))
     with connect(device) as world, StopSignal() as stop:
         loader = Loader(films, config, device, world)
@@ -83,8 +76,7 @@ def train(
         manifest = manifest_of(films, loader.labelled_films())
         folder = RunFolder(Path(out), config, manifest, writes=world.is_main)
         with lock_folder(folder.out) if world.is_main else nullcontext():
-            content = folder.open(options.get("resume", False) or restarted())
-            if content:
+            if content := folder.open(options.get("resume", False) or restarted()):
                 trainer.load_state_dict(content)
             prints = options.get("progress", True) and world.is_main
             if prints:
@@ -92,15 +84,25 @@ def train(
             if options.get("compile"):
                 fault = compile_parts(trainer.model.encoder, trainer.model.decoder)
                 if fault and world.is_main:
-                    print(
-                        f"multimix: torch cannot compile here ({fault}); training goes on without."
-                    )
+                    reason = f"torch cannot compile here ({fault})"
+                    print(f"multimix: {reason}; training goes on without.")
             Loop(trainer, loader, folder, stop, prints, options.get("on_validation")).run()
         world.barrier()
         best = folder.out / "best.pth"
         model = model_from_checkpoint(read_checkpoint(best), best)
         to_device(model, device)
         return model
+
+
+def check_arguments(config: object, films: object, options: Mapping[str, object]) -> None:
+    """ValueError where `train` was given something else than it takes."""
+    if wrong := options.keys() - TrainOptions.__annotations__.keys():
+        known = ", ".join(TrainOptions.__annotations__)
+        raise ValueError(f"train has no argument '{min(wrong)}'; it takes {known}.")
+    for value, kind, name in ((config, Config, "config"), (films, Films, "films")):
+        if not isinstance(value, kind):
+            found = type(value).__name__
+            raise ValueError(f"train was given a {found} as {name}; a {kind.__name__} is needed.")
 
 
 @dataclass

@@ -34,7 +34,7 @@ if not os.path.isdir("multimix"):  # in notebooks/ of a checkout, or alone, as o
     if not os.path.isdir("../multimix") and not os.path.isdir("MultiMix"):
         subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "MultiMix"], check=True)
     os.chdir(".." if os.path.isdir("../multimix") else "MultiMix")
-if any(importlib.util.find_spec(name) is None for name in ("torch", "torchmetrics", "pydicom")):
+if any(importlib.util.find_spec(name) is None for name in ("torch", "sklearn", "pydicom")):
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-r", "requirements.txt"], check=True)
 sys.path.insert(0, os.getcwd())
 
@@ -109,7 +109,7 @@ for name, variant in variants.items():
     print(f"{name:10}  PNEUMONIA {q.probabilities['PNEUMONIA']:.2f}  lungs {q.lung_share:.0%}")
 
 # %% [markdown]
-# Where such numbers jump, the answer hangs on something that is not the lungs. Some films are doubtful from the start, and
+# Where such numbers jump, the answer depends on something that is not the lungs. Some films are doubtful from the start, and
 # the prediction then says so in plain sentences: here the film is given as a negative.
 
 # %% tags=["nbval-check-output"]

@@ -40,7 +40,7 @@ if not os.path.isdir("multimix"):  # in notebooks/ of a checkout, or alone, as o
     if not os.path.isdir("../multimix") and not os.path.isdir("MultiMix"):
         subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "MultiMix"], check=True)
     os.chdir(".." if os.path.isdir("../multimix") else "MultiMix")
-if any(importlib.util.find_spec(name) is None for name in ("torch", "torchmetrics", "pydicom")):
+if any(importlib.util.find_spec(name) is None for name in ("torch", "sklearn", "pydicom")):
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-r", "requirements.txt"], check=True)
 sys.path.insert(0, os.getcwd())
 
@@ -53,7 +53,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 import multimix
 from multimix.batches import Loader
-from multimix.training_step import train_step
+from multimix.training_step import class_terms, mask_terms, train_step
 
 set_matplotlib_formats("jpeg", pil_kwargs={"quality": 85})  # keeps the notebook small
 films = multimix.load_films("phantom://400", "phantom://400", side=64, progress=False)
@@ -101,10 +101,11 @@ plt.show()
 # %% [markdown]
 # ## One step of the method
 #
-# This is the whole of it: the paper's equations 1 to 3.
+# This is the whole of it: the paper's equation 1 weights the terms, 2 makes those of the class, 3 those of the lungs.
 
 # %%
-print(inspect.getsource(train_step))
+for equation in (train_step, class_terms, mask_terms):
+    print(inspect.getsource(equation))
 
 # %% [markdown]
 # On a network with fresh weights the terms look like this. `kept` is the share of unlabelled films whose pseudo-label was
@@ -129,7 +130,7 @@ print("every term is above zero:", all(terms[name] > 0 for name in ("classificat
 # %% [markdown]
 # ## Train, with the unlabelled films and without
 #
-# `report` is called at every validation: here it redraws the curves. Both trainings see the same labels and make the same
+# `on_validation` is called at every validation: here it redraws the curves. Both trainings see the same labels and make the same
 # number of steps.
 
 # %%
@@ -163,12 +164,13 @@ for name, system in (("with unlabelled films", "multimix"), ("without", "umtl_s"
     history[name] = []
     shutil.rmtree(f"runs/notebook03/{system}", ignore_errors=True)
 
-    def report(row, rows=history[name]):
+    def redraw(row, rows=history[name]):
         rows.append(row)
         handle.update(draw())
 
     models[name] = multimix.train(replace(config, **SYSTEMS[system]),
-                                  films, f"runs/notebook03/{system}", device="cpu", progress=False, report=report)
+                                  films, f"runs/notebook03/{system}", device="cpu", progress=False,
+                                  on_validation=redraw)
 
 # %% [markdown]
 # **What to see.** Both learn: the loss falls, and lungs are found well from five masks. Which curve of the AUC lies

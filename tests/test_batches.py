@@ -5,9 +5,10 @@ import torch
 from helpers import SIDE, TINY
 
 from multimix import augment
-from multimix.batches import Loader, sample_budget
+from multimix.batches import Loader
 from multimix.config import SYSTEMS, Config
 from multimix.data.film_set import FilmSet
+from multimix.data.label_budget import sample_budget
 from multimix.images.reading import network_input
 
 CONFIG = Config(side=SIDE, widths=TINY, batch=4)

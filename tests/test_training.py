@@ -6,11 +6,13 @@ from helpers import CONFIG, SIDE, TINY, quietly, read_log
 
 from multimix.batches import Loader
 from multimix.config import SYSTEMS, Config
+from multimix.data.film_set import Films
 from multimix.evaluation.evaluator import evaluate, score
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import read_checkpoint
 from multimix.trainer import Trainer
+from multimix.training import train
 from multimix.training_step import train_step
 
 TERMS = {"classification", "pseudo_label", "kept", "dice", "mask_consistency", "total"}
@@ -248,3 +250,40 @@ def test_where_torch_cannot_compile_training_goes_on(films, tmp_path, monkeypatc
         "cannot compile here (no C++ compiler); training goes on without" in capsys.readouterr().out
     )
     assert read_checkpoint(tmp_path / "last.pth")["step"] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments, options, words",
+    (
+        (
+            (CONFIG, Films()),
+            {"start": None},
+            "train has no argument 'start'; it takes resume, init_from",
+        ),
+        (({}, Films()), {}, "train was given a dict as config; a Config is needed"),
+        ((CONFIG, "chest_xray"), {}, "train was given a str as films; a Films is needed"),
+    ),
+)
+def test_what_train_does_not_take_is_one_sentence(tmp_path, arguments, options, words):
+    with pytest.raises(ValueError, match=words):
+        train(*arguments, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_films_and_results_are_shown_in_a_notebooks_last_line(films, model):
+    films_text = repr(films)
+    assert films_text.splitlines() == [
+        "classification: 40 films of 32 px (32 train, 4 val, 4 test), 40 with a class",
+        "segmentation: 40 films of 32 px (32 train, 4 val, 4 test), 40 with a mask",
+    ]
+    results = evaluate(model, films, "val")
+    assert repr(results).splitlines()[0].split() == [
+        "metric",
+        "value",
+        "95%",
+        "interval",
+        "baseline",
+    ]
+    assert len(repr(results).splitlines()) == len(results) + 1
+    shown = results._repr_html_()
+    assert shown.count("<tr>") == len(results) + 1 and f"<td>{results['dice']:.4f}</td>" in shown

@@ -85,7 +85,7 @@ def load_films(
         raise ValueError(f"Films cannot be reduced to {side} px; {SIDES_NAMED} is needed.")
     if wrong := options.keys() - ReadOptions.__annotations__.keys():
         raise ValueError(
-            f"load_films knows no {min(wrong)}; it takes {', '.join(ReadOptions.__annotations__)}."
+            f"load_films has no argument '{min(wrong)}'; it takes {', '.join(ReadOptions.__annotations__)}."
         )
     skipped: list[str] = []
     cache = options.get("cache")

@@ -6,7 +6,7 @@ World, rank and size are torch.distributed's words: `size` processes, of which t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,11 +34,17 @@ class World:
         """This rank's part of `total` items: together the ranks have each item once, in order."""
         return range(total * self.rank // self.size, total * (self.rank + 1) // self.size)
 
-    def sum(self, tensor: Tensor) -> Tensor:
-        """The sum of all ranks' tensors, written into this one."""
-        if self.size > 1:
-            dist.all_reduce(tensor)
-        return tensor
+    def sum_with_gradients(self, numbers: Tensor, parameters: Iterable[Tensor]) -> Tensor:
+        """The sums over all ranks of numbers, (M,), and of gradients, in place; in one message."""
+        if self.size == 1:
+            return numbers
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        message = torch.cat([numbers, *(gradient.flatten() for gradient in gradients)])
+        dist.all_reduce(message)
+        summed = message[len(numbers) :].split([gradient.numel() for gradient in gradients])
+        for gradient, total in zip(gradients, summed):
+            gradient.copy_(total.view(gradient.shape))
+        return message[: len(numbers)]
 
     def gather(self, mine: object) -> list:
         """What each rank has, in their order."""
