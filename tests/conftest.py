@@ -1,5 +1,6 @@
 """Tiny networks and tiny films, so that every test is quick."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from multimix.data import phantom
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.model import MultiMix
+
+
+drawn = functools.cache(phantom.draw)
 
 
 @pytest.fixture
@@ -41,11 +45,11 @@ def kaggle(tmp_path) -> Path:
         for i in range(count):
             save(
                 root / split / "NORMAL" / f"IM-{i // 2:04d}-{i:04d}.jpeg",
-                phantom.draw(i, 0, SIDE)[0],
+                drawn(i, 0, SIDE)[0],
             )
             save(
                 root / split / "PNEUMONIA" / f"person{i // 2}_virus_{i}.jpeg",
-                phantom.draw(100 + i, 1, SIDE)[0],
+                drawn(100 + i, 1, SIDE)[0],
             )
     return root
 
@@ -55,7 +59,7 @@ def masked(tmp_path) -> Path:
     """A folder of 20 films in images/ with masks/."""
     root = tmp_path / "lungs"
     for i in range(20):
-        film, mask = phantom.draw(i, 0, SIDE)
+        film, mask = drawn(i, 0, SIDE)
         save(root / "images" / f"film{i:02d}.png", film)
         save(root / "masks" / f"film{i:02d}.png", mask.astype(np.uint8) * 255)
     return root
@@ -73,7 +77,7 @@ def real() -> Path:
 def whole(tmp_path_factory) -> dict[str, bytes]:
     """One good file of each kind."""
     folder, files = tmp_path_factory.mktemp("whole"), {}
-    drawn = phantom.draw(5, 1, 64)[0]
+    drawn = drawn(5, 1, 64)[0]
     for kind in KINDS[:-1]:
         save(folder / f"film.{kind}", drawn)
         files[kind] = (folder / f"film.{kind}").read_bytes()

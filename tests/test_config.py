@@ -1,6 +1,9 @@
+import json
+from dataclasses import fields
+
 import pytest
 
-from multimix.config import RECIPES, SYSTEMS, Config
+from multimix.config import RECIPES, RENAMED, SYSTEMS, Config
 
 
 def test_the_defaults_are_the_papers():
@@ -14,10 +17,10 @@ def test_the_defaults_are_the_papers():
 
 def test_the_eight_systems():
     parts = ("classify", "segment", "bridge", "pseudo_labels", "mask_consistency")
-    on = {
-        name: "".join("+" if getattr(Config.preset(name), part) else "-" for part in parts)
-        for name in SYSTEMS
-    }
+    on = {}
+    for name in SYSTEMS:
+        config = Config.preset(name)
+        on[name] = "".join("+" if getattr(config, part) else "-" for part in parts)
     assert on == {
         "unet": "-+---",
         "enc": "+----",
@@ -53,21 +56,46 @@ def test_the_cosine_warms_up_and_ends_near_zero():
 @pytest.mark.parametrize(
     "changes, words",
     (
-        (dict(classify=False, segment=False), "at least one task"),
-        (dict(schedule="linear"), "schedule is linear; staircase or cosine is needed"),
-        (dict(side=100), "side is 100; a multiple of 16"),
-        (dict(steps=0, batch=0), "steps is 0.*batch is 0"),
-        (dict(widths=(1, 2)), "five positive"),
-        (dict(class_labels=1), "class_labels is 1"),
-        (dict(threshold=1.5), "threshold is 1.5"),
         (
-            dict(pixel_threshold=0.4),
-            "pixel_threshold is 0.4; a probability of 0.5 or more is needed",
+            dict(classify=False, segment=False),
+            "no task is on; classify, segment or both are needed",
         ),
+        (dict(schedule="linear"), "schedule is 'linear'; staircase or cosine is needed"),
+        (dict(side=100), "side is 100; a multiple of 16"),
+        (dict(steps=0, batch=0), "steps is 0; 1 or more is needed; batch is 0; a number from 1 to"),
+        (
+            dict(widths=(1, 2)),
+            r"widths is \(1, 2\); a tuple of five positive channel numbers is needed",
+        ),
+        (dict(widths=(1, 2, 3, 4, 0)), "a tuple of five positive channel numbers is needed"),
+        (dict(class_labels=1), "class_labels is 1; 2 or more is needed"),
+        (dict(threshold=1.5), "threshold is 1.5; a number from 0 to 1 is needed"),
+        (dict(pixel_threshold=0.4), "pixel_threshold is 0.4; a number from 0.5 to 1 is needed"),
+        (dict(dice_weight=float("nan")), "dice_weight is nan; 0 or more is needed"),
     ),
 )
 def test_impossible_values_are_named(changes, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=f"^Training cannot start: .*{words}"):
+        Config(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    (
+        (dict(steps="5"), "steps is '5'; a whole number is needed"),
+        (dict(steps=5.0), "steps is 5.0; a whole number is needed"),
+        (dict(batch=True), "batch is True; a whole number is needed"),
+        (dict(steps=None), "steps is None; a whole number is needed"),
+        (dict(masks="all"), "masks is 'all'; a whole number is needed"),
+        (dict(threshold="0.7"), "threshold is '0.7'; a number is needed"),
+        (dict(bridge=1), "bridge is 1; True or False is needed"),
+        (dict(precision=32), "precision is 32; float32 or bfloat16 is needed"),
+        (dict(side="64"), "side is '64'; a multiple of 16"),
+        (dict(widths=16), "widths is 16; a tuple of five positive channel numbers is needed"),
+    ),
+)
+def test_values_of_another_type_are_named(changes, words):
+    with pytest.raises(ValueError, match=f"^Training cannot start: {words}"):
         Config(**changes)
 
 
@@ -76,3 +104,35 @@ def test_unknown_presets_list_the_known_ones():
         Config.preset("unets")
     with pytest.raises(ValueError, match="no recipe 'best'; choose one of paper, improved"):
         Config.preset("unet", "best")
+
+
+def test_an_unknown_field_is_told_the_nearest():
+    with pytest.raises(ValueError, match=r"^Config has no field 'step'; did you mean steps\?$"):
+        Config.preset("unet", step=5)
+    with pytest.raises(ValueError, match="no field 'zebra'; there are classify, segment, bridge"):
+        Config.preset("unet", zebra=5)
+
+
+def test_configs_of_earlier_versions_are_read():
+    assert RENAMED == {"films_at_once": "micro_batch"}
+    assert Config.from_dict({"films_at_once": 5, "side": 64}) == Config(micro_batch=5, side=64)
+    config = Config.preset("umtl", "improved", widths=(2, 3, 4, 5, 6))
+    assert Config.from_dict(json.loads(json.dumps(config.as_dict()))) == config
+
+
+def test_its_text_shows_only_what_differs():
+    assert repr(Config()) == "Config()"
+    config = Config.preset("unet", steps=7, schedule="cosine")
+    assert eval(repr(config)) == config
+    assert repr(Config(steps=7, schedule="cosine")) == "Config(steps=7, schedule='cosine')"
+
+
+@pytest.mark.parametrize("field", fields(Config), ids=lambda field: field.name)
+def test_every_field_has_a_help_text_and_limits_that_its_default_keeps(field):
+    text, limits = field.metadata["help"], field.metadata["limits"]
+    assert text.strip() and not text.endswith(".") and set(limits) <= {"low", "high"}
+    assert Config(**{field.name: field.default}) == Config()
+    if field.type in ("int", "float"):
+        low, high = limits.get("low"), limits.get("high")
+        assert field.metadata["allowed"] or low <= field.default
+        assert high is None or field.default <= high

@@ -1,1 +1,5 @@
-"""What a person starts: the command line and what stands behind it."""
+"""What a person starts.
+
+cli, options: `python -m multimix`. predict_folder: many films to a folder. check_data: `doctor`.
+export: ONNX. panel: a film to play with in a notebook.
+"""

@@ -118,7 +118,9 @@ class FilmSet:
         return f"{len(self)} films of {side} px ({self.counts()}), {labelled} with a {what}"
 
     def __getitem__(self, index: Tensor) -> FilmSet:
-        """The films at these places, (M,) int64."""
+        """The films at these places, (M,) int64, or where a mask (N,) bool is true."""
+        if index.dtype == torch.bool:
+            index = index.nonzero().flatten()
         places = index.tolist()
         if isinstance(self.targets, FilmStack):
             targets: Tensor | FilmStack = self.targets.view(index)
@@ -149,11 +151,11 @@ class FilmSet:
         """The films of one split, or of 'all'."""
         if name == "all":
             return self
-        return self[torch.tensor([split == name for split in self.splits]).nonzero().flatten()]
+        return self[torch.tensor([split == name for split in self.splits], dtype=torch.bool)]
 
     def with_labels(self) -> FilmSet | None:
         """The films that have a target; None where there is none."""
-        return self[self.labelled.nonzero().flatten()] if self.labelled.any() else None
+        return self[self.labelled] if self.labelled.any() else None
 
     def counts(self) -> str:
         """'4700 train, 532 val, 624 test'"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -42,13 +42,13 @@ class ReadOptions(TypedDict, total=False):
 class Reader:
     """How folders of one task are read."""
 
-    masks: bool
     side: int
     seed: int
     progress: bool
-    layout: str
     cache: Path | None
     skipped: list[str] | None  # takes sentences; None where a damaged film is an error
+    layout: str = "auto"
+    masks: bool = False
 
 
 def load_films(
@@ -84,28 +84,29 @@ def load_films(
     if side not in SIDES:
         raise ValueError(f"Films cannot be reduced to {side} px; {SIDES_NAMED} is needed.")
     if wrong := options.keys() - ReadOptions.__annotations__.keys():
-        raise ValueError(
-            f"load_films has no argument '{min(wrong)}'; it takes {', '.join(ReadOptions.__annotations__)}."
-        )
+        known = ", ".join(ReadOptions.__annotations__)
+        raise ValueError(f"load_films has no argument '{min(wrong)}'; it takes {known}.")
     skipped: list[str] = []
     cache = options.get("cache")
-    parts = []
-    for folders, masks, layout in (
-        (classification, False, options.get("classification_layout", "auto")),
-        (segmentation, True, options.get("segmentation_layout", "auto")),
-    ):
-        reader = Reader(
-            masks,
-            side,
-            seed,
-            options.get("progress", True),
-            layout,
-            Path(cache) if cache else None,
-            skipped if options.get("skip_damaged") else None,
-        )
-        folders = [folders] if isinstance(folders, (str, os.PathLike)) else folders
-        parts.append(concatenate([load_set(str(folder), reader) for folder in folders]))
-    return Films(parts[0], parts[1], tuple(skipped))
+    reader = Reader(
+        side=side,
+        seed=seed,
+        progress=options.get("progress", True),
+        cache=None if cache is None else Path(cache),
+        skipped=skipped if options.get("skip_damaged") else None,
+    )
+    for_classes = replace(reader, layout=options.get("classification_layout", "auto"))
+    for_masks = replace(reader, layout=options.get("segmentation_layout", "auto"), masks=True)
+    return Films(
+        load_sets(classification, for_classes), load_sets(segmentation, for_masks), tuple(skipped)
+    )
+
+
+def load_sets(folders: Folders, reader: Reader) -> FilmSet | None:
+    """One folder, or several, as one set; None where there is none."""
+    if isinstance(folders, (str, os.PathLike)):
+        folders = [folders]
+    return concatenate([load_set(str(folder), reader) for folder in folders])
 
 
 def load_set(folder: str, reader: Reader) -> FilmSet:

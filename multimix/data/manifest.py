@@ -46,7 +46,9 @@ def trained_on(manifest: str) -> set[tuple[str, str]]:
 
 
 def apply_manifest(films: Films, path: str | os.PathLike) -> Films:
-    """The films that a manifest names, in its splits and with its labels; the others are left out.
+    """The films that a manifest names, in its splits and with its labels.
+
+    Of a task that it names at all, the other films are left out.
 
     Errors: ValueError where the file is no manifest, or a film that it names is not there.
     """

@@ -57,19 +57,17 @@ def evaluate(
 
     Returns: a dict of metrics by name, with `intervals`, `baseline`, `rows` and `notes`.
 
-    Errors: ValueError where the split holds no labelled film, or the network's answers are not
-        numbers.
+    Errors: ValueError where the split holds no labelled film, or an answer is not a number.
     """
-    results, learnt = Results(), trained_on(model.manifest)
-    measured = films.labelled(split)
+    results, measured = Results(), films.labelled(split)
     training = films.labelled("train") if split in ("val", "test") else Films()
     for task in TASKS:
         part, reference = getattr(measured, task), getattr(training, task)
+        if part is None and getattr(films, task):
+            results.notes.append(
+                f"No film of {task} in the split '{split}' has an answer, so none was measured."
+            )
         if part is None:
-            if getattr(films, task):
-                results.notes.append(
-                    f"No film of {task} in the split '{split}' has an answer, so none was measured."
-                )
             continue
         if task == "classification":
             log_odds = predict_log_odds(model, part, progress, flip).numpy()
@@ -77,21 +75,28 @@ def evaluate(
         else:
             lungs = predict_masks(model, part, progress, flip, clean).numpy()
             evaluate_masks(results, lungs, part, reference or part)
-        if seen := sum((task, name) in learnt for name in part.names):
-            results.notes.append(
-                f"The weights were trained on {seen} of these {len(part)} films of {task}: other "
-                "films will not be answered so well."
-            )
-        if len(set(part.patients)) < MIN_PATIENTS:
-            results.notes.append(
-                f"Fewer than {MIN_PATIENTS} patients: neither values nor intervals can be trusted."
-            )
+        results.notes += cautions(task, part, model.manifest)
     if not results:
         raise ValueError(
             f"There are no labelled films in the split '{split}'; choose another one, or give a "
             "folder that has labels or masks."
         )
     return results
+
+
+def cautions(task: str, films: FilmSet, manifest: str) -> list[str]:
+    """Why these films' figures say less than they seem to."""
+    found, learnt = [], trained_on(manifest)
+    if seen := sum((task, name) in learnt for name in films.names):
+        found.append(
+            f"The weights were trained on {seen} of these {len(films)} films of {task}: other "
+            "films will not be answered so well."
+        )
+    if len(set(films.patients)) < MIN_PATIENTS:
+        found.append(
+            f"Fewer than {MIN_PATIENTS} patients: neither values nor intervals can be trusted."
+        )
+    return found
 
 
 def validation_films(films: Films) -> Films:

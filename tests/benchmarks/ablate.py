@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from multimix import Config, evaluate, load_films, train
-from multimix.data.film_set import FilmSet, concatenate
+from multimix.data.film_set import FilmSet, FilmStack, concatenate
 
 OFF = dict(
     class_augmentation=False,
@@ -37,6 +37,8 @@ VARIANTS = {
     "without balanced_classes": dict(balanced_classes=False),
     "without pixel consistency": dict(pixel_consistency_weight=0.0, class_films_for_masks=False),
 }
+
+PRINTED = ("auc", "accuracy", "calibrated_accuracy", "dice", "asd")
 
 
 def grey(change: Callable[[np.ndarray], np.ndarray]) -> Callable:
@@ -93,77 +95,77 @@ WAYS = (
 )
 
 
-def disturbed(films: FilmSet, ways: tuple[Callable, ...]) -> FilmSet:
-    """Film i disturbed in way i, and on in turn."""
-    has_masks = films.targets.ndim == 3
-    masks = films.targets if has_masks else torch.zeros_like(films.pixels)
-    pairs = [
-        ways[i % len(ways)](
-            Image.fromarray(film.numpy()), Image.fromarray(mask.numpy().astype(np.uint8) * 255)
+def disturbed(films: FilmSet, ways: Sequence[Callable]) -> FilmSet:
+    """Film i disturbed in way i, and so on in turn."""
+    has_masks = isinstance(films.targets, FilmStack)
+    pixels, masks = [], []
+    for i in range(len(films)):
+        mask = films.targets[i] if has_masks else torch.zeros_like(films.pixels[i])
+        film, mask = ways[i % len(ways)](
+            Image.fromarray(films.pixels[i].numpy()),
+            Image.fromarray(mask.numpy().astype(np.uint8) * 255),
         )
-        for i, (film, mask) in enumerate(zip(films.pixels, masks))
-    ]
-    found = [
-        torch.from_numpy(np.stack([np.asarray(picture) for picture in column]))
-        for column in zip(*pairs)
-    ]
-    return replace(films, pixels=found[0], targets=found[1] > 127 if has_masks else films.targets)
+        pixels.append(torch.from_numpy(np.array(film)))
+        masks.append(torch.from_numpy(np.array(mask)) > 127)
+    targets = torch.stack(masks) if has_masks else films.targets
+    return replace(films, pixels=torch.stack(pixels), targets=targets)
 
 
-def main() -> None:
+def disturbed_in_every_way(films: FilmSet) -> FilmSet:
+    """Each film as often as there are ways, under names of their own."""
+    sets = []
+    for i, way in enumerate(WAYS):
+        names = tuple(f"{name} {i}" for name in films.names)
+        sets.append(replace(disturbed(films, [way]), names=names))
+    return concatenate(sets)
+
+
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     for task in ("classification", "segmentation"):
         parser.add_argument(f"--{task}", nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    for name, usual in (
-        ("class-labels", 100),
-        ("masks", 10),
-        ("side", 64),
-        ("steps", 1000),
-        ("seeds", 2),
-    ):
+    defaults = {"class-labels": 100, "masks": 10, "side": 64, "steps": 1000, "seeds": 2}
+    for name, usual in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=usual)
-    options = parser.parse_args()
-    for seed in range(options.seeds):
-        films = load_films(
-            options.classification,
-            options.segmentation,
-            options.side,
-            seed,
-            cache=options.out / "cache",
-        )
-        masks = films.segmentation.split("val")
-        other = replace(
+    return parser.parse_args()
+
+
+def run_seed(options: argparse.Namespace, seed: int) -> None:
+    """Train every variant, and print what it scores on validation films, plain and disturbed."""
+    folders = (options.classification, options.segmentation)
+    films = load_films(*folders, options.side, seed, cache=options.out / "cache")
+    measured = {
+        "plain": films,
+        "disturbed": replace(
             films,
             classification=disturbed(films.classification.split("val"), WAYS),
-            segmentation=concatenate([disturbed(masks, (way,)) for way in WAYS]),
-        )
-        for number, (name, changes) in enumerate(VARIANTS.items()):
-            config = Config.preset(
-                "multimix",
-                "improved",
-                class_labels=options.class_labels,
-                masks=options.masks,
-                seed=seed,
-                side=options.side,
-                steps=options.steps,
-                precision="bfloat16",
-                validate_every=max(1, options.steps // 3),
-                **changes,
-            )
-            model = train(
-                config, films, options.out / f"{number}-seed{seed}", resume=True, progress=False
-            )
-            for kind, measured in (("plain", films), ("disturbed", other)):
-                found = evaluate(model, measured, "val", clean=False)
-                print(
-                    f"{name:<28} seed {seed} {kind:<10} "
-                    + "  ".join(
-                        f"{metric} {found[metric]:.4f}"
-                        for metric in ("auc", "accuracy", "tuned_accuracy", "dice", "asd")
-                    ),
-                    flush=True,
-                )
+            segmentation=disturbed_in_every_way(films.segmentation.split("val")),
+        ),
+    }
+    settings = dict(
+        class_labels=options.class_labels,
+        masks=options.masks,
+        seed=seed,
+        side=options.side,
+        steps=options.steps,
+        precision="bfloat16",
+        validate_every=max(1, options.steps // 3),
+    )
+    for number, (name, changes) in enumerate(VARIANTS.items()):
+        config = Config.preset("multimix", "improved", **settings, **changes)
+        out = options.out / f"{number}-seed{seed}"
+        model = train(config, films, out, resume=True, progress=False)
+        for kind, some in measured.items():
+            results = evaluate(model, some, "val", clean=False)
+            scores = "  ".join(f"{metric} {results[metric]:.4f}" for metric in PRINTED)
+            print(f"{name:<28} seed {seed} {kind:<10} {scores}", flush=True)
+
+
+def main() -> None:
+    options = parse_options()
+    for seed in range(options.seeds):
+        run_seed(options, seed)
 
 
 if __name__ == "__main__":

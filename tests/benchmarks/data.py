@@ -8,6 +8,7 @@ Prints medians of alternating repetitions; README.md beside this file keeps figu
 
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from helpers import SIDE
 from PIL import Image, ImageEnhance, ImageOps
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from multimix import augment
 from multimix.data import phantom

@@ -5,7 +5,7 @@
 'Literal' is the published step on this project's own modules: all fifty films through encoder and
 decoder, saliency for all of them by back-propagating into films and weights, a graph kept for the
 weak views, float32, contiguous, torch's own dropout, garbage collection in every step, views made
-film by film with Pillow. tests/test_step.py holds both to the same loss and gradients.
+film by film with Pillow. tests/test_training_step.py holds both to the same loss and gradients.
 """
 
 import argparse
@@ -16,9 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from data import pillow_views, seconds
 
-sys.path.append(str(Path(__file__).parent.parent))
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from data import pillow_views, seconds
 from literal import LITERAL_DROPOUT, literal_forward, literal_loss
 
 from multimix.batches import Loader
@@ -27,8 +29,8 @@ from multimix.data.films import load_films
 from multimix.images.reading import LoadedImage, network_input
 from multimix.inference import PredictOptions, load_model, predict_batch
 from multimix.model import MultiMix
-from multimix.runtime.device import choose_device
-from multimix.training import Trainer, compile_network
+from multimix.runtime.device import choose_device, compile_parts
+from multimix.trainer import Trainer
 
 
 class Work:
@@ -46,17 +48,10 @@ class Work:
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
 
         def step() -> None:
-            views = pillow_views(
-                self.films.classification.pixels[:15, None]
-            )  # 30, as three streams have
-            batch = self.batch._replace(
-                **dict(
-                    zip(
-                        ("class_films", "weak", "strong"),
-                        network_input(views).to(self.device).split(10),
-                    )
-                )
-            )
+            # 30 views, as three streams have.
+            views = pillow_views(self.films.classification.pixels[:15][:, None])
+            films, weak, strong = network_input(views).to(self.device).split(10)
+            batch = self.batch._replace(class_films=films, weak=weak, strong=strong)
             with LITERAL_DROPOUT:
                 loss = literal_loss(model, batch, self.config)
             loss.backward()
@@ -69,9 +64,9 @@ class Work:
 
     def ours(self, precision: str, compile: bool = False) -> Callable[[], None]:
         config = Config(side=self.side, precision=precision)
-        run = Trainer(config, self.device)
+        run = Trainer(config, self.films, self.device)
         if compile:
-            compile_network(run.model)
+            compile_parts(run.model.encoder, run.model.decoder)
 
         def step() -> None:
             self.step += 1
@@ -113,7 +108,7 @@ def peaks(side: int) -> None:
 
 
 def highest() -> int:
-    """kB of memory that this process held at its highest (getrusage would count its parent's, too)."""
+    """kB of memory that this process held at its highest (getrusage counts its parent's, too)."""
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 
 
@@ -127,12 +122,8 @@ def peak(name: str, work: Work) -> float:
 
 def predicting(device: torch.device, repetitions: int) -> None:
     model, literal = load_model(device=device.type), MultiMix().to(device)
-    films = [
-        LoadedImage(film, False, False, "L")
-        for film in load_films("phantom://20", side=256, progress=False)
-        .classification.pixels[:16]
-        .numpy()
-    ]
+    phantoms = load_films("phantom://20", side=256, progress=False).classification
+    films = [LoadedImage(film, False, False, "L") for film in phantoms.pixels[:16].numpy()]
     x = network_input(torch.from_numpy(films[0].grey)[None, None]).to(device)
 
     def published() -> None:
@@ -159,21 +150,14 @@ def predicting(device: torch.device, repetitions: int) -> None:
 
 def starting() -> None:
     def run(*arguments: str) -> Callable[[], object]:
-        return lambda: subprocess.run(
-            [sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL
-        )
+        command = [sys.executable, *arguments]
+        return lambda: subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
+    film = ["sample_data/real_adult_pa.png", "--out", "build/predictions"]
     alone, ours, cold = seconds(
         run("-c", "import torch"),
         run("-c", "import multimix"),
-        run(
-            "-m",
-            "multimix",
-            "predict",
-            "sample_data/real_adult_pa.png",
-            "--out",
-            "build/predictions",
-        ),
+        run("-m", "multimix", "predict", *film),
     )
     print(
         f"import multimix beyond torch: {ours - alone:.2f} s; python -m multimix predict one.png: "

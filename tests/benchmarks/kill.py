@@ -1,5 +1,4 @@
-"""Kill trainings at random moments, many times, and see that each ends in the same bits as one that
-was left alone.
+"""Kill trainings at random moments, many times; each has to end in the bits of an unbroken one.
 
 python tests/benchmarks/kill.py [KILLS]
 """
@@ -9,7 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent.parent))
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from killing import kills
 
 from multimix.data.films import load_films
 

@@ -1,104 +1,73 @@
-from helpers import SIDE, save
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from helpers import SIDE, save
 
 from multimix.data import phantom
-from multimix.data.dataset_layouts import patient_of
+from multimix.data.film_set import Films
 from multimix.data.films import load_films
-from multimix.images.reading import read_film, resize
+from multimix.images.reading import resize
+
+
+def load(*folders, **options) -> Films:
+    return load_films(*folders, side=SIDE, progress=False, **options)
 
 
 def test_kaggle_layout(kaggle):
-    films = load_films(kaggle, side=SIDE, progress=False).classification
-    assert (
-        len(films) == 56
-        and films.pixels.shape == (56, SIDE, SIDE)
-        and films.pixels.dtype == torch.uint8
-    )
+    films = load(kaggle).classification
+    assert len(films) == 56 and films.pixels.shape == (56, SIDE, SIDE)
+    assert films.pixels.dtype == torch.uint8
     assert films.split("test").targets.tolist() == [0] * 4 + [1] * 4
-    assert films.splits.count("val") == 4  # one patient of two films in each class
-    assert sorted(films.split("val").targets.tolist()) == [0, 0, 1, 1]
+    assert sorted(films.split("val").targets.tolist()) == [0, 0, 1, 1]  # a patient of each class
     assert films.names[0] == "chest_xray/train/NORMAL/IM-0000-0000.jpeg"
+    assert films.patients[0] == "chest_xray/IM-0000"
     assert films.labelled.all() and films.counts() == "44 train, 4 val, 8 test"
-
-
-def test_validation_shares_no_patient_with_training(kaggle):
-    films = load_films(kaggle, side=SIDE, progress=False).classification
     assert not set(films.split("train").patients) & set(films.split("val").patients)
-    other = load_films(kaggle, side=SIDE, seed=1, progress=False).classification
+    other = load(kaggle, seed=1).classification
     assert set(films.split("val").patients) != set(other.split("val").patients)
 
 
-def test_a_small_validation_folder_is_filled_up_and_keeps_its_patients_together(kaggle):
-    save(kaggle / "val" / "NORMAL" / "IM-0003-0099.jpeg", phantom.draw(5, 0, SIDE)[0])
-    films = load_films(kaggle, side=SIDE, progress=False).classification
-    by_patient = {}
-    for patient, split in zip(films.patients, films.splits):
-        by_patient.setdefault(patient, set()).add(split)
-    assert by_patient["chest_xray/IM-0003"] == {
-        "val"
-    }  # the two training films of this child moved along
-    assert films.splits.count("val") >= 5
-
-
-@pytest.mark.parametrize(
-    "stem, patient",
-    (
-        ("person12_bacteria_46", "person12"),
-        ("person12_virus_9", "person12"),
-        ("IM-0115-0001-0002", "IM-0115"),
-        ("NORMAL2-IM-1427-0001", "NORMAL2-IM-1427"),
-        ("film7", "film7"),
-    ),
-)
-def test_patients_from_file_names(stem, patient):
-    assert patient_of(stem) == patient
-
-
 def test_images_and_masks(masked):
-    films = load_films(segmentation=masked, side=SIDE, progress=False).segmentation
+    (masked / "masks" / "film03.png").unlink()
+    films = load(segmentation=masked).segmentation
     assert films.targets.shape == (20, SIDE, SIDE) and films.targets.dtype == torch.bool
     film, mask = phantom.draw(7, 0, SIDE)
     assert np.array_equal(films.pixels[7], film) and np.array_equal(films.targets[7], mask)
     assert films.counts() == "17 train, 1 val, 2 test"
-
-
-def test_a_film_without_mask_is_unlabelled(masked):
-    (masked / "masks" / "film03.png").unlink()
-    films = load_films(segmentation=masked, side=SIDE, progress=False).segmentation
     assert films.labelled.tolist() == [i != 3 for i in range(20)]
+    assert not films.targets[3].any()
 
 
-def test_jsrt_films_are_split_by_their_number(masked):
-    for kind in ("images", "masks"):
-        for i, path in enumerate(sorted((masked / kind).iterdir())):
-            path.rename(path.with_name(f"JPC{'LN'[i % 2]}N{i // 2 + 1:03d}.png"))
-    films = load_films(segmentation=masked, side=SIDE, progress=False).segmentation
-    for name, split in zip(films.names, films.splits):
-        assert (split == "test") == (int(name[-7:-4]) % 2 == 0)
-
-
-def test_several_folders_join(kaggle, masked):
-    films = load_films([kaggle, "phantom://20"], [masked, "phantom://20"], SIDE, progress=False)
-    assert len(films.classification) == 76 and len(films.segmentation) == 40
-    assert films.classification.names[-1] == "phantom-19"
-    assert load_films(side=SIDE).classification is None
+def test_several_folders_join_and_any_may_serve_either_task_unlabelled(kaggle, masked):
+    films = load([kaggle, masked, "phantom://20"], [masked, kaggle, "phantom://20"])
+    classes, masks = films.classification, films.segmentation
+    assert len(classes) == len(masks) == 96
+    assert classes.labelled.sum() == 56 + 20 and masks.labelled.sum() == 20 + 20
+    assert not classes.labelled[56:76].any() and not masks.labelled[20:76].any()
+    assert not masks.targets[20:76].any() and masks.targets[76:].any()
+    assert classes.names[-1] == "phantom-19"
+    assert load().classification is None and load().segmentation is None
 
 
 def test_phantoms(films):
-    assert films.classification.counts() == films.segmentation.counts() == "32 train, 4 val, 4 test"
-    assert films.classification.targets.tolist() == [0, 1] * 20
-    assert np.array_equal(films.classification.pixels[1], phantom.draw(1, 1, SIDE)[0])
-    assert not set(films.classification.names) & set(films.segmentation.names)
-    assert 0.1 < films.segmentation.targets.float().mean() < 0.5
+    classes, masks = films.classification, films.segmentation
+    assert classes.counts() == masks.counts() == "32 train, 4 val, 4 test"
+    assert classes.targets.tolist() == [0, 1] * 20
+    assert np.array_equal(classes.pixels[1], phantom.draw(1, 1, SIDE)[0])
+    assert not set(classes.names) & set(masks.names)
+    assert 0.1 < masks.targets[:].float().mean() < 0.5
 
 
-def test_faults_are_named(kaggle, masked, tmp_path):
-    def fault(**folders) -> str:
+def test_phantoms_may_start_later():
+    films = load("phantom://20+100").classification
+    assert films.names[0] == "phantom-100"
+    assert np.array_equal(films.pixels[0], phantom.draw(100, 0, SIDE)[0])
+
+
+def test_faults_are_named(masked, tmp_path):
+    def fault(**options) -> str:
         with pytest.raises(ValueError) as caught:
-            load_films(**folders, side=SIDE, progress=False)
+            load(**options)
         return str(caught.value)
 
     assert "There is no folder" in fault(classification=tmp_path / "nowhere")
@@ -109,115 +78,78 @@ def test_faults_are_named(kaggle, masked, tmp_path):
     assert "film04.png is not a picture" in fault(segmentation=masked)
     (masked / "images" / "film04.png").unlink()
     assert "film04.png has no film" in fault(segmentation=masked)
+    with pytest.raises(ValueError, match="Films cannot be reduced to 33 px"):
+        load_films(segmentation=masked, side=33)
+    assert "load_films has no argument 'speed'; it takes progress, " in fault(speed=3)
 
 
 def test_masks_of_other_proportions_are_refused(masked):
-    mask = phantom.draw(1, 0, 64)[1]
-    save(
-        masked / "masks" / "film01.png", mask.astype(np.uint8) * 255
-    )  # twice the size: the same proportions
-    assert len(load_films(segmentation=masked, side=SIDE, progress=False).segmentation) == 20
-    save(masked / "masks" / "film02.png", (mask.astype(np.uint8) * 255)[:40])
-    with pytest.raises(
-        ValueError, match=r"film02\.png has 64 x 40 pixels and its film 32 x 32; a mask of"
-    ):
-        load_films(segmentation=masked, side=SIDE, progress=False)
+    larger = phantom.draw(1, 0, 64)[1].astype(np.uint8) * 255  # of the same proportions
+    save(masked / "masks" / "film01.png", larger)
+    assert len(load(segmentation=masked).segmentation) == 20
+    save(masked / "masks" / "film02.png", larger[:40])
+    words = r"film02\.png has 64 x 40 pixels and its film 32 x 32; a mask of"
+    with pytest.raises(ValueError, match=words):
+        load(segmentation=masked)
 
 
 def test_damaged_films_are_left_out_when_asked(masked):
     (masked / "images" / "film04.png").write_text("broken")
-    films = load_films(segmentation=masked, side=SIDE, progress=False, skip_damaged=True)
-    assert (
-        len(films.segmentation) == 19 and "lungs/images/film04.png" not in films.segmentation.names
-    )
+    films = load(segmentation=masked, skip_damaged=True)
+    assert len(films.segmentation) == 19
+    assert "lungs/images/film04.png" not in films.segmentation.names
     assert len(films.skipped) == 1 and "film04.png is not a picture" in films.skipped[0]
     film, mask = phantom.draw(5, 0, SIDE)
-    assert np.array_equal(films.segmentation.pixels[4], film) and np.array_equal(
-        films.segmentation.targets[4], mask
-    )
+    assert np.array_equal(films.segmentation.pixels[4], film)
+    assert np.array_equal(films.segmentation.targets[4], mask)
     for path in (masked / "images").iterdir():
         path.write_text("broken")
     with pytest.raises(ValueError, match="None of the 20 films of lungs can be read"):
-        load_films(segmentation=masked, side=SIDE, progress=False, skip_damaged=True)
-
-
-def test_the_cache_gives_the_same_films_without_decoding(masked, tmp_path, monkeypatch):
-    cache = tmp_path / "cache"
-    first = load_films(segmentation=masked, side=SIDE, progress=False, cache=cache).segmentation
-    assert len(list(cache.iterdir())) == 2  # films and masks
-    with monkeypatch.context() as patch:
-        patch.setattr("multimix.data.films.picture_for_network", None)  # whoever calls it fails
-        again = load_films(segmentation=masked, side=SIDE, progress=False, cache=cache).segmentation
-    assert torch.equal(first.pixels, again.pixels) and torch.equal(first.targets, again.targets)
-    save(
-        masked / "images" / "film02.png", phantom.draw(50, 0, SIDE + 1)[0]
-    )  # a changed film is read again
-    changed = load_films(segmentation=masked, side=SIDE, progress=False, cache=cache).segmentation
-    assert np.array_equal(changed.pixels[2], resize(phantom.draw(50, 0, SIDE + 1)[0], SIDE))
-    for path in cache.iterdir():  # and so are all where the cache is damaged
-        path.write_bytes(path.read_bytes()[:200])
-    assert torch.equal(
-        load_films(segmentation=masked, side=SIDE, progress=False, cache=cache).segmentation.pixels,
-        changed.pixels,
-    )
-
-
-def test_large_jpegs_are_decoded_small(tmp_path):
-    film = phantom.draw(1, 0, 1024)[0]
-    Image.fromarray(film).save(tmp_path / "film.jpeg", quality=95)
-    assert read_film(tmp_path / "film.jpeg").shape == (1024, 1024)
-    small = read_film(tmp_path / "film.jpeg", side=256)
-    assert small.shape == (256, 256) and np.abs(small.astype(int) - resize(film, 256)).mean() < 2
-
-
-def test_any_folder_may_serve_either_task_unlabelled(kaggle, masked):
-    films = load_films([kaggle, masked], [masked, kaggle], SIDE, progress=False)
-    assert films.classification.labelled.sum() == 56 and films.segmentation.labelled.sum() == 20
-    assert len(films.classification) == len(films.segmentation) == 76
-    assert not films.segmentation.targets[20:].any()
-
-
-def test_the_real_sets_have_their_published_sizes(real):
-    films = load_films(segmentation=real / "jsrt", side=SIDE, progress=False).segmentation
-    assert (
-        films.splits.count("test") == 123
-        and films.splits.count("train") + films.splits.count("val") == 124
-    )
-    assert 0.15 < films.targets.float().mean() < 0.45
-    films = load_films(classification=real / "chest_xray", side=SIDE, progress=False).classification
-    assert len(films) == 5856 and films.targets.bincount().tolist() == [1583, 4273]
-    assert films.split("test").targets.bincount().tolist() == [234, 390]
-    assert not set(films.split("train").patients) & set(films.split("val").patients)
-
-
-def test_a_patient_with_one_test_film_is_a_test_patient(tmp_path):
-    """A table that names the split of some films alone."""
-    rows = ["path,label,patient,split"]
-    for i in range(60):
-        save(tmp_path / f"film{i}.png", phantom.draw(i, i % 2, SIDE)[0])
-        rows.append(f"film{i}.png,{i // 3 % 2},p{i // 3},{'test' if i in (0, 3, 9) else ''}")
-    (tmp_path / "films.csv").write_text(
-        "\n".join(rows).replace(",", ";")
-    )  # as spreadsheets write it in half of Europe
-    films = load_films(tmp_path / "films.csv", side=SIDE, progress=False).classification
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        assert films.split(one).patients and not set(films.split(one).patients) & set(
-            films.split(other).patients
-        )
-    assert len(films.split("test")) == 9
-
-
-def test_films_of_one_name_are_refused(tmp_path):
-    for folder in ("one", "other"):
-        save(tmp_path / folder / "films" / "a.png", phantom.draw(1, 0, SIDE)[0])
-    with pytest.raises(ValueError, match=r"films/a\.png comes twice"):
-        load_films(
-            [tmp_path / "one" / "films", tmp_path / "other" / "films"], side=SIDE, progress=False
-        )
+        load(segmentation=masked, skip_damaged=True)
 
 
 def test_a_damaged_mask_leaves_an_unlabelled_film(masked):
     (masked / "masks" / "film03.png").write_bytes(b"no picture")
-    films = load_films(segmentation=masked, side=SIDE, progress=False, skip_damaged=True)
-    assert len(films.segmentation) == 20 and films.segmentation.labelled.sum() == 19
+    films = load(segmentation=masked, skip_damaged=True)
+    assert films.segmentation.labelled.tolist() == [i != 3 for i in range(20)]
     assert len(films.skipped) == 1 and "film03.png" in films.skipped[0]
+
+
+def test_the_cache_gives_the_same_films_without_decoding(masked, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    first = load(segmentation=masked, cache=cache).segmentation
+    assert len(list(cache.iterdir())) == 2  # films and masks
+    with monkeypatch.context() as patch:
+        patch.setattr("multimix.data.films.picture_for_network", None)  # whoever calls it fails
+        patch.setattr("multimix.data.films.read_mask", None)
+        again = load(segmentation=masked, cache=cache).segmentation
+    assert torch.equal(first.pixels[:], again.pixels[:])
+    assert torch.equal(first.targets[:], again.targets[:])
+    film = phantom.draw(50, 0, SIDE + 1)[0]
+    save(masked / "images" / "film02.png", film)  # a changed film is read again
+    changed = load(segmentation=masked, cache=cache).segmentation
+    assert np.array_equal(changed.pixels[2], resize(film, SIDE))
+    for path in cache.iterdir():  # and so are all where the cache is damaged
+        path.write_bytes(path.read_bytes()[:200])
+    mended = load(segmentation=masked, cache=cache).segmentation
+    assert torch.equal(mended.pixels[:], changed.pixels[:])
+    assert torch.equal(mended.targets[:], changed.targets[:])
+
+
+def test_films_of_one_name_are_refused(tmp_path):
+    folders = [tmp_path / "one" / "films", tmp_path / "other" / "films"]
+    for folder in folders:
+        save(folder / "a.png", phantom.draw(1, 0, SIDE)[0])
+    with pytest.raises(ValueError, match=r"films/a\.png comes twice"):
+        load(folders)
+
+
+def test_the_real_sets_have_their_published_sizes(real):
+    films = load(segmentation=real / "jsrt").segmentation
+    assert films.splits.count("test") == 123
+    assert films.splits.count("train") + films.splits.count("val") == 124
+    assert 0.15 < films.targets[:].float().mean() < 0.45
+    films = load(real / "chest_xray").classification
+    assert len(films) == 5856 and films.targets.bincount().tolist() == [1583, 4273]
+    assert films.split("test").targets.bincount().tolist() == [234, 390]
+    assert not set(films.split("train").patients) & set(films.split("val").patients)

@@ -1,44 +1,42 @@
-from helpers import ROOT, SIDE, TINY
 import os
 import subprocess
 import sys
 
 import pytest
 import torch
+from helpers import ROOT, SIDE, TINY
 
 from multimix.batches import Loader
 from multimix.config import Config
-from multimix.data.dataset_layouts import read_table
 from multimix.data.films import load_films
-from multimix.data.manifest import apply_manifest
+from multimix.data.manifest import COLUMNS, apply_manifest, manifest_of, trained_on
+from multimix.runtime.files import csv_text, read_csv
 from multimix.training import train
 
+TASKS = ("classification", "segmentation")
 CONFIG = Config(side=SIDE, widths=TINY, batch=2, steps=1, class_labels=6, masks=3)
+
+
+def labelled_training_films(rows: list[dict[str, str]], task: str) -> int:
+    expected = {"task": task, "split": "train", "use": "labelled"}
+    return sum(expected.items() <= row.items() for row in rows)
 
 
 def test_a_manifest_repeats_splits_and_labels(kaggle, masked, tmp_path):
     films = load_films(kaggle, masked, SIDE, seed=1, progress=False)
     train(CONFIG, films, tmp_path / "run", device="cpu", progress=False)
     path = tmp_path / "run" / "manifest.csv"
-    rows = list(read_table(path))
-    assert [
-        sum(
-            row["task"] == task and row["split"] == "train" and row["use"] == "labelled"
-            for row in rows
-        )
-        for task in ("classification", "segmentation")
-    ] == [6, 3]
+    rows = read_csv(path, *COLUMNS)
+    assert [labelled_training_films(rows, task) for task in TASKS] == [6, 3]
     other = load_films(kaggle, masked, SIDE, seed=2, progress=False)  # split otherwise
     assert other.classification.splits != films.classification.splits
     again = apply_manifest(other, path)
-    for task in ("classification", "segmentation"):
+    for task in TASKS:
         then, now = getattr(films, task), getattr(again, task)
-        assert (
-            then.splits == now.splits
-            and then.names == now.names
-            and torch.equal(then.pixels, now.pixels)
-        )
-    first, second = Loader(films, CONFIG).kept(), Loader(again, CONFIG).kept()
+        assert then.splits == now.splits and then.names == now.names
+        assert torch.equal(then.pixels[:], now.pixels[:])
+    first = Loader(films, CONFIG).labelled_films()
+    second = Loader(again, CONFIG).labelled_films()
     assert all(first[task].names == second[task].names for task in first)
 
 
@@ -49,40 +47,44 @@ def test_file_names_of_any_bytes(masked, tmp_path):
     config = Config.preset("unet", side=SIDE, widths=TINY, batch=2, steps=1)
     train(config, films, tmp_path / "run", device="cpu", progress=False)
     again = apply_manifest(films, tmp_path / "run" / "manifest.csv").segmentation
-    assert (
-        set(again.names) == set(films.segmentation.names)
-        and "lungs/images/film\udcff03.png" in again.names
-    )
-    command = [sys.executable, "-m", "multimix", "doctor", str(masked)]
+    assert set(again.names) == set(films.segmentation.names)
+    assert "lungs/images/film\udcff03.png" in again.names
     (masked / "masks" / "film04.png").write_text("broken")
     os.remove(os.fsencode(masked / "masks") + b"/film\xff03.png")
-    run = subprocess.run(
-        command, capture_output=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
+    command = [sys.executable, "-m", "multimix", "doctor", str(masked)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, capture_output=True, check=False, env=environment)
     assert run.returncode == 2 and b"images/film\\udcff03.png" in run.stdout
 
 
-def test_faults_are_named(kaggle, films, tmp_path):
-    train(CONFIG, films, tmp_path / "run", device="cpu", progress=False)
-    other = load_films(kaggle, side=SIDE, progress=False)
-    with pytest.raises(ValueError, match="names 40 films that are not there, phantom-0 first"):
-        apply_manifest(other, tmp_path / "run" / "manifest.csv")
+def test_films_without_their_label_are_not_used_as_labelled(films):
+    part = films.classification
+    kept = part[torch.tensor([0, 4])]
+    path_text = manifest_of(films, {"classification": kept})
+    uses = {line.split(",")[1]: line.strip().split(",")[-1] for line in path_text.splitlines()}
+    for name, split in zip(part.names, part.splits):
+        labelled = split != "train" or name in kept.names
+        assert uses[name] == ("labelled" if labelled else "unlabelled")
+    trained = {("classification", name) for name in part.split("train").names}
+    assert trained_on(path_text) == trained
+    assert trained_on(None) == trained_on("") == set()
+
+
+def test_faults_are_named(masked, films, tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_text(manifest_of(films, {"segmentation": films.segmentation}))
+    other = load_films(segmentation=masked, side=SIDE, progress=False)
+    words = "names 40 films that are not there, phantom-1000000 first; give the same --segmentation"
+    with pytest.raises(ValueError, match=words):
+        apply_manifest(other, path)
+    path.write_text("film,patient,split\na,b,train\n")
     with pytest.raises(ValueError, match="has no column task and no use"):
-        (tmp_path / "other.csv").write_text("film,patient,split\na,b,train\n")
-        apply_manifest(films, tmp_path / "other.csv")
+        apply_manifest(films, path)
 
 
-def test_unknown_splits_and_tasks_are_refused(films, tmp_path):
-    for column, value in (("split", "foo"), ("task", "xxx")):
-        row = {
-            "task": "classification",
-            "film": "phantom-0",
-            "patient": "a",
-            "split": "train",
-            "use": "labelled",
-        }
-        (tmp_path / "manifest.csv").write_text(
-            ",".join(row) + "\n" + ",".join((row | {column: value}).values()) + "\n"
-        )
-        with pytest.raises(ValueError, match=f"{column} '{value}'"):
-            apply_manifest(films, tmp_path / "manifest.csv")
+@pytest.mark.parametrize("column, value", (("split", "foo"), ("task", "xxx")))
+def test_unknown_splits_and_tasks_are_refused(films, tmp_path, column, value):
+    row = dict(zip(COLUMNS, ("classification", "phantom-0", "a", "train", "labelled")))
+    (tmp_path / "manifest.csv").write_text(csv_text([row | {column: value}]))
+    with pytest.raises(ValueError, match=f"{column} '{value}'"):
+        apply_manifest(films, tmp_path / "manifest.csv")

@@ -1,0 +1,74 @@
+"""Bounds on time and memory, and files that claim what they like."""
+
+import contextlib
+import os
+import resource
+import struct
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from multimix.data import phantom
+from multimix.images.reading import read_film
+
+SECONDS = 10
+DRAWN = phantom.draw(5, 1, 64)[0]
+
+
+def answered(path: Path) -> str:
+    """'' where the film is read, else the sentence; whatever else happens fails the test."""
+    try:
+        film = read_film(path)
+    except ValueError as error:
+        sentence = str(error)
+        assert str(path) in sentence and sentence.endswith(".") and "\n" not in sentence, sentence
+        return sentence
+    assert film.dtype == np.uint8 and film.ndim == 2 and min(film.shape) >= 2
+    return ""
+
+
+def quickly(work, *arguments):
+    """What `work` returns or raises, if it ends in time."""
+    found = {}
+
+    def attempt():
+        try:
+            found["answer"] = work(*arguments)
+        except BaseException as error:  # noqa: BLE001  (handed on below)
+            found["error"] = error
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    assert not thread.is_alive(), f"still at work after {SECONDS} seconds"
+    if "error" in found:
+        raise found["error"]
+    return found["answer"]
+
+
+@contextlib.contextmanager
+def bounded_memory():
+    """At most 2 GiB more of address space than now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    used = pages * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**31, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    """A part of a PNG: its length, name, content and check."""
+    check = struct.pack(">I", zlib.crc32(name + content))
+    return struct.pack(">I", len(content)) + name + content + check
+
+
+def png(width: int, height: int, *, body: bytes = b"", interlaced: bool = False) -> bytes:
+    """A PNG whose header claims what it likes."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced)
+    chunks = [png_chunk(b"IHDR", header), png_chunk(b"IDAT", zlib.compress(body, 1))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + png_chunk(b"IEND", b"")
