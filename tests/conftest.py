@@ -14,6 +14,10 @@ from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.model import MultiMix
 
+# Several processes share the processors: one thread for each, and for what it starts.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
 
 drawn = functools.cache(phantom.draw)
 
@@ -77,8 +81,8 @@ def real() -> Path:
 def whole(tmp_path_factory) -> dict[str, bytes]:
     """One good file of each kind."""
     folder, files = tmp_path_factory.mktemp("whole"), {}
-    drawn = drawn(5, 1, 64)[0]
+    film = drawn(5, 1, 64)[0]
     for kind in KINDS[:-1]:
-        save(folder / f"film.{kind}", drawn)
+        save(folder / f"film.{kind}", film)
         files[kind] = (folder / f"film.{kind}").read_bytes()
-    return files | {"dcm": dicom(folder / "film.dcm", drawn.astype(np.uint16) * 16).read_bytes()}
+    return files | {"dcm": dicom(folder / "film.dcm", film.astype(np.uint16) * 16).read_bytes()}
