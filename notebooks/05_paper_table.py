@@ -34,7 +34,7 @@ if not os.path.isdir("multimix"):  # in notebooks/ of a checkout, or alone, as o
     if not os.path.isdir("../multimix") and not os.path.isdir("MultiMix"):
         subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "MultiMix"], check=True)
     os.chdir(".." if os.path.isdir("../multimix") else "MultiMix")
-if any(importlib.util.find_spec(name) is None for name in ("torch", "torchmetrics", "pydicom")):
+if any(importlib.util.find_spec(name) is None for name in ("torch", "sklearn", "pydicom")):
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-r", "requirements.txt"], check=True)
 sys.path.insert(0, os.getcwd())
 
@@ -45,11 +45,13 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-from multimix.study.report import draw, read_rows, table, verdicts
+from multimix.study.figures import draw_figures
+from multimix.study.report import results_table, verdicts_table
+from multimix.study.results import read_table
 
 set_matplotlib_formats("jpeg", pil_kwargs={"quality": 85})  # keeps the notebook small
 folder = Path("notebooks/paper_table")
-runs, compared, films = (read_rows(folder / f"{name}.csv") for name in ("runs", "comparisons", "films"))
+runs, compared, films = (read_table(folder / f"{name}.csv") for name in ("runs", "comparisons", "films"))
 
 # %% [markdown]
 # ## What was trained
@@ -60,8 +62,8 @@ runs, compared, films = (read_rows(folder / f"{name}.csv") for name in ("runs", 
 
 # %% tags=["nbval-check-output"]
 for name in ("side", "steps", "recipe", "seed"):
-    print(f"{name:8}", *sorted({run[name] for run in runs}))
-print(f"{len(runs)} runs of", *sorted({run["system"] for run in runs}))
+    print(f"{name:8}", *sorted(runs[name].unique()))
+print(f"{len(runs)} runs of", *sorted(runs["system"].unique()))
 
 # %% [markdown]
 # ## The table
@@ -71,10 +73,10 @@ print(f"{len(runs)} runs of", *sorted({run["system"] for run in runs}))
 # paper's 'HD', which it does not define.
 
 # %% tags=["nbval-check-output"]
-Markdown(table(runs))
+Markdown(results_table(runs))
 
 # %%
-figures = draw(folder)
+figures = draw_figures(folder)
 plt.close("all")
 figures["dice_cross"]
 
@@ -90,7 +92,7 @@ figures["dice_cross"]
 
 # %%
 def part(name):
-    return Markdown(verdicts([row for row in compared if row["part"] == name]))
+    return Markdown(verdicts_table(compared[compared["part"] == name]))
 
 
 part("unlabelled films")
@@ -173,8 +175,8 @@ part("improved recipe")
 import numpy as np
 from scipy.stats import wilcoxon
 
-lungs = [film for film in films if film["domain"] == "cross"]
-dice = {system: np.mean([[float(film[f"{system}-100-10-seed{seed}"]) for film in lungs] for seed in (0, 1)], axis=0)
+lungs = films[films["domain"] == "cross"]
+dice = {system: lungs[[f"{system}-100-10-seed{seed}" for seed in (0, 1)]].mean(axis="columns")
         for system in ("umtl_ssl", "umtl_ssl_s")}
 change = dice["umtl_ssl_s"] - dice["umtl_ssl"]
 print(f"{len(lungs)} films: Dice {change.mean():+.4f}, better in {np.mean(change > 0):.0%} of them")
@@ -191,7 +193,7 @@ print(f"Wilcoxon's signed-rank test: p = {wilcoxon(change).pvalue:.1g} (not adju
 import json
 
 name = "multimix-100-10-seed0"
-run = next(run for run in runs if run["run"] == name)
+run = runs.set_index("run").loc[name]
 print(run["command"], "\n")
 print({key: value for key, value in json.loads(run["config"]).items() if isinstance(value, bool) or key == "seed"})
 
@@ -206,10 +208,10 @@ for task in ("classification", "segmentation"):
     print(f"{task}: {len(used)} labels used, the first of {used[0]}")
 
 # %%
-log = read_rows(folder / name / "log.csv")
+log = read_table(folder / name / "log.csv")
 figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
 for column, style in (("val_auc", "o-"), ("val_dice", "s--"), ("val_accuracy", "^:")):
-    axis.plot([int(row["step"]) for row in log], [float(row[column]) for row in log], style, label=column)
+    axis.plot(log["step"], log[column], style, label=column)
 axis.set(title=f"{name}: validation films", xlabel="step")
 axis.legend()
 plt.show()

@@ -1,17 +1,123 @@
-"""Figures of a sweep. Colours are distinct to colour-blind eyes (Okabe and Ito)."""
+"""A sweep's tables as figures, in colours distinct to colour-blind eyes (Okabe and Ito)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import cycle
+from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.figure import Figure
 
 from multimix.evaluation.figures import square
 from multimix.evaluation.film_figures import CURVE, PREDICTED
+from multimix.study.results import Cell, by_cell, read_table
+
+DOMAINS = {"test": "test film", "cross": "film from elsewhere"}
+METRICS = {"auc": ("AUC", "class_labels"), "dice": ("Dice", "masks")}  # title, label budget
 
 
-def plot_boxes(groups: dict[str, list[float]], title: str) -> Figure:
+def draw_figures(folder: Path) -> dict[str, Figure]:
+    """Every figure that the folder's `runs.csv`, `films.csv` and its runs' logs allow, by name."""
+    runs, films = read_table(folder / "runs.csv"), read_table(folder / "films.csv")
+    figures: dict[str, Figure] = {}
+    for domain in DOMAINS:
+        figures |= draw_dice(runs, films, domain)
+    for metric in METRICS:
+        figures |= draw_curves(runs, folder, metric)
+    return figures
+
+
+def draw_dice(runs: pd.DataFrame, films: pd.DataFrame, domain: str) -> dict[str, Figure]:
+    """The Dice of single films: of each system, and of MultiMix against plain multi-task."""
+    lungs = films[(films["domain"] == domain) & (films["task"] == "segmentation")]
+    dice = {}
+    for cell, rows in by_cell(runs).items():
+        means = lungs.reindex(columns=rows["run"]).mean(axis="columns").dropna()
+        if len(means):
+            dice[str(cell)] = means
+    if not dice:
+        return {}
+    title = f"Dice of each {DOMAINS[domain]}"
+    figures = {f"dice_{domain}": plot_boxes(dice, f"{title}, mean over seeds")}
+    plain = [name for name in dice if name.startswith("umtl ")]
+    multimix = [name for name in dice if name.startswith("multimix ")]
+    if plain and multimix:
+        pair = {name: dice[name] for name in (plain[0], multimix[0])}
+        figures[f"scatter_{domain}"] = plot_scatter(pair, title)
+    return figures
+
+
+def draw_curves(runs: pd.DataFrame, folder: Path, metric: str) -> dict[str, Figure]:
+    """A metric against the label budget, and against the step."""
+    title, budget = METRICS[metric]
+    figures: dict[str, Figure] = {}
+    curves = budget_curves(runs, f"test_{metric}", budget)
+    if curves:
+        heading = f"Test {title} by label budget"
+        figures[f"budget_{metric}"] = plot_lines(curves, heading, budget.replace("_", " "), title)
+    logs = {}
+    for cell, rows in by_cell(runs).items():
+        log = mean_log(folder, rows["run"], f"val_{metric}")
+        if len(log):
+            logs[str(cell)] = log
+    if logs:
+        heading = f"Validation {title}, mean over seeds"
+        figures[f"training_{metric}"] = plot_lines(logs, heading, "step", title)
+    return figures
+
+
+def budget_curves(runs: pd.DataFrame, metric: str, budget: str) -> dict[str, pd.Series]:
+    """A metric, mean over seeds, against the number of labels, where there are several.
+
+    Arguments:
+        runs: `runs.csv`.
+        metric: a column of it.
+        budget: 'class_labels' or 'masks'.
+
+    Returns: a line for each system, longest first; several, one for each other budget, where a
+        system has more than one of them with the same number.
+    """
+    budgets: dict[str, list[str]] = {}  # of each system
+    for cell in by_cell(runs):
+        budgets.setdefault(cell.label, []).append(getattr(cell, budget))
+    points: dict[str, dict[str, float]] = {}
+    for cell, rows in by_cell(runs).items():
+        number = getattr(cell, budget)
+        if number == "none" or metric not in rows or rows[metric].isna().all():
+            continue
+        numbers = budgets[cell.label]
+        name = cell.label
+        if len(set(numbers)) < len(numbers):
+            name += f", {other_budget(cell, budget)}"
+        points.setdefault(name, {})[number] = rows[metric].mean()
+    lines = {name: pd.Series(line) for name, line in points.items() if len(line) > 1}
+    # Longest first, as it has the words across in their order.
+    return dict(sorted(lines.items(), key=lambda line: -len(line[1])))
+
+
+def other_budget(cell: Cell, budget: str) -> str:
+    """'50 masks' where class labels are across, '100 class labels' where masks are."""
+    return (
+        f"{cell.masks} masks" if budget == "class_labels" else f"{cell.class_labels} class labels"
+    )
+
+
+def mean_log(folder: Path, runs: pd.Series, column: str) -> pd.Series:
+    """A column of the runs' logs by step, mean over the runs that have it."""
+    logs = []
+    for run in runs:
+        path = folder / run / "log.csv"
+        if path.exists():
+            log = pd.read_csv(path)
+            logs.append(log.reindex(columns=["step", column]))
+    if not logs:
+        return pd.Series(dtype=float)
+    return pd.concat(logs).groupby("step")[column].mean().dropna()
+
+
+def plot_boxes(groups: Mapping[str, pd.Series], title: str) -> Figure:
     """One box for each name: median, quartiles, and every film that lies far out."""
     figure, axis = plt.subplots(figsize=(8, 1.2 + 0.4 * len(groups)), layout="constrained")
     axis.boxplot(
@@ -26,22 +132,21 @@ def plot_boxes(groups: dict[str, list[float]], title: str) -> Figure:
     return figure
 
 
-def plot_lines(lines: dict[str, list[tuple]], title: str, across: str, up: str) -> Figure:
-    """Points joined by lines, one for each name; numbers across, or words in the order they come."""
+def plot_lines(lines: Mapping[str, pd.Series], title: str, across: str, up: str) -> Figure:
+    """Points joined by lines, one for each name; across are numbers, or words as they come."""
     figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for (name, points), style in zip(lines.items(), cycle(("-", "--", ":", "-."))):
-        axis.plot(*zip(*points), style, marker=".", label=name)
+    for (name, line), style in zip(lines.items(), cycle(("-", "--", ":", "-."))):
+        axis.plot(line.index, line, style, marker=".", label=name)
     axis.set(title=title, xlabel=across, ylabel=up)
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
-def plot_scatter(
-    first: list[float], second: list[float], across: str, up: str, title: str
-) -> Figure:
+def plot_scatter(pair: Mapping[str, pd.Series], title: str) -> Figure:
     """One system against another, film by film: above the diagonal the second is better."""
+    (across, first), (up, second) = pair.items()
     figure, axis = square(title, across, up)
-    low = min(*first, *second)
+    low = min(first.min(), second.min())
     axis.plot([low, 1], [low, 1], ":", color="grey")
     axis.plot(first, second, ".", color=CURVE, alpha=0.6)
     return figure

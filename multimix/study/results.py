@@ -1,0 +1,156 @@
+"""What the finished runs of a sweep found, and the tables that show it run by run, film by film."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from multimix.config import RECIPES, SYSTEMS
+from multimix.evaluation.metrics import check_metrics
+from multimix.runtime.files import write_text
+from multimix.study.jobs import Job, Measured, read_measured
+
+FILM_COLUMNS = ["domain", "task", "film", "patient", "label"]  # columns that name a film
+RUN_COLUMNS = ["run", "system", "recipe", "class_labels", "masks", "seed", "side", "steps"]
+# For pandas.option_context: Arrow's strings cannot hold a file name that is not UTF-8.
+ANY_FILE_NAME = ("mode.string_storage", "python")
+ALL = float("inf")  # of the labels: more than any number
+
+
+class Cell(NamedTuple):
+    """What the runs of one cell of the table share."""
+
+    system: str
+    recipe: str
+    class_labels: str
+    masks: str
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.class_labels}/{self.masks}"
+
+    @property
+    def label(self) -> str:
+        """The system, and the recipe if it is not the paper's."""
+        return self.system if self.recipe == "paper" else f"{self.system}, {self.recipe}"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one run found.
+
+    Attributes:
+        job: what was trained.
+        metrics: by domain and name.
+        films: a row for each film of each domain: FILM_COLUMNS, in which 'label' is '' where masks
+            are measured, and what was found for it.
+    """
+
+    job: Job
+    metrics: dict[str, dict[str, float]]
+    films: pd.DataFrame
+
+    @classmethod
+    def from_measured(cls, job: Job, domains: dict[str, Measured]) -> RunResult:
+        """Of what was measured in each domain. ValueError where a metric is impossible."""
+        metrics, rows = {}, []
+        for domain, measured in domains.items():
+            metrics[domain] = check_metrics(measured.metrics)
+            for row in measured.films:
+                rows.append({"domain": domain, "label": "", **row})
+        return cls(job, metrics, pd.DataFrame(rows))
+
+    @property
+    def cell(self) -> Cell:
+        """The cell of the table that it belongs to."""
+        return Cell(self.job.system, self.job.recipe, *self.job.budget)
+
+
+def collect(jobs: Sequence[Job], out: Path) -> list[RunResult]:
+    """The results of the finished runs in a folder, in the order of the table.
+
+    They are those of the jobs, and others of as many steps and the same side.
+
+    Errors: ValueError where a metric is impossible.
+    """
+    alike = {(job.config.side, job.config.steps) for job in jobs}
+    found = []
+    for path in out.glob("*/test.json"):
+        measured = read_measured(path)
+        if measured is None:
+            continue
+        job = measured.job
+        results = job.results(out) if job.name == path.parent.name else None
+        if results and (job.config.side, job.config.steps) in alike:
+            found.append(RunResult.from_measured(job, results))
+    return sorted(found, key=table_order)
+
+
+def table_order(run: RunResult) -> tuple:
+    """By system, recipe, labels (fewest first), seed."""
+    job, config = run.job, run.job.config
+    return (
+        list(SYSTEMS).index(job.system),
+        list(RECIPES).index(job.recipe),
+        config.class_labels or ALL,
+        config.masks or ALL,
+        config.seed,
+    )
+
+
+def runs_table(found: Sequence[RunResult], out: Path) -> pd.DataFrame:
+    """`runs.csv`: what each run was, every metric, the command that repeats it, its config."""
+    rows = []
+    for run in found:
+        config = run.job.config
+        values = (run.job.name, *run.cell, config.seed, config.side, config.steps)
+        row: dict[str, Any] = dict(zip(RUN_COLUMNS, values))
+        for domain, metrics in run.metrics.items():
+            for name, value in metrics.items():
+                row[f"{domain}_{name}"] = round(value, 5)
+        row["command"] = run.job.command(out)
+        row["config"] = json.dumps(config.as_dict())
+        rows.append(row)
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=RUN_COLUMNS)
+
+
+def films_table(found: Sequence[RunResult]) -> pd.DataFrame:
+    """`films.csv`: each film's Dice, or its probability of PNEUMONIA, in each run."""
+    if not found:
+        return pd.DataFrame(columns=FILM_COLUMNS)
+    columns = {}
+    for run in found:
+        films = run.films.reindex(columns=[*FILM_COLUMNS, "dice", "probability"])
+        values = films.set_index(FILM_COLUMNS)
+        either = values["dice"].fillna(values["probability"])
+        columns[run.job.name] = either.map(lambda number: round(number, 4))
+    table = pd.concat(columns, axis="columns", sort=False).reset_index()
+    by_first_film = sorted(columns, key=lambda run: table[run].first_valid_index())
+    return table[[*FILM_COLUMNS, *by_first_film]]
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """A table as CSV."""
+    write_text(path, table.to_csv(index=False, lineterminator="\r\n"))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table that `write_table` wrote; numbers of labels are text, as 'all' is among them."""
+    with pd.option_context(*ANY_FILE_NAME):
+        return pd.read_csv(
+            path,
+            dtype={"class_labels": str, "masks": str},
+            keep_default_na=False,
+            na_values=[""],
+            encoding_errors="surrogateescape",
+        )
+
+
+def by_cell(runs: pd.DataFrame) -> dict[Cell, pd.DataFrame]:
+    """The rows of `runs.csv` that differ in their seeds alone."""
+    groups = runs.groupby(list(Cell._fields), sort=False)
+    return {Cell(*key): rows for key, rows in groups}

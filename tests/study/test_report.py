@@ -1,0 +1,167 @@
+"""The tables and figures of a sweep."""
+
+import csv
+import os
+import shlex
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import SIDE
+from study_helpers import PHANTOMS, SMALL, fake, run_here, small
+
+from multimix.apps.cli import main
+from multimix.study.figures import budget_curves, draw_figures
+from multimix.study.jobs import QUICK, Sources, grid
+from multimix.study.paired_tests import comparisons
+from multimix.study.report import HEADS, published_figures, results_table, write_report
+from multimix.study.results import (
+    ANY_FILE_NAME,
+    collect,
+    films_table,
+    read_table,
+    runs_table,
+    write_table,
+)
+
+
+def test_quick_does_it_all(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(QUICK, "classification", ["phantom://30"])
+    for task in ("segmentation", "cross_classification", "cross_segmentation"):
+        monkeypatch.setitem(QUICK, task, ["phantom://20"])
+    systems = ["unet", "enc", "umtl", "multimix"]
+    tasks = ("classification", "segmentation", "cross_classification", "cross_segmentation")
+    sources = Sources(*(tuple(QUICK[task]) for task in tasks))
+    short = {"side": SIDE, "steps": 2, "batch": 2, "validate_every": 1}
+    jobs = grid(systems, [20], [5], 2, "paper", sources, **short)
+    assert run_here([job for job in jobs if job.system != "unet"], tmp_path) == []
+    command = ["sweep", "--quick", "--systems", ",".join(systems), "--side", str(SIDE)]
+    command += ["--steps", "2", "--batch", "2", "--validate-every", "1", "--jobs", "2"]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    text = (tmp_path / "table.md").read_text()
+    assert text in printed and "8 runs, 6 of them done; 2 at once." in printed
+    drawn = {"dice_test", "dice_cross", "scatter_test", "scatter_cross"}
+    drawn |= {"training_auc", "training_dice"}
+    assert {path.stem for path in tmp_path.glob("*.png")} == drawn
+    assert all(f"{name}.png" in printed for name in drawn)
+    with open(tmp_path / "runs.csv", newline="") as file:
+        runs = list(csv.DictReader(file))
+    dice = [float(run["test_dice"]) for run in runs if run["system"] == "unet"]
+    mean = f"{np.mean(dice):.3f} ± {np.std(dice, ddof=1):.3f}"
+    assert f"| unet | none | 5 | ours, 2 seeds |  |  |  |  |  | {mean} |" in text
+    assert "| second task | unet | umtl | 20 / 5 | cross | dice |" in text
+
+
+def test_a_folder_may_be_filled_by_several_commands(tmp_path):
+    assert run_here(small(["umtl"]), tmp_path) == []
+    improved = grid(["umtl"], [4], [2], 2, "improved", PHANTOMS, **SMALL)
+    assert run_here(improved, tmp_path) == []
+    assert run_here(small(["enc"], 1, steps=3), tmp_path) == []  # other steps: not comparable
+    found = collect(improved, tmp_path)
+    assert [run.job.name for run in found] == [
+        "umtl-4-2-seed0",
+        "umtl-4-2-seed1",
+        "umtl-improved-4-2-seed0",
+        "umtl-improved-4-2-seed1",
+    ]
+    assert found[2].job.spec() == improved[0].spec()
+    compared = {(found.part, found.off, found.on) for found in comparisons(found)}
+    assert compared == {("improved recipe", "umtl", "umtl, improved")}
+    text, figures = write_report(improved, tmp_path)
+    assert "| umtl, improved | 4 | 2 | ours, 2 seeds |" in text
+    assert "# 4 runs: 32 px, 2 steps each" in text and all(path.is_file() for path in figures)
+    with open(tmp_path / "films.csv", newline="") as file:
+        films = list(csv.DictReader(file))
+    with open(tmp_path / "runs.csv", newline="") as file:
+        runs = {row["run"]: row for row in csv.DictReader(file)}
+    lungs = [film for film in films if (film["domain"], film["task"]) == ("test", "segmentation")]
+    for name, run in runs.items():  # the films' values give the runs' figures
+        dice = [float(film[name]) for film in lungs]
+        assert np.mean(dice) == pytest.approx(float(run["test_dice"]), abs=1e-3)
+        assert shlex.split(run["command"])[-1] == str(tmp_path / f"{name}-again")
+
+
+def test_a_sweep_in_which_all_failed_has_an_empty_report(tmp_path):
+    text, figures = write_report(small(), tmp_path)
+    assert text.startswith("# 0 runs") and figures == []
+    names = {"runs.csv", "comparisons.csv", "films.csv", "table.md"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_the_table_marks_what_was_published_and_is_impossible():
+    runs = runs_table([fake("umtl", 0, [0.5, 0.7])], Path("out"))
+    text = results_table(runs)
+    assert "| umtl | 100 | 10 | ours, 1 seed | 0.600 |" in text
+    assert "|  |  |  | paper | 0.626 |" in text and "†" not in text
+    text = results_table(runs.assign(test_jaccard=0.45))
+    assert "0.871†" in text and "no masks can have a Jaccard above their Dice" in text
+
+
+def test_the_published_figures_are_those_of_the_paper():
+    paper = published_figures()
+    assert len(paper) == 11 and set(paper.columns) <= set(HEADS)
+    assert paper.loc[("multimix", "all", "all"), "cross_asd"] == 0.417
+    assert paper.loc[("enc", "100", "none")].dropna().to_dict() == {
+        "test_accuracy": 0.732,
+        "test_f1_normal": 0.424,
+        "test_f1_pneumonia": 0.806,
+        "cross_accuracy": 0.352,
+    }
+
+
+def test_tables_come_back_as_they_were_written(tmp_path):
+    names = ["plain", "NA", 'comma, quote"', os.fsdecode(b"caf\xe9")]
+    labels = ["20", "20", "20", "20"]
+    dice = [0.1, np.nan, 1e-5, 1]
+    with pd.option_context(*ANY_FILE_NAME):
+        table = pd.DataFrame({"film": names, "class_labels": labels, "dice": dice})
+    write_table(table, tmp_path / "films.csv")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "films.csv"), table, check_dtype=False)
+    assert (tmp_path / "films.csv").read_bytes().startswith(b"film,class_labels,dice\r\n")
+
+
+def test_a_film_has_a_row_whichever_runs_measured_it():
+    runs = [fake("umtl", 0, [0.5, 0.7]), fake("umtl", 1, [0.12345, 0.6, 0.9])]
+    for run in runs:
+        run.films["task"] = "segmentation"
+    table = films_table(runs)
+    assert table["film"].tolist() == ["f0", "f1", "f2"]
+    assert table["umtl-100-10-seed1"].tolist() == [0.1235, 0.6, 0.9]
+    assert table["umtl-100-10-seed0"].dropna().tolist() == [0.5, 0.7]
+
+
+def points(runs, metric: str, budget: str) -> dict[str, list]:
+    curves = budget_curves(runs_table(runs, Path("out")), metric, budget)
+    return {name: list(line.items()) for name, line in curves.items()}
+
+
+def test_budget_curves_need_two_budgets():
+    runs = [fake("umtl", 0, [0.5, 0.7], budget=(100, masks)) for masks in (10, 50)]
+    assert points(runs, "test_dice", "masks") == {"umtl": [("10", 0.6), ("50", 0.6)]}
+    assert points(runs, "test_dice", "class_labels") == {}
+    pairs = []
+    for labels in (100, 1000):
+        for masks in (10, 50):
+            pairs.append(fake("umtl", 0, [0.5, 0.7], budget=(labels, masks)))
+    assert set(points(pairs, "test_dice", "masks")) == {
+        "umtl, 100 class labels",
+        "umtl, 1000 class labels",
+    }
+    both = [fake("umtl", 0, [0.5, 0.7], budget=pair) for pair in ((100, 10), (1000, 50))]
+    assert list(points(both, "test_dice", "class_labels")) == ["umtl"]
+
+
+def test_budgets_are_drawn(tmp_path):
+    runs = [fake("umtl", 0, [0.5, 0.7], budget=(100, masks)) for masks in (10, 50)]
+    for run in runs:
+        run.films["task"] = "segmentation"
+    write_table(runs_table(runs, tmp_path), tmp_path / "runs.csv")
+    write_table(films_table(runs), tmp_path / "films.csv")
+    figures = draw_figures(tmp_path)
+    plt.close("all")
+    assert set(figures) == {"dice_test", "budget_dice"}
+    (axis,) = figures["budget_dice"].axes
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["10", "50"]
