@@ -66,22 +66,28 @@ class Config:
     mask_consistency: bool = setting(True, "the KL term, with unlabelled segmentation films")
 
     # The losses (equations 1 to 3).
-    pseudo_label_weight: float = setting(0.25, "lambda", low=0)
-    threshold: float = setting(0.7, "t, from which a pseudo-label counts", low=0, high=1)
-    dice_weight: float = setting(5.0, "alpha", low=0)
-    mask_consistency_weight: float = setting(0.01, "beta", low=0)
+    pseudo_label_weight: float = setting(0.25, "lambda, the weight of the pseudo-labels", low=0)
+    threshold: float = setting(
+        0.7, "t: the confidence from which a pseudo-label counts", low=0, high=1
+    )
+    dice_weight: float = setting(5.0, "alpha, the weight of Dice", low=0)
+    mask_consistency_weight: float = setting(0.01, "beta, the weight of the KL term", low=0)
 
     # The labels that training may see; None is all of them.
     class_labels: int | None = setting(None, "films that keep their class", low=2)
     masks: int | None = setting(None, "films that keep their mask", low=1)
 
     # The optimisation. The paper counts epochs of 5216 unlabelled films, 10 a batch: 522 steps.
-    steps: int = setting(52_200, "training steps, here 100 epochs", low=1)
+    steps: int = setting(52_200, "training steps (the paper's 100 epochs)", low=1)
     batch: int = setting(10, "films of each of the five kinds in a step", low=1, high=10_000)
-    learning_rate: float = setting(1e-4, "of Adam", low=1e-12, high=1)
-    schedule: str = setting("staircase", "x 0.1 at times, or warm-up and cosine", SCHEDULES)
-    decay_steps: int = setting(4_176, "of the staircase, here 8 epochs", low=1)
-    ema_decay: float = setting(0.0, "above 0: keep and teach by averages", low=0, high=1 - 1e-9)
+    learning_rate: float = setting(1e-4, "the largest that Adam has", low=1e-12, high=1)
+    schedule: str = setting(
+        "staircase", "of the rate: x 0.1 at times, or warm-up and cosine", SCHEDULES
+    )
+    decay_steps: int = setting(4_176, "steps between two falls of the staircase (8 epochs)", low=1)
+    ema_decay: float = setting(
+        0.0, "above 0: keep and teach by averaged weights", low=0, high=1 - 1e-9
+    )
     gradient_clip: float = setting(0.0, "above 0: the largest norm of a gradient", low=0)
     patience: int = setting(0, "above 0: stop after so many validations without gain", low=0)
 
@@ -89,9 +95,9 @@ class Config:
     mask_augmentation: bool = setting(False, "broad views of the segmentation films")
     class_augmentation: bool = setting(False, "and of half of the labelled classification films")
     balanced_classes: bool = setting(False, "as many labelled films of each class in a batch")
-    bce_weight: float = setting(0.0, "of cross-entropy of the masks, beside Dice", low=0)
-    pixel_consistency_weight: float = setting(0.0, "of sure pixels, as in UniMatch", low=0)
-    pixel_threshold: float = setting(0.9, "from which a pixel is sure", low=0.5, high=1)
+    bce_weight: float = setting(0.0, "weight of the masks' cross-entropy", low=0)
+    pixel_consistency_weight: float = setting(0.0, "weight of sure pixels (UniMatch)", low=0)
+    pixel_threshold: float = setting(0.9, "confidence from which a pixel is sure", low=0.5, high=1)
     class_films_for_masks: bool = setting(
         False, "half of the unlabelled lung films are class films"
     )
@@ -100,7 +106,7 @@ class Config:
     side: int = setting(256, "px that films are reduced to", SIDES)
     widths: tuple[int, ...] = setting((16, 32, 64, 128, 256), "channels of the five stages")
     precision: str = setting("float32", "of convolutions; bfloat16 takes half the time", PRECISIONS)
-    seed: int = setting(0, "of everything that is drawn", low=0, high=10**9 - 1)
+    seed: int = setting(0, "of every random choice", low=0, high=10**9 - 1)
     validate_every: int = setting(500, "steps between two validations", low=1)
     micro_batch: int = setting(0, "films of each kind in one pass; 0: as suits the device", low=0)
 

@@ -1,11 +1,15 @@
-"""What the README says to type is typed, in a folder with small films of the names that it uses,
-and reduced steps.
+"""What the README says to type is typed, in a folder of small films with the names that it uses.
+
+Trainings are reduced to a step.
 """
 
 import re
 import shlex
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
+import torch
 from helpers import ROOT, dicom, newer_torch, save
 
 import multimix
@@ -13,47 +17,38 @@ from multimix.apps.cli import RUN, main
 from multimix.data import phantom
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    shlex.split(line, comments=True)[3:]
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    for line in block.replace("\\\n", " ").splitlines()
-    if line.startswith("python -m multimix ")
-]
+SHELL = "\n".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
 SCRIPTS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-SMALL = ["--steps", "1", "--validate-every", "1", "--side", "32", "--batch", "2"]
-REDUCED = {
-    "train": SMALL,
-    "sweep": [
-        *SMALL,
-        "--systems",
-        "unet",
-        "--class-labels",
-        "100",
-        "--masks",
-        "10",
-        "--seeds",
-        "1",
-        "--jobs",
-        "1",
-    ],
-}
+COMMANDS = []
+for line in SHELL.splitlines():
+    if line.startswith("python -m multimix "):
+        COMMANDS.append(shlex.split(line, comments=True)[3:])
+SMALL = ["--steps=1", "--validate-every=1", "--side=32", "--batch=2"]
+ONE_RUN = ["--systems=unet", "--class-labels=100", "--masks=10", "--seeds=1", "--jobs=1"]
+REDUCED = {"train": SMALL, "sweep": SMALL + ONE_RUN}
+FEWER = {"phantom://400": "phantom://140"}  # that still have a hundred labels to train on
+
+
+def many_films(count: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Films of 64 x 64 pixels with masks: eight are drawn, which takes its time, then shifted."""
+    drawn = [phantom.draw(seed + i, i % 2, 64) for i in range(8)]
+    for i in range(count):
+        film, mask = drawn[i % 8]
+        shift = i // 8
+        yield np.roll(film, shift, axis=1), np.roll(mask, shift, axis=1).astype(np.uint8) * 255
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with everything that the README takes for granted."""
     place = tmp_path_factory.mktemp("readme")
-    for i in range(240):
+    for i, (film, _) in enumerate(many_films(240, seed=0)):
         split, kind = "test" if i % 6 == 0 else "train", ("NORMAL", "PNEUMONIA")[i // 6 % 2]
-        save(
-            place / "chest_xray" / split / kind / f"person{i}_a.png",
-            phantom.draw(i, i // 6 % 2, 64)[0],
-        )
-    for name in ("jsrt", "montgomery"):
-        for i in range(40):
-            film, mask = phantom.draw(1000 + i, 0, 64)
+        save(place / "chest_xray" / split / kind / f"person{i}_a.png", film)
+    for name, seed in (("jsrt", 1000), ("montgomery", 2000)):
+        for i, (film, mask) in enumerate(many_films(40, seed)):
             save(place / name / "images" / f"film{i}.png", film)
-            save(place / name / "masks" / f"film{i}.png", mask.astype("uint8") * 255)
+            save(place / name / "masks" / f"film{i}.png", mask)
     save(place / "folder" / "of" / "films" / "film.png", phantom.draw(1, 1, 200)[0])
     dicom(place / "film.dcm", phantom.draw(2, 0, 200)[0].astype("uint16") * 16)
     (place / "sample_data").symlink_to(ROOT / "sample_data")
@@ -64,25 +59,22 @@ def test_it_shows_every_command():
     assert {command[0] for command in COMMANDS} == set(RUN)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param(command, marks=newer_torch) if command[0] == "export" else command
-        for command in COMMANDS
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.filterwarnings("ignore")
 def test_a_command(place, monkeypatch, command):
+    if command[0] == "export" and torch.__version__ < "2.9":
+        pytest.skip("this torch cannot export")
     monkeypatch.chdir(place)
-    assert main([*command, *REDUCED.get(command[0], [])]) == 0
+    words = [FEWER.get(word, word) for word in command]
+    assert main([*words, *REDUCED.get(command[0], [])]) == 0
 
 
 @newer_torch
 @pytest.mark.filterwarnings("ignore")
 def test_the_scripts(place, monkeypatch):
     monkeypatch.chdir(place)
-    assert main(["export", "multimix.onnx"]) == 0
+    if not (place / "multimix.onnx").exists():
+        assert main(["export", "multimix.onnx"]) == 0
     preset = multimix.Config.preset
     monkeypatch.setattr(
         multimix.Config,
@@ -97,18 +89,8 @@ def test_the_scripts(place, monkeypatch):
 
 
 def test_the_printed_table_is_the_real_one(tmp_path, capsys):
-    assert (
-        main(
-            [
-                "predict",
-                str(ROOT / "sample_data"),
-                "--out",
-                str(tmp_path / "predictions"),
-                "--no-figures",
-            ]
-        )
-        == 0
-    )
+    out = str(tmp_path / "predictions")
+    assert main(["predict", str(ROOT / "sample_data"), "--out", out, "--no-figures"]) == 0
     printed = capsys.readouterr().out.splitlines()
     shown = re.search(r"```\n(film  .*?)```", README, re.DOTALL).group(1).splitlines()
     without_seconds = [line.rsplit(None, 1)[0] for line in printed if ".png" in line]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from multimix.apps.options import changes_of, parser
-from multimix.apps.predict_folder import as_json, as_text, predict_to
+from multimix.apps.predict_folder import PredictionFolder, as_json, as_text
 from multimix.config import SYSTEMS, Config
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
@@ -26,9 +26,14 @@ from multimix.runtime.files import bundled, printable
 from multimix.training import train
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 when all is well, 2 with one sentence on standard error when not, 130 when
-    stopped.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Arguments:
+        arguments: the words behind `python -m multimix`; None takes those of this process.
+
+    Returns: the exit code: 0 when all is well, 2 with one sentence on standard error when not, 130
+        when stopped, 141 when nobody reads what is printed.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     prepare_streams()
@@ -62,12 +67,12 @@ def complain(sentence: object) -> None:
 def prepare_streams() -> None:
     """Standard output and error that are there, and take any file name."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who started this
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started this
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (to the end)
-        elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # names may be bytes that no text encoding knows
+        elif isinstance(stream, io.TextIOWrapper):
+            # Names may be bytes that no text encoding knows.
+            stream.reconfigure(errors="backslashreplace")
 
 
 def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
@@ -88,65 +93,62 @@ def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
         segmentation_layout=options.segmentation_layout,
         skip_damaged=options.skip_damaged,
     )
-    for fault in films.skipped if is_main() else ():
-        complain(f"left out: {fault}")
+    if is_main():
+        for fault in films.skipped:
+            complain(f"left out: {fault}")
     return apply_manifest(films, options.manifest) if options.manifest else films
 
 
 def run_predict(options: argparse.Namespace) -> int:
-    """Predict film by film, so that a folder of any size fits into memory; bad films are named at
-    the end.
+    """Predict batch by batch, so that a folder of any size fits into memory.
+
+    Films that cannot be read are named at the end.
     """
     model = load_model(options.weights, options.device)
     device = next(model.parameters()).device
-    paths = [film for path in options.paths for film in film_files(path)]
-    with (
-        connect(device) as world,
-        torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16"),
-    ):
-        predict_options = PredictOptions(options.flip, not options.raw, options.invert)
-        how = " ".join(
-            [
-                options.weights,
-                f"invert-{options.invert}",
-                options.precision,
-                *(name for name in ("flip", "raw") if getattr(options, name)),
-            ]
-        )
+    paths = []
+    for path in options.paths:
+        paths += film_files(path)
+    folder = PredictionFolder(
+        options.out,
+        model,
+        PredictOptions(options.flip, not options.raw, options.invert),
+        how_predicted(options),
+        not options.no_figures,
+    )
+    half = torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16")
+    with connect(device) as world, half:
         try:
-            rows, faults = predict_to(
-                options.out,
-                model,
-                paths,
-                world,
-                predict_options,
-                how,
-                options.resume,
-                not options.no_figures,
-            )
+            rows, faults = folder.predict(paths, world, options.resume)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 "stopped; the same command with --resume goes on from there"
             ) from None
     if world.is_main:
-        if options.json or rows:
-            print(as_json(rows) if options.json else as_text(rows, options.out))
+        if options.json:
+            print(as_json(rows))
+        elif rows:
+            print(as_text(rows, options.out))
         for fault in faults:
             complain(fault)
     return 2 if faults else 0
 
 
+def how_predicted(options: argparse.Namespace) -> str:
+    """Network and options in words: 'multimix invert-auto float32 flip'."""
+    words = [options.weights, f"invert-{options.invert}", options.precision]
+    if options.flip:
+        words.append("flip")
+    if options.raw:
+        words.append("raw")
+    return " ".join(words)
+
+
 def run_evaluate(options: argparse.Namespace) -> int:
+    """Measure a network; print, and if asked write and draw, what was found."""
     model = load_model(options.weights, options.device)
-    given = {
-        Path(path).resolve()
-        for path in (*options.classification, *options.segmentation, options.manifest or "")
-    }
-    if options.json and table_beside(options.json).resolve() in given:
-        raise ValueError(
-            f"{options.json} would have its table beside it, over one that is given; choose "
-            "another name."
-        )
+    if options.json:
+        check_table_is_free(options)
     films = films_of(options, model.side, model.seed)
     results = evaluate(
         model, films, options.split, sys.stderr.isatty(), flip=options.flip, clean=not options.raw
@@ -161,49 +163,56 @@ def run_evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def check_table_is_free(options: argparse.Namespace) -> None:
+    """ValueError where the table beside --json would go over one that is given."""
+    table = table_beside(options.json).resolve()
+    given = [*options.classification, *options.segmentation, options.manifest or ""]
+    if table in [Path(path).resolve() for path in given]:
+        raise ValueError(
+            f"{options.json} would have its table beside it, over one that is given; choose "
+            "another name."
+        )
+
+
 def run_doctor(options: argparse.Namespace) -> int:
     """0 when every folder is fit to train on, 2 when one is not."""
     from multimix.apps.check_data import examine
 
     fit = True
     for folder in options.folders:
-        report = examine(folder, options.layout, progress=sys.stderr.isatty())
-        print(f"{folder}\n{report}\n")
-        fit &= report.fit
+        findings = examine(folder, options.layout, progress=sys.stderr.isatty())
+        print(f"{folder}\n{findings}\n")
+        fit &= findings.fit
     return 0 if fit else 2
 
 
 def run_train(options: argparse.Namespace) -> int:
-    config = Config.preset(
-        options.system,
-        options.recipe,
-        class_labels=options.class_labels,
-        masks=options.masks,
-        seed=options.seed,
-        **changes_of(options),
-    )
+    """Train a network on the films of the tasks that its system has."""
+    config = Config.preset(options.system, options.recipe, **changes_of(options))
     if not config.classify:
         options.classification = []
     if not config.segment:
         options.segmentation = []
     films = films_of(options, config.side, config.seed)
-    for task in ("classification", "segmentation"):
-        if getattr(films, task) and is_main():
-            print(f"{task}: {getattr(films, task).counts()}")
-    start = None if options.init is None else load_model(options.init, "cpu")
+    if is_main():
+        for task in ("classification", "segmentation"):
+            film_set = getattr(films, task)
+            if film_set:
+                print(f"{task}: {film_set.counts()}")
     train(
         config,
         films,
         options.out,
         resume=options.resume,
-        init_from=start,
+        init_from=None if options.init is None else load_model(options.init, "cpu"),
         device=options.device,
         compile=options.compile,
     )
     if is_main():
+        best = options.out / "best.pth"
         print(
-            f"The best network is in {options.out / 'best.pth'}; see it with: python -m multimix "
-            f"predict FILM --weights {options.out / 'best.pth'}"
+            f"The best network is in {best}; see it with: python -m multimix predict FILM "
+            f"--weights {best}"
         )
     return 0
 
@@ -225,13 +234,13 @@ def run_export(options: argparse.Namespace) -> int:
 
 def run_sweep(options: argparse.Namespace) -> int:
     """0 when every run is done, 2 when one failed."""
-    from multimix.evaluation.film_figures import save_figure
-    from multimix.study.paired_tests import collect
-    from multimix.study.report import draw, report
-    from multimix.study.sweep import QUICK, Sources, grid, sweep
+    from multimix.study.jobs import QUICK, Sources, grid
+    from multimix.study.report import write_report
+    from multimix.study.sweep import sweep
 
-    for name, value in (QUICK if options.quick else {"seeds": 5}).items():
-        if getattr(options, name) in (None, []):
+    defaults = QUICK if options.quick else {"seeds": 5}
+    for name, value in defaults.items():
+        if getattr(options, name, None) in (None, []):
             setattr(options, name, value)
     sources = Sources(
         tuple(options.classification),
@@ -240,24 +249,18 @@ def run_sweep(options: argparse.Namespace) -> int:
         tuple(options.cross_segmentation),
         str(options.cache or options.out / "cache"),
     )
-    jobs = grid(
-        options.systems or list(SYSTEMS),
-        options.class_labels or [None],
-        options.masks or [None],
-        options.seeds,
-        options.recipe,
-        sources,
-        **changes_of(options),
-    )
+    changes = changes_of(options)
+    class_labels = changes.pop("class_labels", [None])
+    masks = changes.pop("masks", [None])
+    systems = options.systems or list(SYSTEMS)
+    jobs = grid(systems, class_labels, masks, options.seeds, options.recipe, sources, **changes)
+    options.out.mkdir(parents=True, exist_ok=True)  # where it cannot be, say so before training
     faults = sweep(jobs, options.out, options.jobs, options.device)
-    print(report(collect(jobs, options.out), options.out))
-    drawn = [
-        save_figure(figure, options.out / f"{name}.png")
-        for name, figure in draw(options.out).items()
-    ]
+    text, figures = write_report(jobs, options.out)
+    print(text)
+    drawn = ", ".join(path.name for path in figures)
     print(
-        f"This is {options.out / 'table.md'}; every run: {options.out / 'runs.csv'}; drawn: "
-        f"{', '.join(path.name for path in drawn)}"
+        f"This is {options.out / 'table.md'}; every run: {options.out / 'runs.csv'}; drawn: {drawn}"
     )
     for fault in faults:
         complain(fault)
@@ -272,9 +275,3 @@ RUN = {
     "sweep": run_sweep,
     "export": run_export,
 }
-
-if __name__ == "__main__":
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # as Ctrl-C: nothing is left half-written
-    sys.exit(main())

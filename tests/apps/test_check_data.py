@@ -8,16 +8,16 @@ from multimix.data import phantom
 from multimix.images.quality import looks_inverted
 
 
-def findings(lines: list[str]) -> str:
+def joined(lines: list[str]) -> str:
     return "\n".join(lines)
 
 
 def test_a_clean_folder_is_fit(masked, capsys):
-    report = examine(masked)
-    assert report.fit and not report.remarks
-    assert report.facts[0] == "layout: images_and_masks, 20 films of 20 patients"
-    assert "no split: 20 without class, 20 with mask" in report.facts
-    assert f"sizes: {SIDE} x {SIDE} to {SIDE} x {SIDE}; kinds: 20 L" in report.facts
+    findings = examine(masked)
+    assert findings.fit and not findings.remarks
+    assert findings.facts[0] == "layout: images_and_masks, 20 films of 20 patients"
+    assert "no split: 20 without class, 20 with mask" in findings.facts
+    assert f"sizes: {SIDE} x {SIDE} to {SIDE} x {SIDE}; kinds: 20 L" in findings.facts
     assert main(["doctor", str(masked)]) == 0
     assert "Fit to train on." in capsys.readouterr().out
 
@@ -32,27 +32,23 @@ def test_faults_of_masks(masked, capsys):
     small[10:14, 10:14] = 255
     save(masked / "masks" / "film05.png", small)
     (masked / "images" / "film06.png").write_bytes(b"")
-    report = examine(masked)
-    assert "film01.png has an empty mask" in findings(report.faults)
-    assert "film02.png has a mask that is lung at the film's border" in findings(report.faults)
-    assert "film03.png is not a picture" in findings(report.faults)
-    assert "1 cannot be read: " in findings(report.faults) and "film06.png is empty" in findings(
-        report.faults
-    )
-    assert "1 have no mask and will be unlabelled: images/film04.png" in report.remarks
-    assert "1 have a mask outside 10% to 60% of the film: images/film05.png" in report.remarks
+    findings = examine(masked)
+    assert "film01.png has an empty mask" in joined(findings.faults)
+    assert "film02.png has a mask that is lung at the film's border" in joined(findings.faults)
+    assert "film03.png is not a picture" in joined(findings.faults)
+    assert "1 cannot be read: " in joined(findings.faults)
+    assert "film06.png is empty" in joined(findings.faults)
+    assert "1 have no mask and will be unlabelled: images/film04.png" in findings.remarks
+    assert "1 have a mask outside 10% to 60% of the film: images/film05.png" in findings.remarks
     assert main(["doctor", str(masked)]) == 2
     assert "Not fit to train on" in capsys.readouterr().out
 
 
 def test_a_fault_of_values_names_its_film(masked):
     (masked / "images" / "film07.png").unlink()
-    Image.fromarray(np.full((SIDE, SIDE), np.nan, dtype=np.float32)).save(
-        masked / "images" / "film07.tif"
-    )
-    assert "images/film07.tif: The film has values that are not numbers" in findings(
-        examine(masked).faults
-    )
+    save(masked / "images" / "film07.tif", np.full((SIDE, SIDE), np.nan, dtype=np.float32))
+    faults = joined(examine(masked).faults)
+    assert "images/film07.tif: The film has values that are not numbers" in faults
 
 
 def test_duplicates_patients_and_balance(tmp_path):
@@ -63,23 +59,21 @@ def test_duplicates_patients_and_balance(tmp_path):
     assert examine(tmp_path).fit and not examine(tmp_path).remarks
     save(tmp_path / "train" / "NORMAL" / "person0_b.png", films[0])
     near = Image.fromarray(films[2]).resize((90, 110))
-    save(
-        tmp_path / "test" / "NORMAL" / "person2_b.png",
-        np.asarray(ImageEnhance.Brightness(near).enhance(1.1)),
-    )
-    report = examine(tmp_path)
-    assert report.fit
-    assert "class balance: 43% PNEUMONIA" in report.facts
+    brighter = np.asarray(ImageEnhance.Brightness(near).enhance(1.1))
+    save(tmp_path / "test" / "NORMAL" / "person2_b.png", brighter)
+    findings = examine(tmp_path)
+    assert findings.fit
+    assert "class balance: 43% PNEUMONIA" in findings.facts
     assert (
         "1 groups of films have identical pixels: train/NORMAL/person0_a.png = "
-        "train/NORMAL/person0_b.png" in report.remarks
+        "train/NORMAL/person0_b.png" in findings.remarks
     )
     pair = "train/NORMAL/person2_a.png ~ test/NORMAL/person2_b.png"
-    assert f"1 pairs look the same without being identical: {pair}" in report.remarks
-    assert f"1 of these pairs lie in two splits: {pair}" in report.remarks
-    assert "1 patients are in more than one split, going by their keys: person2" in report.remarks
+    assert f"1 pairs look the same without being identical: {pair}" in findings.remarks
+    assert f"1 of these pairs lie in two splits: {pair}" in findings.remarks
+    assert "1 patients are in more than one split, going by their keys: person2" in findings.remarks
     save(tmp_path / "test" / "PNEUMONIA" / "person0_c.png", films[0])
-    faults = findings(examine(tmp_path).faults)
+    faults = joined(examine(tmp_path).faults)
     assert "1 groups of identical films lie in several splits: " in faults
     assert "1 groups of identical films have different classes: " in faults
 
@@ -87,25 +81,24 @@ def test_duplicates_patients_and_balance(tmp_path):
 def test_one_class_alone_and_no_answers(tmp_path, capsys):
     save(tmp_path / "NORMAL" / "a.png", phantom.draw(1)[0])
     assert examine(tmp_path).faults == ["all classes are NORMAL: both are needed"]
-    assert "can serve as unlabelled films alone" in findings(examine(tmp_path / "NORMAL").remarks)
+    assert "can serve as unlabelled films alone" in joined(examine(tmp_path / "NORMAL").remarks)
     assert main(["doctor", str(tmp_path / "none")]) == 2
     assert "There is no folder" in capsys.readouterr().err
 
 
 def test_inverted_films_are_noticed(masked):
     films = [phantom.draw(seed, seed % 2, 128)[0] for seed in range(100, 130)]
-    assert not any(looks_inverted(film) for film in films) and all(
-        looks_inverted(255 - film) for film in films
-    )
+    assert not any(looks_inverted(film) for film in films)
+    assert all(looks_inverted(255 - film) for film in films)
     save(masked / "images" / "film01.png", 255 - phantom.draw(1, 0, SIDE)[0])
     assert "1 look inverted (air bright): images/film01.png" in examine(masked).remarks
     assert not looks_inverted(np.full((50, 50), 100, dtype=np.uint8))
 
 
 def test_the_real_sets(real):
-    report = examine(real / "chest_xray")
-    assert report.fit and "train: 1341 NORMAL, 3875 PNEUMONIA" in report.facts
-    remarks = findings(report.remarks)
+    findings = examine(real / "chest_xray")
+    assert findings.fit and "train: 1341 NORMAL, 3875 PNEUMONIA" in findings.facts
+    remarks = joined(findings.remarks)
     assert "30 groups of films have identical pixels" in remarks
     assert "170 patients are in more than one split" in remarks
     assert "lie in two splits" not in remarks and "inverted" not in remarks

@@ -121,7 +121,7 @@ EVALUATE = ["evaluate", *PHANTOMS, "--weights", "{weights}"]
     "command",
     (
         [*TRAINING, "--out", "{disk}/run"],
-        pytest.param(["export", "{disk}/a.onnx"], marks=newer_torch),
+        pytest.param(["export", "{disk}/a.onnx", "--weights", "{weights}"], marks=newer_torch),
         [*EVALUATE, "--json", "{disk}/a.json", "--figures", "{disk}/figures"],
         [*EVALUATE, "--cache", "{disk}/cache", "--json", "{disk}/b.json"],
     ),
@@ -146,7 +146,7 @@ def test_a_full_disk_is_one_sentence(tiny_disk, weights, capsys, command):
         ["sweep", "--quick", "--out", "{file}"],
         [*EVALUATE, "--json", "{file}/a.json"],
         [*EVALUATE, "--figures", "{file}"],
-        pytest.param(["export", "{file}/a.onnx"], marks=newer_torch),
+        pytest.param(["export", "{file}/a.onnx", "--weights", "{weights}"], marks=newer_torch),
         ["predict", "{films}", "--weights", "{weights}", "--out", "/proc/none"],
     ),
 )

@@ -1,0 +1,128 @@
+"""Every field of Config on the command line, there and back."""
+
+from dataclasses import fields
+
+import pytest
+from helpers import TINY
+
+from multimix.apps.cli import main
+from multimix.apps.options import changes_of, config_arguments, parser
+from multimix.config import RECIPES, RENAMED, SYSTEMS, Config
+
+# A value of each field that no system or recipe has; those that are on or off are turned over.
+OTHER = dict(
+    pseudo_label_weight=0.3,
+    threshold=1 / 3,
+    dice_weight=1e-7,
+    mask_consistency_weight=0.02,
+    class_labels=100,
+    masks=10,
+    steps=7,
+    batch=3,
+    learning_rate=1e-12,
+    schedule={"staircase": "cosine", "cosine": "staircase"},
+    decay_steps=5,
+    ema_decay=0.999,
+    gradient_clip=1.5,
+    patience=2,
+    bce_weight=0.1,
+    pixel_consistency_weight=0.2,
+    pixel_threshold=0.95,
+    side=64,
+    widths=TINY,
+    precision="bfloat16",
+    seed=9,
+    validate_every=11,
+    micro_batch=4,
+)
+SAME_FOR_ALL = {name: value for name, value in OTHER.items() if name != "schedule"}
+PARSER = parser()
+
+
+def parsed(*words: str):
+    return PARSER.parse_args(["train", "--out", "run", *words])
+
+
+def config_of(*words: str) -> Config:
+    options = parsed(*words)
+    return Config.preset(options.system, options.recipe, **changes_of(options))
+
+
+def help_of(command: str, capsys) -> str:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_field_goes_through_the_command_line(system, recipe):
+    preset = Config.preset(system, recipe)
+    words = ["--system", system, "--recipe", recipe]
+    assert config_arguments(preset, system, recipe) == [] and config_of(*words) == preset
+    for field in fields(Config):
+        usual = getattr(preset, field.name)
+        other = not usual if isinstance(usual, bool) else OTHER[field.name]
+        if isinstance(other, dict):
+            other = other[usual]
+        changes = {field.name: other}
+        if changes in ({"classify": False}, {"segment": False}):
+            changes |= {"classify": True, "segment": True, field.name: False}
+        config = Config.preset(system, recipe, **changes)
+        given = config_arguments(config, system, recipe)
+        assert given[0].startswith("--") and config_of(*words, *given) == config
+    for name in SYSTEMS:
+        config = Config.preset(name, "improved", **SAME_FOR_ALL)
+        assert config_of(*words, *config_arguments(config, system, recipe)) == config
+
+
+def test_options_win_over_system_and_recipe_and_all_is_none():
+    config = config_of("--recipe", "improved", "--system", "unet", "--bridge", "--steps", "5")
+    assert (config.classify, config.bridge, config.steps, config.ema_decay) == (
+        False,
+        True,
+        5,
+        0.995,
+    )
+    config = config_of("--recipe", "improved", "--no-mask-augmentation", "--class-labels", "all")
+    assert (config.mask_augmentation, config.class_labels) == (False, None)
+    assert config_of("--widths", "2,3,4,5,6").widths == TINY
+    assert changes_of(parsed()) == {}
+
+
+def test_earlier_names_of_options_go_on_working():
+    assert RENAMED == {"films_at_once": "micro_batch"}
+    assert config_of("--films-at-once", "2") == Config(micro_batch=2)
+    options = PARSER.parse_args(["sweep", "--out", "runs", "--films-at-once", "2"])
+    assert changes_of(options) == {"micro_batch": 2}
+
+
+@pytest.mark.parametrize("command", ("train", "sweep"))
+def test_help_explains_every_field_and_names_its_default(command, capsys):
+    text = help_of(command, capsys)
+    for field in fields(Config):
+        option = f"--{field.name.replace('_', '-')}"
+        if command == "train" or field.name not in ("seed", "class_labels", "masks"):
+            assert f" {option}" in text and f"{field.metadata['help']} (" in text
+        if field.type == "bool":
+            assert f"{option}, {option.replace('--', '--no-')} " in text
+    assert "films of each of the five kinds in a step (default: 10)" in text
+    assert "(paper: 52200; improved: 6000)" in text and "(paper: off; improved: on)" in text
+    assert "the class head (default: on; off in unet)" in text
+    assert "px that films are reduced to (default: 256)" in text and "films-at-once" not in text
+    assert text.startswith("usage: ") and text.index("--recipe") < text.index("--learning-rate")
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    (
+        (("--class-labels", "many"), "'many' is not a number of labels; write a number, or all"),
+        (("--widths", "2,x"), "'2,x' is not a list of channel numbers; write them as 16,32"),
+        (("--steps", "1.5"), "invalid int value: '1.5'"),
+    ),
+)
+def test_values_of_another_kind_are_refused(words, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        parsed(*words)
+    assert end.value.code == 2 and said in capsys.readouterr().err
