@@ -1,6 +1,4 @@
-"""The network as an ONNX file, its saliency bridge inside the graph: the gradient is written out in
-plain operators.
-"""
+"""The network as an ONNX file that needs no autograd: its saliency is part of the graph."""
 
 from __future__ import annotations
 
@@ -11,200 +9,202 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch._decomp import get_decompositions
+from torch.fx.experimental.proxy_tensor import make_fx
 
-from multimix.images.reading import Source, network_input, read_film, resize
+from multimix.images.reading import Source, network_input, picture_for_network
 from multimix.model import CLASSES, ModelOutput, MultiMix, bridge_maps
 from multimix.runtime.device import to_device
 from multimix.runtime.files import atomic_write
 
+LARGEST_DIFFERENCE = 1e-3  # from torch in float64: more is refused
+MOST_FILMS = 4096  # of a batch that the exported network takes
 
-class Unrolled(nn.Module):
-    """A MultiMix in eval mode with d max class logit / d film as a second walk through the encoder,
-    backwards.
-
-    Takes films (N, 1, side, side) in [-1, 1] and gives the same `ModelOutput` as the network, without
-    autograd.
-    """
-
-    def __init__(self, model: MultiMix):
-        super().__init__()
-        self.model = model
-
-    def forward(self, film: Tensor) -> ModelOutput:
-        class_logits, maps, steps = self.walk(film)
-        saliency = self.walk_back(class_logits, maps, steps).abs()
-        bridge = bridge_maps(film, saliency) if self.model.bridge else None
-        return ModelOutput(class_logits, self.model.decoder(maps, bridge), saliency)
-
-    def walk(self, x: Tensor) -> tuple[Tensor, list[Tensor], list[Step]]:
-        """The encoder's forward pass, with what the way back has to know of each stage."""
-        maps, steps = [], []
-        for stage in range(1, 6):
-            convolutions = self.model.encoder.get_submodule(f"dconv_down{stage}")
-            normal, scales = [], []
-            for convolution in (convolutions[0], convolutions[3]):
-                x = convolution(x)
-                x = x - x.mean((2, 3), keepdim=True)
-                scales.append(torch.rsqrt(x.square().mean((2, 3), keepdim=True) + 1e-5))
-                normal.append(x * scales[-1])
-                x = F.leaky_relu(normal[-1], 0.2)
-            maps.append(x)
-            x, places = F.max_pool2d(x, 2, return_indices=True)
-            steps.append(
-                Step(convolutions[0].weight, convolutions[3].weight, normal, scales, places)
-            )
-        return self.model.encoder.fc(x.mean((2, 3))), maps, steps
-
-    def walk_back(self, class_logits: Tensor, maps: list[Tensor], steps: list[Step]) -> Tensor:
-        """The gradient of each film's larger logit, (N, 1, side, side)."""
-        pooled = steps[-1].places.shape[2:]
-        winner = F.one_hot(class_logits.argmax(1), len(CLASSES)).to(class_logits.dtype)
-        gradient = (winner @ self.model.encoder.fc.weight)[:, :, None, None].expand(
-            -1, -1, *pooled
-        ) / pooled.numel()
-        for step, map in zip(reversed(steps), reversed(maps)):
-            gradient = unpooled(gradient, step.places, *map.shape[2:])
-            for i, weight in ((1, step.second), (0, step.first)):
-                normal = step.normal[i]
-                gradient = torch.where(normal > 0, gradient, 0.2 * gradient)
-                gradient = step.scales[i] * (
-                    gradient
-                    - gradient.mean((2, 3), keepdim=True)
-                    - normal * (gradient * normal).mean((2, 3), keepdim=True)
-                )
-                gradient = F.conv_transpose2d(gradient, weight, padding=1)
-        return gradient
-
-
-class Step(NamedTuple):
-    """What the way back through one stage needs: both convolutions' weights and normalised maps,
-    the pool's choices.
-    """
-
-    first: Tensor
-    second: Tensor
-    normal: list[Tensor]
-    scales: list[Tensor]
-    places: Tensor
-
-
-def unpooled(gradient: Tensor, places: Tensor, height: int, width: int) -> Tensor:
-    """Each value to the pixel that 2 x 2 max pooling took it from, 0 to the others."""
-    pixels = torch.arange(height * width, dtype=gradient.dtype).view(height, width)
-    pixels = pixels[: height - height % 2, : width - width % 2]
-    chosen = F.interpolate(places.to(gradient.dtype), scale_factor=2) == pixels
-    return F.pad(F.interpolate(gradient, scale_factor=2) * chosen, (0, width % 2, 0, height % 2))
+aten = torch.ops.aten
 
 
 class Exported(NamedTuple):
     """What `export` measured, on the films that it was given."""
 
-    differences: dict[
-        str, float
-    ]  # from torch in float64: the largest of class and lung probabilities, mean saliency
-    seconds: float  # for a film with onnxruntime
-    seconds_torch: float
+    # From torch in float64: the largest of class and lung probabilities, the mean of the saliency.
+    differences: dict[str, float]
+    seconds: float  # a film, with onnxruntime
+    seconds_torch: float  # a film, with torch
 
 
 def export(model: MultiMix, out: str | os.PathLike, films: Sequence[Source]) -> Exported:
-    """Write an ONNX file, and compare what onnxruntime makes of it with torch, on `films`, at least
-    one.
+    """Write a network as an ONNX file, and compare what onnxruntime makes of it with torch.
 
-    Input `film` (N, 1, side, side) in [-1, 1]; outputs `class_logits` (N, 2), `mask_logits` and
-    `saliency` (N, 1, side, side). The file's metadata tell side, classes and calibration.
-    ValueError where a package is missing, or where a difference is above 1e-3: then nothing is
-    written. Compared is with torch in float64, as its float32 is off by more: rounding decides in
-    single pixels which of two like ones a pooling takes, and so where the gradient goes.
+    The file's input is `film` (N, 1, side, side) in [-1, 1]; its outputs are `class_logits` (N, 2),
+    `mask_logits` and `saliency`, both (N, 1, side, side). Its metadata hold side, classes and
+    calibration.
+
+    Arguments:
+        model: it stays as it is.
+        out: the file; its folder is made if it is missing.
+        films: at least one, to compare on.
+
+    Errors: ValueError where a package is missing or too old, or where the two differ by 1e-3 or
+        more: then nothing is written.
     """
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401  (torch's exporter needs it)
     except ImportError as error:
         raise ValueError(
             f"Exporting needs the package {error.name}: pip install onnxscript onnxruntime."
         ) from None
-    model = to_device(copy.deepcopy(model).eval(), torch.device("cpu"))
-    x = network_input(
-        torch.from_numpy(np.stack([resize(read_film(film), model.side) for film in films]))[:, None]
-    )
-    content = onnx_of(model)
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    with torch.no_grad():
-        exact, _ = timed(copy.deepcopy(model).double(), x.double())
-        _, seconds_torch = timed(model, x)
-        found, seconds = timed(
-            lambda film: map(torch.from_numpy, session.run(None, {"film": film.numpy()})), x
-        )
-    class_probability, lung_probability, saliency = (
-        (f(a) - f(b)).abs()
-        for f, a, b in zip(
-            (lambda logits: logits.softmax(1), torch.sigmoid, torch.abs), exact, found
-        )
-    )
-    differences = {
-        "class probability": class_probability.max().item(),
-        "lung probability": lung_probability.max().item(),
-        "saliency": saliency.mean().item(),
-    }
-    if not max(differences.values()) < 1e-3:
+    model = copy.deepcopy(model).eval()
+    to_device(model, torch.device("cpu"))
+    pixels = np.stack([picture_for_network(film, model.side) for film in films])
+    content = onnx_file(model)
+    measured = compare(model, content, network_input(torch.from_numpy(pixels)[:, None]))
+    worst = max(measured.differences.values())
+    if not worst < LARGEST_DIFFERENCE:
         raise ValueError(
-            f"The exported network is off by {max(differences.values()):.1g} from torch's, so "
-            f"{out} was not written; try other versions of torch and onnxscript."
+            f"The exported network is off by {worst:.1g} from torch's, so {out} was not written; "
+            "try other versions of torch and onnxscript."
         )
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(Path(out)) as file:
         file.write(content)
-    return Exported(differences, seconds, seconds_torch)
+    return measured
 
 
-def onnx_of(model: MultiMix) -> bytes:
-    """The content of the ONNX file."""
-    model = copy.deepcopy(model).to(
-        memory_format=torch.contiguous_format
-    )  # so that no norm takes the batch apart
-    films, batch = torch.zeros(2, 1, model.side, model.side), torch.export.Dim("films", max=4096)
+def onnx_file(model: MultiMix) -> bytes:
+    """The content of the ONNX file of a network in eval mode."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what torch itself will change
+            warnings.simplefilter("ignore")  # about what torch itself will change
             program = torch.onnx.export(
-                Unrolled(model),
-                (films,),
+                TracedMultiMix(model).eval(),
+                (example_films(model),),
                 dynamo=True,
                 opset_version=18,
                 verbose=False,
                 input_names=["film"],
                 output_names=list(ModelOutput._fields),
-                dynamic_shapes=({0: batch},),
+                dynamic_shapes=({0: torch.export.Dim("films", max=MOST_FILMS)},),
             )
     except Exception as error:
         raise ValueError(
             f"torch {torch.__version__} cannot export with the onnxscript that is installed "
             f"({type(error).__name__}); newer ones can: pip install -U torch onnxscript."
         ) from error
-    program.model.metadata_props["multimix"] = json.dumps(
-        {
-            "side": model.side,
-            "classes": CLASSES,
-            "film": "grey level / 127.5 - 1",
-            **model.calibration,
-        }
-    )
+    assert program is not None  # as it always is with dynamo
+    about = {"side": model.side, "classes": CLASSES, "film": "grey level / 127.5 - 1"}
+    program.model.metadata_props["multimix"] = json.dumps(about | model.calibration)
     return program.model_proto.SerializeToString()
 
 
-def timed(
-    network: Callable[[Tensor], Iterable[Tensor]], films: Tensor
-) -> tuple[list[Tensor], float]:
-    """The answers to all films, one after the other, and the seconds that one took; the first is
-    asked twice.
+def example_films(model: MultiMix) -> Tensor:
+    """Two films to trace with, (2, 1, side, side): of one, torch would take the count as fixed."""
+    return next(model.parameters()).new_zeros(2, 1, model.side, model.side)
+
+
+class TracedMultiMix(nn.Module):
+    """A network in eval mode whose saliency is made of plain operators, without autograd.
+
+    Takes films (N, 1, side, side) in [-1, 1] and gives the same `ModelOutput` as the network.
     """
-    list(network(films[:1]))
+
+    def __init__(self, model: MultiMix):
+        super().__init__()
+        model = copy.deepcopy(model)
+        # In channels-last memory every norm would take the batch apart, film by film.
+        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # stubs
+        self.bridge, self.decoder = model.bridge, model.decoder
+        self.encode = traced_encoder(model)
+
+    def forward(self, films: Tensor) -> ModelOutput:
+        class_logits, maps, saliency = self.encode(films)
+        bridge = bridge_maps(films, saliency) if self.bridge else None
+        return ModelOutput(class_logits, self.decoder(maps, bridge), saliency)
+
+
+def traced_encoder(model: MultiMix) -> fx.GraphModule:
+    """Films to class logits, maps and saliency, as torch computes them: gradient and all.
+
+    The network's own method is traced below autograd, so that the operators of the backward pass
+    are recorded like those of the forward pass. It serves any number of films.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.LeakyReLU):
+            module.inplace = False  # autograd's way around it has no ONNX operators
+    operators: dict[Any, Callable] = {
+        aten.convolution_backward.default: convolution_backward,
+        aten.max_pool2d_with_indices_backward.default: max_pool_backward,
+    }
+    operators |= get_decompositions([aten.native_batch_norm_backward, aten.leaky_relu_backward])
+
+    def encode(films: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        return model._encode_with_saliency(films)
+
+    # Symbolic: with sizes that are not fixed. The weights are the tensors that are no fake.
+    trace = make_fx(encode, operators, tracing_mode="symbolic", _allow_non_fake_inputs=True)
+    with torch.no_grad():
+        return trace(example_films(model))
+
+
+def convolution_backward(
+    gradient: Tensor, _maps: Tensor, weight: Tensor, *settings: object
+) -> tuple[Tensor, None, None]:
+    """The gradient of a convolution's input, of stride 1 and padding 1 as the encoder's all are.
+
+    ONNX has no operator for it, but for a transposed convolution. Nobody asks for the gradients of
+    weight and bias.
+    """
+    return F.conv_transpose2d(gradient, weight, padding=1), None, None
+
+
+def max_pool_backward(gradient: Tensor, maps: Tensor, *settings: object) -> Tensor:
+    """Each value to the pixel that pooling took it from, (N, C, H, W); no two come from one."""
+    indices = settings[-1]
+    assert isinstance(indices, Tensor)
+    pixels = torch.zeros_like(maps).flatten(2)
+    pixels = pixels.scatter(2, indices.flatten(2), gradient.flatten(2))
+    return pixels.view_as(maps)
+
+
+def compare(model: MultiMix, content: bytes, films: Tensor) -> Exported:
+    """What the file's network and torch's say of films (N, 1, side, side), and their seconds.
+
+    The differences are from torch in float64, as its float32 is off by more: rounding decides in
+    single pixels which of two equal ones a pooling takes, and so where the gradient goes.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def with_onnxruntime(film: Tensor) -> list[Tensor]:
+        return [torch.from_numpy(part) for part in session.run(None, {"film": film.numpy()})]
+
+    with torch.no_grad():
+        exact, _ = timed(copy.deepcopy(model).double(), films.double())
+        _, seconds_torch = timed(model, films)
+        found, seconds = timed(with_onnxruntime, films)
+    exact_classes, exact_lungs, exact_saliency = exact
+    classes, lungs, saliency = found
+    class_difference = (exact_classes.softmax(1) - classes.softmax(1)).abs()
+    lung_difference = (exact_lungs.sigmoid() - lungs.sigmoid()).abs()
+    differences = {
+        "class probability": class_difference.max().item(),
+        "lung probability": lung_difference.max().item(),
+        "saliency": (exact_saliency - saliency).abs().mean().item(),
+    }
+    return Exported(differences, seconds, seconds_torch)
+
+
+def timed(network: Callable[[Tensor], Iterable], films: Tensor) -> tuple[list[Tensor], float]:
+    """The outputs for all films, one film after the other, and the seconds that one took."""
+    list(network(films[:1]))  # the first time is slower
     start = time.perf_counter()
     answers = [list(network(film[None])) for film in films]
-    return [torch.cat(part) for part in zip(*answers)], (time.perf_counter() - start) / len(films)
+    seconds = (time.perf_counter() - start) / len(films)
+    return [torch.cat(part) for part in zip(*answers)], seconds

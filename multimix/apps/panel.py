@@ -1,5 +1,6 @@
-"""The panel: choose or upload a film, see what the network makes of it, move the thresholds;
-ipywidgets 7.7 or 8.
+"""The panel: choose or upload a film, see what the network says of it, move the thresholds.
+
+It works with ipywidgets 7.7 and 8.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import tempfile
 from pathlib import Path
 
 import ipywidgets as widgets
+import numpy as np
 from PIL import Image
 
 from multimix.evaluation.film_figures import VIEWS, as_png, plot_view
+from multimix.evaluation.prediction import Prediction
 from multimix.images.formats import SUFFIXES, film_paths
-from multimix.images.reading import load_image
+from multimix.images.reading import LoadedImage, load_image
 from multimix.inference import PredictOptions, load_model, predict_batch
+from multimix.model import MultiMix
 from multimix.runtime.device import choose_device
 from multimix.runtime.files import bundled
 
@@ -27,21 +31,30 @@ WIDE = {"description_width": "7em"}
 class Panel(widgets.VBox):
     """A film, its lungs and its class, to play with in a notebook.
 
-    `samples` is a folder of films to choose from, the bundled ones unless given; `weights` as
-    `load_model` takes them.
+    Arguments:
+        samples: a folder of films to choose from; without one, the bundled films.
+        weights: as `load_model` takes them; without any, the bundled ones.
     """
 
     def __init__(
         self, samples: str | os.PathLike | None = None, weights: str | os.PathLike | None = None
     ):
-        self.model = self.film = self.prediction = None
+        self.model: MultiMix | None = None
+        self.film: LoadedImage | None = None
+        self.prediction: Prediction | None = None
         self.name = ""
         self.files = film_paths(Path(samples or bundled("sample_data")))
-        self.sample = widgets.Dropdown(
-            options=[(path.stem, i) for i, path in enumerate(self.files)],
-            description="Sample",
-            style=WIDE,
-        )
+        self._make_inputs(str(weights or ""))
+        self._make_outputs()
+        super().__init__([self._arranged()])
+        self._react()
+        self.reload()
+        self.show_sample()
+
+    def _make_inputs(self, weights: str) -> None:
+        """What a person sets."""
+        samples = [(path.stem, index) for index, path in enumerate(self.files)]
+        self.sample = widgets.Dropdown(options=samples, description="Sample", style=WIDE)
         self.upload = widgets.FileUpload(
             description="Your own film", multiple=False, layout={"width": "auto"}
         )
@@ -49,77 +62,71 @@ class Panel(widgets.VBox):
         self.opacity = slider("Opacity", 0.35)
         self.threshold = slider("Lung above", 0.5)
         self.weights = widgets.Text(
-            str(weights or ""),
+            weights,
             description="Weights",
             placeholder="the bundled ones",
             continuous_update=False,
             style=WIDE,
         )
         self.device = widgets.Dropdown(
-            options=["auto", *devices()], description="Device", style=WIDE
+            options=["auto", *available_devices()], description="Device", style=WIDE
         )
-        self.answer, self.download = widgets.HTML(), widgets.HTML()
-        self.picture = widgets.Image(
-            format="png", layout={"max_width": "100%", "object_fit": "contain"}
-        )
-        for widget, react in (
-            (self.sample, self.show_sample),
-            (self.upload, self.show_upload),
-            (self.weights, self.reload),
-            (self.device, self.reload),
-            (self.view, self.draw),
-            (self.opacity, self.draw),
-            (self.threshold, self.draw),
-        ):
-            widget.observe(react, "value")
-        left = widgets.VBox(
-            [
-                self.sample,
-                self.upload,
-                self.opacity,
-                self.threshold,
-                self.weights,
-                self.device,
-                self.answer,
-                self.download,
-            ],
-            layout={"width": "24em"},
-        )
+
+    def _make_outputs(self) -> None:
+        """What the panel shows."""
+        self.answer = widgets.HTML()
+        self.download = widgets.HTML()
+        layout = {"max_width": "100%", "object_fit": "contain"}
+        self.picture = widgets.Image(format="png", layout=layout)
+
+    def _arranged(self) -> widgets.HBox:
+        """Settings and answer left, the picture right; one below the other where it is narrow."""
+        settings = [self.sample, self.upload, self.opacity, self.threshold]
+        settings += [self.weights, self.device]
+        left = widgets.VBox([*settings, self.answer, self.download], layout={"width": "24em"})
         right = widgets.VBox([self.view, self.picture], layout={"flex": "1 1 24em"})
-        super().__init__([widgets.HBox([left, right], layout={"flex_flow": "row wrap"})])
-        self.reload()
-        self.show_sample()
+        return widgets.HBox([left, right], layout={"flex_flow": "row wrap"})
+
+    def _react(self) -> None:
+        """Have each setting call its method when it changes."""
+        self.sample.observe(self.show_sample, "value")
+        self.upload.observe(self.show_upload, "value")
+        for widget in (self.weights, self.device):
+            widget.observe(self.reload, "value")
+        for widget in (self.view, self.opacity, self.threshold):
+            widget.observe(self.draw, "value")
 
     def __repr__(self) -> str:
         return "Panel: shown in a running notebook only."
 
-    def reload(self, _change=None) -> None:
-        """Load the chosen weights on the chosen device, and look at the film again."""
+    def reload(self, _change: object = None) -> None:
+        """Load the chosen weights on the chosen device, and predict the film again."""
         try:
             self.model = load_model(self.weights.value.strip() or "multimix", self.device.value)
         except ValueError as error:
             self.model = None
-            self.say(error)
+            self.show_error(str(error))
             return
         self.predict()
 
-    def show_sample(self, _change=None) -> None:
-        """A film was chosen from the list."""
+    def show_sample(self, _change: object = None) -> None:
+        """Take the film that was chosen from the list."""
         if self.sample.value is not None:
             path = self.files[self.sample.value]
             self.read(path, path.name)
 
-    def show_upload(self, _change=None) -> None:
-        """A film was uploaded; no sample is chosen any more."""
+    def show_upload(self, _change: object = None) -> None:
+        """Take the film that was uploaded; no sample is chosen any more."""
         file = uploaded(self.upload.value)
-        if file:
-            self.sample.value = None
-            name, content = file
-            with tempfile.TemporaryDirectory() as folder:
-                ending = Path(name).suffix.lower()
-                path = Path(folder) / ("film" + ending * (ending in SUFFIXES))
-                path.write_bytes(content)
-                self.read(path, name)
+        if file is None:
+            return
+        name, content = file
+        self.sample.value = None
+        suffix = Path(name).suffix.lower()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / (f"film{suffix}" if suffix in SUFFIXES else "film")
+            path.write_bytes(content)
+            self.read(path, name)
 
     def read(self, path: Path, name: str) -> None:
         """Take a film from a file; one that cannot be read leaves one sentence."""
@@ -127,73 +134,85 @@ class Panel(widgets.VBox):
         try:
             self.film = load_image(path)
         except ValueError as error:
-            self.say(str(error).replace(str(path), name))
+            self.show_error(str(error).replace(str(path), name))
             return
         self.predict()
 
     def predict(self) -> None:
-        """Ask the network about the film."""
+        """Have the network predict the film, where there are both."""
         if self.model is not None and self.film is not None:
-            self.prediction = predict_batch(self.model, [self.film], [self.name], PredictOptions())[
-                0
-            ]
+            predictions = predict_batch(self.model, [self.film], [self.name], PredictOptions())
+            self.prediction = predictions[0]
             self.draw()
 
-    def say(self, sentence: object) -> None:
-        """Show a fault in the place of an answer."""
-        self.prediction, self.picture.layout.display, self.download.value = None, "none", ""
-        self.answer.value = f"<p style='color:#D55E00'><b>{html.escape(str(sentence))}</b></p>"
+    def show_error(self, sentence: str) -> None:
+        """Show what is wrong where the answer would be."""
+        self.prediction = None
+        self.picture.layout.display = "none"
+        self.download.value = ""
+        self.answer.value = f"<p style='color:#D55E00'><b>{html.escape(sentence)}</b></p>"
 
-    def draw(self, _change=None) -> None:
-        """Picture, text and mask anew from the last prediction: no network runs for a slider."""
-        p, threshold = self.prediction, self.threshold.value
-        if p is None:
+    def draw(self, _change: object = None) -> None:
+        """Picture, text and mask anew from the last prediction: no slider runs the network."""
+        prediction, threshold = self.prediction, self.threshold.value
+        if prediction is None:
             return
-        mask = p.mask_probability > threshold
-        warnings = "".join(f"<br>&#9888; {html.escape(text)}" for text in p.warnings)
-        self.answer.value = (
-            f"<p><b>{p.label}</b>, probability {p.probability:.2f}<br>lungs: {mask.mean():.1%} of "
-            f"the film{warnings}<br><i>For research, not for diagnosis.</i></p>"
-        )
-        self.picture.value = as_png(plot_view(p, self.view.value, self.opacity.value, threshold))
+        mask = prediction.mask_probability > threshold
+        self.answer.value = answer_html(prediction, float(mask.mean()))
+        figure = plot_view(prediction, self.view.value, self.opacity.value, threshold)
+        self.picture.value = as_png(figure)
         self.picture.layout.display = None
-        buffer = io.BytesIO()
-        Image.fromarray(mask).convert("L").save(buffer, "PNG")
-        name, content = (
-            html.escape(p.name, quote=True),
-            base64.b64encode(buffer.getvalue()).decode(),
-        )
-        self.download.value = (
-            f"<a style='text-decoration: underline' download='{name}_mask.png' "
-            f"href='data:image/png;base64,{content}'>Download the mask</a>"
-        )
+        self.download.value = download_html(f"{prediction.name}_mask.png", mask)
+
+
+def answer_html(prediction: Prediction, lung_share: float) -> str:
+    """Class, lungs and warnings."""
+    warnings = "".join(f"<br>&#9888; {html.escape(warning)}" for warning in prediction.warnings)
+    return (
+        f"<p><b>{prediction.label}</b>, probability {prediction.probability:.2f}<br>lungs: "
+        f"{lung_share:.1%} of the film{warnings}<br><i>For research, not for diagnosis.</i></p>"
+    )
+
+
+def download_html(name: str, mask: np.ndarray) -> str:
+    """A link that saves a mask (H, W) bool as a PNG, without asking the server."""
+    buffer = io.BytesIO()
+    Image.fromarray(mask).convert("L").save(buffer, "PNG")
+    content = base64.b64encode(buffer.getvalue()).decode()
+    return (
+        f"<a style='text-decoration: underline' download='{html.escape(name)}' "
+        f"href='data:image/png;base64,{content}'>Download the mask</a>"
+    )
 
 
 def slider(description: str, value: float) -> widgets.FloatSlider:
+    """From 0 to 1; it tells its value when it is let go."""
     return widgets.FloatSlider(
         value, min=0, max=1, step=0.05, description=description, continuous_update=False, style=WIDE
     )
 
 
-def devices() -> list[str]:
-    """Those that are here."""
+def available_devices() -> list[str]:
+    """The devices that are here, of 'cpu', 'cuda' and 'mps'."""
     found = []
     for name in ("cpu", "cuda", "mps"):
         try:
             choose_device(name)
-            found.append(name)
         except ValueError:
-            pass
+            continue
+        found.append(name)
     return found
 
 
-def uploaded(value) -> tuple[str, bytes] | None:
-    """Name and content of the last file; ipywidgets 7 has {name: {'content': …}}, 8 a tuple of
-    dicts.
+def uploaded(value: dict | tuple) -> tuple[str, bytes] | None:
+    """Name and content of the last file that was uploaded.
+
+    Arguments:
+        value: of a FileUpload: {name: {'content': ...}} in ipywidgets 7, a tuple of dicts in 8.
     """
-    files = (
-        [{"name": name, **file} for name, file in value.items()]
-        if isinstance(value, dict)
-        else list(value)
-    )
-    return (files[-1]["name"], bytes(files[-1]["content"])) if files else None
+    if not value:
+        return None
+    if isinstance(value, dict):
+        name, file = list(value.items())[-1]
+        return name, bytes(file["content"])
+    return value[-1]["name"], bytes(value[-1]["content"])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Protocol
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
+from multimix.evaluation.prediction import Prediction
 from multimix.runtime.files import atomic_write, printable
 
 LUNG = "#56B4E9"
@@ -21,90 +22,100 @@ SHOWN = 640  # px: longer films are reduced for the screen
 VIEWS = ("overlay", "film", "mask", "saliency")
 
 
-class Drawable(Protocol):
-    """What of a `multimix.Prediction` is drawn."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def film(self) -> np.ndarray: ...
-    @property
-    def mask_probability(self) -> np.ndarray: ...
-    @property
-    def saliency(self) -> np.ndarray: ...
-    @property
-    def label(self) -> str: ...
-    @property
-    def probability(self) -> float: ...
-    @property
-    def lung_share(self) -> float: ...
-    @property
-    def warnings(self) -> tuple[str, ...]: ...
-
-
-def plot_prediction(prediction: Drawable) -> Figure:
+def plot_prediction(prediction: Prediction) -> Figure:
     """Film, lungs and saliency side by side."""
-    film, lung, saliency = reduced(prediction)
-    height, width = film.shape
-    figure, axes = plt.subplots(
-        1, 3, figsize=(12, 0.6 + 3.65 * np.clip(height / width, 0.5, 2)), layout="constrained"
-    )
+    film, lung_probability, saliency = reduced(prediction)
+    height = 0.6 + 3.65 * shown_aspect(film)
+    figure, axes = plt.subplots(1, 3, figsize=(12, height), layout="constrained")
     for axis in axes:
-        axis.imshow(film, cmap="gray", vmin=0, vmax=255)
+        draw_film(axis, film)
         axis.set_axis_off()
-    axes[0].set_title(printable(prediction.name), parse_math=False)
-    draw_lungs(axes[1], lung)
-    axes[1].set_title(f"Lungs: {prediction.lung_share:.0%} of the film")
-    draw_saliency(axes[2], saliency)
-    axes[2].set_title(f"{prediction.label}, probability {prediction.probability:.2f}")
+    film_axis, lung_axis, saliency_axis = axes
+    film_axis.set_title(printable(prediction.name), parse_math=False)
+    draw_lungs(lung_axis, lung_probability)
+    lung_axis.set_title(f"Lungs: {prediction.lung_share:.0%} of the film")
+    draw_saliency(saliency_axis, saliency)
+    saliency_axis.set_title(f"{prediction.label}, probability {prediction.probability:.2f}")
     if prediction.warnings:
-        figure.supxlabel("\n".join(prediction.warnings), fontsize=9, color="#D55E00")
+        figure.supxlabel("\n".join(prediction.warnings), fontsize=9, color=PREDICTED)
     return figure
 
 
-def reduced(prediction: Drawable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Film, lung probability and saliency at a size for the screen."""
+def plot_view(
+    prediction: Prediction, view: str = "overlay", opacity: float = 0.35, threshold: float = 0.5
+) -> Figure:
+    """One view of a prediction.
+
+    Arguments:
+        prediction: what is shown.
+        view: one of `VIEWS`.
+        opacity: in [0, 1], of what lies on the film.
+        threshold: in [0, 1]: lung is where it is more probable than this.
+    """
+    film, lung_probability, saliency = reduced(prediction)
+    height = 0.4 + 5.1 * shown_aspect(film)
+    figure, axis = plt.subplots(figsize=(5.5, height), layout="constrained")
+    axis.set_axis_off()
+    axis.set_title(printable(prediction.name), parse_math=False)
+    if view == "mask":
+        axis.imshow(lung_probability > threshold, cmap="gray", vmin=0, vmax=1)
+    else:
+        draw_film(axis, film)
+    if view == "overlay":
+        draw_lungs(axis, lung_probability, opacity, threshold)
+    if view == "saliency":
+        draw_saliency(axis, saliency, min(2 * opacity, 1))
+    return figure
+
+
+def reduced(prediction: Prediction) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Film, lung probability and saliency at a size for the screen, each (h, w)."""
     stride = max(1, max(prediction.film.shape) // SHOWN)
     film = np.asarray(Image.fromarray(prediction.film).reduce(stride))
-    return (
-        film,
-        prediction.mask_probability[::stride, ::stride],
-        prediction.saliency[::stride, ::stride],
-    )
+    lung_probability = prediction.mask_probability[::stride, ::stride]
+    saliency = prediction.saliency[::stride, ::stride]
+    return film, lung_probability, saliency
+
+
+def shown_aspect(film: np.ndarray) -> float:
+    """Height by width, as far as a figure follows it."""
+    height, width = film.shape
+    return float(np.clip(height / width, 0.5, 2))
+
+
+def draw_film(axis: Axes, film: np.ndarray) -> None:
+    """The grey values (H, W) uint8 as they are: 0 is black, 255 white."""
+    axis.imshow(film, cmap="gray", vmin=0, vmax=255)
 
 
 def draw_lungs(
-    axis, lung_probability: np.ndarray, opacity: float = 0.25, threshold: float = 0.5
+    axis: Axes, lung_probability: np.ndarray, opacity: float = 0.25, threshold: float = 0.5
 ) -> None:
     """Fill and outline where lung is more probable than the threshold."""
     fill = np.zeros((*lung_probability.shape, 4), dtype=np.float32)
     fill[lung_probability > threshold] = to_rgba(LUNG, opacity)
     axis.imshow(fill)
-    if (
-        lung_probability.min() < threshold < lung_probability.max()
-    ):  # else there is no outline to draw
+    has_outline = lung_probability.min() < threshold < lung_probability.max()
+    if has_outline:
         axis.contour(lung_probability, levels=[threshold], colors=[LUNG], linewidths=1.8)
 
 
-def draw_saliency(axis, saliency: np.ndarray, opacity: float = 0.9) -> None:
-    """Heat over the film, with its scale: a few sharp pixels apart, from none to most of what moved
-    the score.
+def draw_saliency(axis: Axes, saliency: np.ndarray, opacity: float = 0.9) -> None:
+    """Heat over the film, with its scale: from none to most of what moved the score.
+
+    The few sharpest pixels lie above the scale: they would leave the rest dark.
     """
-    top = max(float(np.percentile(saliency, 99.5)), 1e-12)  # those few would leave the rest dark
-    heat = axis.imshow(
-        saliency / top,
-        cmap="magma",
-        vmin=0,
-        vmax=1,
-        alpha=np.clip(saliency / top, min(0.25, opacity), opacity),
-    )
+    top = max(float(np.percentile(saliency, 99.5)), 1e-12)
+    share = saliency / top
+    alpha = np.clip(share, min(0.25, opacity), opacity)
+    heat = axis.imshow(share, cmap="magma", vmin=0, vmax=1, alpha=alpha)
     bar = axis.figure.colorbar(heat, ax=axis, fraction=0.04, pad=0.02, ticks=[0, 1])
     bar.ax.set_yticklabels(["none", "most"])
     bar.set_label("what moved the class score", labelpad=-18)
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a PNG and let the figure go."""
+    """Write a PNG and close the figure."""
     content = as_png(figure)
     with atomic_write(path, durable=False) as file:
         file.write(content)
@@ -112,32 +123,8 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 
 def as_png(figure: Figure) -> bytes:
-    """The figure as a PNG, to show in a widget for example; it is let go."""
+    """The figure as the content of a PNG file; it is closed."""
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=90, format="png")
     plt.close(figure)
     return buffer.getvalue()
-
-
-def plot_view(
-    prediction: Drawable, view: str = "overlay", opacity: float = 0.35, threshold: float = 0.5
-) -> Figure:
-    """One of `VIEWS` of a prediction; `opacity` of what lies on the film, lung where more probable
-    than `threshold`.
-    """
-    film, lung, saliency = reduced(prediction)
-    height, width = film.shape
-    figure, axis = plt.subplots(
-        figsize=(5.5, 0.4 + 5.1 * np.clip(height / width, 0.5, 2)), layout="constrained"
-    )
-    axis.set_axis_off()
-    axis.set_title(printable(prediction.name), parse_math=False)
-    if view == "mask":
-        axis.imshow(lung > threshold, cmap="gray", vmin=0, vmax=1)
-    else:
-        axis.imshow(film, cmap="gray", vmin=0, vmax=255)
-    if view == "overlay":
-        draw_lungs(axis, lung, opacity, threshold)
-    if view == "saliency":
-        draw_saliency(axis, saliency, np.clip(opacity * 2, 0, 1))
-    return figure

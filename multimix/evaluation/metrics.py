@@ -53,27 +53,31 @@ FILM_METRICS = ("dice", "jaccard", "precision", "recall", "ssim", "asd", "hd95")
 def classification_metrics(probability: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """AUC, accuracies, rates and F1 at 0.5, calibration error; what needs both classes only then.
 
+    The AUC is the rank sum of Mann and Whitney, exact where films tie; scikit-learn's, which the
+    tests compare with, takes ten times as long, and a bootstrap asks a thousand times.
+
     Arguments:
         probability: (N,) of PNEUMONIA.
         labels: (N,), 1 for PNEUMONIA, 0 for NORMAL.
     """
-    from sklearn import metrics  # takes half a second to import
-
-    called = (probability >= 0.5).astype(int)
+    called = probability >= 0.5
+    positive = labels == 1
+    # Counts of NORMAL called so, NORMAL called PNEUMONIA, and the same of PNEUMONIA.
+    tn, fp, fn, tp = np.bincount(2 * positive + called, minlength=4).tolist()
     results = {
-        "accuracy": float((called == labels).mean()),
+        "accuracy": (tp + tn) / len(labels),
         "ece": calibration_error(probability, labels),
     }
-    rates = {"specificity": called[labels == 0] == 0, "sensitivity": called[labels == 1] == 1}
-    for name, right in rates.items():
-        if len(right):
-            results[name] = float(right.mean())
-    if rates.keys() <= results.keys():
-        f1_normal, f1_pneumonia = metrics.f1_score(
-            labels, called, labels=(0, 1), average=None, zero_division=0
-        )
-        results["auc"] = float(metrics.roc_auc_score(labels, probability))
-        results["f1_normal"], results["f1_pneumonia"] = float(f1_normal), float(f1_pneumonia)
+    if tn + fp:
+        results["specificity"] = tn / (tn + fp)
+    if tp + fn:
+        results["sensitivity"] = tp / (tp + fn)
+    if (tn + fp) and (tp + fn):
+        rank_sum = rankdata(probability)[positive].sum()
+        pairs_in_order = rank_sum - (tp + fn) * (tp + fn + 1) / 2
+        results["auc"] = float(pairs_in_order / ((tp + fn) * (tn + fp)))
+        results["f1_normal"] = 2 * tn / max(2 * tn + fp + fn, 1)
+        results["f1_pneumonia"] = 2 * tp / max(2 * tp + fp + fn, 1)
         results["balanced_accuracy"] = (results["specificity"] + results["sensitivity"]) / 2
     return results
 

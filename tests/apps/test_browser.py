@@ -40,27 +40,17 @@ pytestmark = [
 def address(tmp_path):
     """Where Voila serves a notebook that holds the panel alone."""
     pytest.importorskip("voila")
+    path = tmp_path / "panel.ipynb"
     cell = nbformat.v4.new_code_cell("from multimix.apps.panel import Panel\n\nPanel()")
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(
-        nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "panel.ipynb"
-    )
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
+    nbformat.write(notebook, path)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    server = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "voila",
-            str(tmp_path / "panel.ipynb"),
-            "--no-browser",
-            f"--port={port}",
-            "--Voila.ip=127.0.0.1",
-        ],
-        env=environment,
-    )
+    options = ["--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
+    command = [sys.executable, "-m", "voila", str(path), *options]
+    server = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
     try:
         wait_for(f"http://127.0.0.1:{port}/")
         yield f"http://127.0.0.1:{port}/"
@@ -70,6 +60,7 @@ def address(tmp_path):
 
 
 def wait_for(address: str, seconds: int = 120) -> None:
+    """Until somebody answers there."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:

@@ -1,5 +1,6 @@
-"""The panel's kernel side, with uploads as ipywidgets 7 and 8 hand them over; the browser's side is
-in test_browser.
+"""The panel's kernel side, with uploads as ipywidgets 7 and 8 hand them over.
+
+The browser's side is in test_browser.
 """
 
 import base64
@@ -27,10 +28,8 @@ def png(picture: np.ndarray) -> bytes:
 
 @pytest.fixture
 def panel(tmp_path, model) -> Panel:
-    save_checkpoint(
-        tmp_path / "tiny.pth",
-        {"weights": model.state_dict(), "config": {"side": SIDE, "widths": TINY}},
-    )
+    config = {"side": SIDE, "widths": TINY}
+    save_checkpoint(tmp_path / "tiny.pth", {"weights": model.state_dict(), "config": config})
     for name in ("a", "b"):
         save(tmp_path / "films" / f"{name}.png", phantom.draw(ord(name), 0, 140)[0])
     return Panel(tmp_path / "films", tmp_path / "tiny.pth")
@@ -43,28 +42,24 @@ def mask_of(panel: Panel) -> np.ndarray:
 
 def test_it_opens_with_the_first_sample(panel):
     assert panel.sample.label == "a" and panel.prediction.name == "a"
-    assert re.search(
-        r"<b>(NORMAL|PNEUMONIA)</b>, probability 0\.\d\d<br>lungs: ", panel.answer.value
-    )
-    assert bytes(panel.picture.value).startswith(b"\x89PNG") and mask_of(panel).shape == (140, 140)
+    sentence = r"<b>(NORMAL|PNEUMONIA)</b>, probability 0\.\d\d<br>lungs: "
+    assert re.search(sentence, panel.answer.value)
+    assert bytes(panel.picture.value).startswith(b"\x89PNG")
+    assert mask_of(panel).shape == (140, 140)
 
 
 def test_samples_views_and_sliders(panel):
     first = panel.picture.value
     panel.sample.value = panel.sample.options[1][1]
     assert panel.prediction.name == "b"
-    seen = {first, panel.picture.value}
-    for widget, value in (
-        (panel.view, "film"),
-        (panel.view, "mask"),
-        (panel.view, "saliency"),
-        (panel.view, "overlay"),
-        (panel.opacity, 0.9),
-        (panel.threshold, 0.35),
-    ):
-        widget.value = value
-        seen.add(panel.picture.value)
-    assert len(seen) == 7  # every one draws something else; the overlay is met twice
+    pictures = {first, panel.picture.value}
+    for view in ("film", "mask", "saliency", "overlay"):
+        panel.view.value = view
+        pictures.add(panel.picture.value)
+    for slider, value in ((panel.opacity, 0.9), (panel.threshold, 0.35)):
+        slider.value = value
+        pictures.add(panel.picture.value)
+    assert len(pictures) == 7  # each is another one, but the second overlay
     assert np.array_equal(mask_of(panel), panel.prediction.mask_probability > 0.35)
     assert f"lungs: {mask_of(panel).mean():.1%}" in panel.answer.value
 
@@ -72,11 +67,9 @@ def test_samples_views_and_sliders(panel):
 def test_uploads(panel):
     upload(panel, "mine.png", png(FILM))
     assert panel.prediction.name == "mine" and panel.sample.value is None
-    assert (
-        np.array_equal(panel.prediction.film, FILM)
-        and "download='mine_mask.png'" in panel.download.value
-    )
-    panel.device.value = "cpu"  # loads anew, and looks at the same film
+    assert np.array_equal(panel.prediction.film, FILM)
+    assert "download='mine_mask.png'" in panel.download.value
+    panel.device.value = "cpu"  # loads anew, and predicts the same film
     assert panel.prediction.name == "mine"
     panel.sample.value = panel.sample.options[0][1]  # the sample of before can be chosen again
     assert panel.prediction.name == "a"
@@ -85,11 +78,8 @@ def test_uploads(panel):
 def test_nonsense_is_one_sentence_and_the_panel_lives_on(panel):
     upload(panel, "<b>text</b>.png", b"not a picture")
     assert "&lt;b&gt;text&lt;/b&gt;.png is not a picture that can be read" in panel.answer.value
-    assert (
-        panel.picture.layout.display == "none"
-        and panel.download.value == ""
-        and "/tmp" not in panel.answer.value
-    )
+    assert panel.picture.layout.display == "none" and panel.download.value == ""
+    assert "/tmp" not in panel.answer.value
     panel.threshold.value = 0.3
     assert "is not a picture" in panel.answer.value
     upload(panel, "mine.png", png(FILM))

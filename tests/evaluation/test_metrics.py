@@ -35,11 +35,8 @@ def lungs() -> tuple[np.ndarray, np.ndarray]:
 def test_classification_by_hand():
     # One NORMAL called PNEUMONIA; of the 2 x 3 pairs of a NORMAL and a PNEUMONIA, five are in the
     # right order.
-    results = metrics.classification_metrics([0.1, 0.7, 0.6, 0.8, 0.9], [0, 0, 1, 1, 1])
-    assert results.pop("ece") == pytest.approx(
-        (0.1 + 0.7 + 0.4 + 0.2 + 0.1) / 5
-    )  # each in a bin of its own
-    assert results == pytest.approx(
+    probability, labels = np.array([0.1, 0.7, 0.6, 0.8, 0.9]), np.array([0, 0, 1, 1, 1])
+    assert metrics.classification_metrics(probability, labels) == pytest.approx(
         {
             "accuracy": 4 / 5,
             "balanced_accuracy": (1 / 2 + 1) / 2,
@@ -48,22 +45,21 @@ def test_classification_by_hand():
             "auc": 5 / 6,
             "specificity": 1 / 2,
             "sensitivity": 1,
+            "ece": (0.1 + 0.7 + 0.4 + 0.2 + 0.1) / 5,  # each in a bin of its own
         }
     )
+    assert metrics.placements(probability, labels) == pytest.approx([1, 2 / 3, 1 / 2, 1, 1])
 
 
 def test_one_class_has_no_auc():
-    assert set(metrics.classification_metrics([0.1, 0.7], [1, 1])) == {
-        "accuracy",
-        "ece",
-        "sensitivity",
-    }
+    found = metrics.classification_metrics(np.array([0.1, 0.7]), np.array([1, 1]))
+    assert set(found) == {"accuracy", "ece", "sensitivity"}
 
 
 def test_known_roc():
     # Uniform against triangular: P(x < y) for y of density 2y on [0, 1] and x uniform is 2/3.
-    normal, ill = np.linspace(0, 1, 501), np.sqrt(np.linspace(0, 1, 501))
-    p, y = np.concatenate([normal, ill]), np.repeat([0, 1], 501)
+    negative, positive = np.linspace(0, 1, 501), np.sqrt(np.linspace(0, 1, 501))
+    p, y = np.concatenate([negative, positive]), np.repeat([0, 1], 501)
     assert metrics.classification_metrics(p, y)["auc"] == pytest.approx(2 / 3, abs=2e-3)
 
 
@@ -74,9 +70,6 @@ def test_auc_and_placements_agree_with_mann_and_whitney():
     auc = mannwhitneyu(p[y == 1], p[y == 0]).statistic / ((y == 1).sum() * (y == 0).sum())
     assert metrics.classification_metrics(p, y)["auc"] == pytest.approx(auc, abs=1e-6)
     assert metrics.placements(p, y).mean() == pytest.approx(auc, abs=1e-12)
-    assert metrics.placements(
-        np.array([0.1, 0.7, 0.6, 0.8, 0.9]), np.array([0, 0, 1, 1, 1])
-    ) == pytest.approx([1, 2 / 3, 1 / 2, 1, 1])
 
 
 def test_overlap_of_squares_by_hand():
@@ -114,13 +107,13 @@ def test_surface_distances_by_hand():
 
 def test_surface_distances_agree_with_torchmetrics(lungs):
     for a, b in zip(*lungs):
-        edges = [
-            mask_edges(torch.from_numpy(x), torch.from_numpy(y))[0].bool()
-            for x, y in ((a, b), (b, a))
-        ]
-        ways = [surface_distance(one, other).numpy() for one, other in (edges, edges[::-1])]
-        expected = np.concatenate(ways).mean(), max(np.percentile(way, 95) for way in ways)
-        assert metrics.surface_distances(a, b) == pytest.approx(expected, abs=1e-6)
+        of_a, _ = mask_edges(torch.from_numpy(a), torch.from_numpy(b))
+        of_b, _ = mask_edges(torch.from_numpy(b), torch.from_numpy(a))
+        to_b = surface_distance(of_a.bool(), of_b.bool()).numpy()
+        to_a = surface_distance(of_b.bool(), of_a.bool()).numpy()
+        average = np.concatenate([to_b, to_a]).mean()
+        hd95 = max(np.percentile(to_b, 95), np.percentile(to_a, 95))
+        assert metrics.surface_distances(a, b) == pytest.approx((average, hd95), abs=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of MONAI, at itself
@@ -128,40 +121,35 @@ def test_surface_distances_agree_with_monai(lungs):
     monai = pytest.importorskip("monai.metrics")
     a, b = (torch.from_numpy(stack[:, None]).float() for stack in lungs)
     ours = np.array([metrics.surface_distances(*pair) for pair in zip(*lungs)])
-    assert monai.compute_average_surface_distance(a, b, True, symmetric=True).numpy()[
-        :, 0
-    ] == pytest.approx(ours[:, 0], abs=1e-6)
-    assert monai.compute_hausdorff_distance(a, b, True, percentile=95).numpy()[
-        :, 0
-    ] == pytest.approx(ours[:, 1], abs=1e-6)
+    average = monai.compute_average_surface_distance(a, b, True, symmetric=True)
+    hd95 = monai.compute_hausdorff_distance(a, b, True, percentile=95)
+    assert average.numpy()[:, 0] == pytest.approx(ours[:, 0], abs=1e-6)
+    assert hd95.numpy()[:, 0] == pytest.approx(ours[:, 1], abs=1e-6)
 
 
-def test_ssim_by_hand_and_as_torchmetrics(lungs):
+def test_ssim_by_hand():
     same = np.stack([square(4, 4, 10)] * 2)
     assert metrics.film_metrics(same, same)["ssim"] == pytest.approx([1, 1])
     black, white = np.zeros((1, 32, 32), dtype=bool), np.ones((1, 32, 32), dtype=bool)
-    c1 = (
-        0.01**2
-    )  # both constant: luminance (2 * 0 * 1 + c1) / (0 + 1 + c1), contrast and structure 1
+    # Both constant: luminance (2 * 0 * 1 + c1) / (0 + 1 + c1), contrast and structure 1.
+    c1 = 0.01**2
     assert metrics.film_metrics(black, white)["ssim"] == pytest.approx(c1 / (1 + c1), rel=1e-4)
+
+
+def test_ssim_agrees_with_torchmetrics(lungs):
+    predicted, truth = (torch.from_numpy(stack[:, None]).double() for stack in lungs)
     _, maps = structural_similarity_index_measure(
-        *(torch.from_numpy(stack[:, None]).double() for stack in lungs),
-        data_range=1.0,
-        reduction="none",
-        return_full_image=True,
+        predicted, truth, data_range=1.0, reduction="none", return_full_image=True
     )
-    inside = maps[:, 0, 5:-5, 5:-5].mean(
-        (1, 2)
-    )  # torchmetrics counts the border, where the window sticks out
+    # torchmetrics counts the border, where the window sticks out.
+    inside = maps[:, 0, 5:-5, 5:-5].mean((1, 2))
     assert metrics.film_metrics(*lungs)["ssim"] == pytest.approx(inside.numpy(), abs=1e-6)
 
 
 def test_distances_are_told_at_256(lungs):
-    predicted, truth = lungs
-    small, large = (
-        metrics.film_metrics(*(stack.repeat(k, 1).repeat(k, 2) for stack in (predicted, truth)))
-        for k in (1, 4)
-    )
+    small = metrics.film_metrics(*lungs)
+    larger = [stack.repeat(4, 1).repeat(4, 2) for stack in lungs]
+    large = metrics.film_metrics(*larger)
     assert large["asd"].mean() == pytest.approx(small["asd"].mean(), rel=0.1)
     assert large["dice"] == pytest.approx(small["dice"])
 
@@ -174,65 +162,41 @@ def test_bland_altman_by_hand():
 
 
 def test_masks_of_another_size_are_refused():
-    with pytest.raises(
-        ValueError, match=r"\(2, 8, 8\) and the true ones \(2, 4, 4\); two stacks of one shape"
-    ):
+    sentence = r"\(2, 8, 8\) and the true ones \(2, 4, 4\); two stacks of one shape"
+    with pytest.raises(ValueError, match=sentence):
         metrics.overlap(np.ones((2, 8, 8), bool), np.ones((2, 4, 4), bool))
-
-
-def test_temperature_and_operating_point():
-    rng = np.random.default_rng(0)
-    z = rng.normal(0, 2, 4000)
-    y = (rng.random(4000) < 1 / (1 + np.exp(-z))).astype(int)  # the true logit is z
-    found = metrics.calibrate(3 * z, y)
-    assert found["temperature"] == pytest.approx(3, rel=0.1)
-    assert found["operating_point"] == pytest.approx(0.5, abs=0.1)
-    before = metrics.classification_metrics(1 / (1 + np.exp(-3 * z)), y)["ece"]
-    assert metrics.calibrated_metrics(3 * z, y, found)["tuned_ece"] < before / 3
-    # Few films in perfect order do not make the network more certain, and the operating point lies
-    # between the classes.
-    easy = metrics.calibrate(np.array([-2.0, -1, 2, 5]), np.array([0, 0, 1, 1]))
-    assert easy["temperature"] > 1
-    assert (
-        -1
-        < np.log(easy["operating_point"] / (1 - easy["operating_point"])) * easy["temperature"]
-        < 2
-    )
-    assert (
-        metrics.calibrated_metrics(np.array([-1.0, 2]), np.array([0, 1]), easy)["tuned_accuracy"]
-        == 1
-    )
-    # A set with nine times as many PNEUMONIA films: the probabilities know, the operating point
-    # makes up for it.
-    y = np.arange(20_000) % 10 > 0
-    skewed = metrics.calibrate(rng.normal(size=20_000) + 2 * y - 1 + np.log(9) / 2, y.astype(int))
-    assert skewed["operating_point"] == pytest.approx(0.9, abs=0.03)
-    assert metrics.calibrate(np.array([1.0, 2]), np.array([1, 1])) == {}
 
 
 def test_intervals_draw_patients_not_films():
     rng = np.random.default_rng(0)
+    singles = tuple(str(i) for i in range(400))
+    tens = tuple(str(i // 10) for i in range(400))
+
+    def interval(values, patients):
+        found = metrics.intervals(lambda index: {"mean": values[index].mean()}, patients)
+        return found["mean"]
+
+    def width(values, patients):
+        low, high = interval(values, patients)
+        return high - low
+
     values = rng.normal(size=400)
-    measure = lambda at: {"mean": values[at].mean()}  # noqa: E731
-    alone = metrics.intervals(measure, tuple(map(str, range(400))))["mean"]
-    assert alone[1] - alone[0] == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+    assert width(values, singles) == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
     values = np.repeat(rng.normal(size=40), 10)  # ten equal films of each of 40 patients
-    films = metrics.intervals(measure, tuple(map(str, range(400))))["mean"]
-    patients = metrics.intervals(measure, tuple(str(i // 10) for i in range(400)))["mean"]
-    assert (patients[1] - patients[0]) / (films[1] - films[0]) == pytest.approx(10**0.5, rel=0.15)
-    assert metrics.intervals(measure, tuple(str(i // 10) for i in range(400)))["mean"] == patients
+    ratio = width(values, tens) / width(values, singles)
+    assert ratio == pytest.approx(10**0.5, rel=0.15)
+    assert interval(values, tens) == interval(values, tens)
 
 
 def test_the_impossible_is_refused():
-    with pytest.raises(
-        ValueError, match=r"A Jaccard of 0.6950 above a Dice of 0.6340 is impossible"
-    ):
+    sentence = r"A Jaccard of 0.6950 above a Dice of 0.6340 is impossible"
+    with pytest.raises(ValueError, match=sentence):
         metrics.check_metrics({"dice": 0.634, "jaccard": 0.695})
-    with pytest.raises(ValueError, match="asd is nan, which is no number"):
+    with pytest.raises(ValueError, match="asd is nan, not a number"):
         metrics.check_metrics({"asd": float("nan")})
-    assert list(metrics.check_metrics({"dice": 0.9, "jaccard": 0.8, "auc": 0.5})) == [
-        "auc",
-        "dice",
-        "jaccard",
-    ]
+
+
+def test_metrics_come_in_the_order_of_their_definitions():
+    found = metrics.check_metrics({"dice": 0.9, "jaccard": 0.8, "auc": 0.5})
+    assert list(found) == ["auc", "dice", "jaccard"]
     assert set(metrics.DEFINITIONS) >= set(metrics.FILM_METRICS)
