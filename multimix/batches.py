@@ -27,8 +27,8 @@ class Batch(NamedTuple):
     mask_films: Tensor | None = None
     masks: Tensor | None = None  # (N, 1, side, side), 0 or 1
     unlabelled_mask_films: Tensor | None = None
-    plain_mask_films: Tensor | None = None  # the same films as they are,
-    affine: AffineParameters | None = None  # and where they went
+    plain_mask_films: Tensor | None = None  # the unlabelled ones before they were moved
+    affine: AffineParameters | None = None  # where those went
     class_films: Tensor | None = None  # weak views
     labels: Tensor | None = None  # (N,)
     weak: Tensor | None = None  # two views of the same unlabelled films
@@ -130,7 +130,7 @@ class Loader:
         if self.config.class_augmentation:
             affine, no_masks = sample_affine(generators), torch.zeros_like(films)
             broad, _ = joint_views(films, no_masks, affine, generators, opaque=False)
-            # Every second pair of slots: the plain look must stay known.
+            # Every second pair of slots, so that the network goes on seeing plain films.
             views = self._where(self.slots // 2 % 2 == 1, broad, views)
         labels = source.labels[which].to(self.device)
         parts = {"class_films": network_input(views), "labels": labels}
@@ -143,7 +143,7 @@ class Loader:
     def _labelled_class_films(self, labels: Tensor, step: int) -> Tensor:
         """Indices in the set of the step's labelled films.
 
-        If they are to be balanced, classes take turns, and of its own row each has every second.
+        Balanced, the classes take turns: every second film of the batch is of each.
         """
         budget = self.class_budget
         if not self.config.balanced_classes:

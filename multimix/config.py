@@ -92,8 +92,8 @@ class Config:
     patience: int = setting(0, "above 0: stop after so many validations without gain", low=0)
 
     # What the improved recipe adds.
-    mask_augmentation: bool = setting(False, "broad views of the segmentation films")
-    class_augmentation: bool = setting(False, "and of half of the labelled classification films")
+    mask_augmentation: bool = setting(False, "broad views of the lung films")
+    class_augmentation: bool = setting(False, "broad views of half of the labelled class films")
     balanced_classes: bool = setting(False, "as many labelled films of each class in a batch")
     bce_weight: float = setting(0.0, "weight of the masks' cross-entropy", low=0)
     pixel_consistency_weight: float = setting(0.0, "weight of sure pixels (UniMatch)", low=0)

@@ -103,8 +103,8 @@ class Trainer:
         for part in batch.slices(self.micro_batch):
             # Dropout follows from seed, step and film, so that a resumed training has the same.
             torch.manual_seed((config.seed * 1_000_003 + self.step) * 10_007 + slot)
-            half = config.precision == "bfloat16"
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            narrow = config.precision == "bfloat16"
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=narrow):
                 losses = train_step(
                     self.model, part, config, teacher=self.network if self.average else None
                 )

@@ -21,7 +21,7 @@ from multimix.model import MultiMix
 def train_step(
     model: MultiMix, batch: Batch, config: Config, teacher: MultiMix | None = None
 ) -> dict[str, Tensor]:
-    """The loss of one step, every term by name; 'total' is what to back-propagate.
+    """The loss of one step, every term by name, each a mean over films; 'total' is to minimise.
 
     total = classification + lambda * pseudo_label + alpha * dice + beta * mask_consistency; the
     improved recipe may add 'mask_bce' and 'pixel_consistency'. A term that the system does not have
@@ -47,7 +47,7 @@ def train_step(
         "mask_consistency": config.mask_consistency_weight,  # beta
         "pixel_consistency": config.pixel_consistency_weight,
     }
-    weighted = [weight * terms[name] for name, weight in weights.items() if name in terms]
+    weighted = [weights[name] * term for name, term in terms.items() if name != "kept"]
     return {**terms, "total": sum(weighted[1:], weighted[0])}
 
 

@@ -15,7 +15,7 @@ MARATHON = Config.preset(
     "multimix", "improved", side=SIDE, widths=TINY, batch=2, steps=60, validate_every=5
 )
 SERVER = multiprocessing.get_context("forkserver")  # imports once, then starts processes at once
-SERVER.set_forkserver_preload(["multimix", "multimix.runtime.torchvision_shim", "sklearn.metrics"])
+SERVER.set_forkserver_preload(["multimix", "multimix.runtime.torchvision_shim"])
 
 
 def run_until_killed(films: Films, out: Path, seconds: float) -> bool:

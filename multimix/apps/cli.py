@@ -116,8 +116,8 @@ def run_predict(options: argparse.Namespace) -> int:
         how_predicted(options),
         not options.no_figures,
     )
-    half = torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16")
-    with connect(device) as world, half:
+    precision = torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16")
+    with connect(device) as world, precision:
         try:
             rows, faults = folder.predict(paths, world, options.resume)
         except KeyboardInterrupt:

@@ -63,16 +63,16 @@ def export(model: MultiMix, out: str | os.PathLike, films: Sequence[Source]) -> 
     model = copy.deepcopy(model).eval()
     to_device(model, torch.device("cpu"))
     pixels = np.stack([picture_for_network(film, model.side) for film in films])
-    content = onnx_file(model)
-    measured = compare(model, content, network_input(torch.from_numpy(pixels)[:, None]))
-    worst = max(measured.differences.values())
-    if not worst < LARGEST_DIFFERENCE:
-        raise ValueError(
-            f"The exported network is off by {worst:.1g} from torch's, so {out} was not written; "
-            "try other versions of torch and onnxscript."
-        )
     Path(out).parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(Path(out)) as file:
+    with atomic_write(Path(out)) as file:  # opened first, as exporting takes a while
+        content = onnx_file(model)
+        measured = compare(model, content, network_input(torch.from_numpy(pixels)[:, None]))
+        worst = max(measured.differences.values())
+        if not worst < LARGEST_DIFFERENCE:
+            raise ValueError(
+                f"The exported network is off by {worst:.1g} from torch's, so {out} was not "
+                "written; try other versions of torch and onnxscript."
+            )
         file.write(content)
     return measured
 

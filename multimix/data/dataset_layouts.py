@@ -49,7 +49,7 @@ def read_layout(folder: str | os.PathLike, layout: str = "auto") -> tuple[str, l
         folder: the set's folder, or its .csv or .mat file.
         layout: one of `LAYOUTS`; 'auto' takes the first that fits.
 
-    Returns: the layout's name and the films, in the order of their names.
+    Returns: the layout's name and the films, in the order in which the layout lists them.
 
     Errors: ValueError says what does not fit.
     """

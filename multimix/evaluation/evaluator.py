@@ -45,7 +45,7 @@ def evaluate(
 
     Films and masks are taken at the side they were loaded at. Baselines stand beside the network's
     values: the share of PNEUMONIA in the training split as the probability, and the mean training
-    mask; of the films themselves where those are the training films or there are none.
+    mask; of the films themselves in the splits 'train' and 'all', or without training films.
 
     Arguments:
         model: a network; its mode is left as it was.
@@ -137,7 +137,7 @@ def evaluate_classes(
     training: FilmSet,
     calibration: dict[str, float],
 ) -> None:
-    """Add what is to be said of the classes; `training` gives the baseline."""
+    """Add metrics, notes and rows of the classes; `training` gives the baseline."""
     labels = films.labels.numpy()
     probability, prior = expit(log_odds), training.labels.double().mean().item()
 
@@ -177,7 +177,7 @@ def evaluate_classes(
 def evaluate_masks(
     results: Results, predicted: np.ndarray, films: FilmSet, training: FilmSet
 ) -> None:
-    """Add what is to be said of the lungs; `training` gives the baseline."""
+    """Add metrics, notes and rows of the lungs; `training` gives the baseline."""
     truth = films.masks.numpy()
     columns = film_metrics(predicted, truth)
 

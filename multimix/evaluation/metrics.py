@@ -1,4 +1,4 @@
-"""Every metric of the paper and its supplement, from probabilities and masks alone."""
+"""Every metric of the paper and its supplement, from probabilities, log-odds and masks."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def intervals(
 
 
 def check_metrics(results: Mapping[str, float]) -> dict[str, float]:
-    """The same metrics in the order of `DEFINITIONS`.
+    """The metrics that `DEFINITIONS` has, in its order.
 
     Errors: ValueError where one is not a number, or no masks can have them.
     """

@@ -22,7 +22,7 @@ class Prediction:
 
     Attributes:
         name: the file's name without folder and ending, or film-1, film-2, ...
-        film: (H, W) uint8, as it was read.
+        film: (H, W) uint8, as it was predicted: inverted, where that was done.
         probabilities: {'NORMAL': .03, 'PNEUMONIA': .97}; calibrated, if the weights are: what the
             network believes where both classes are equally frequent.
         mask_probability: (H, W) float32 in [0, 1], of lung.

@@ -19,7 +19,7 @@ MOST_BYTES = 2**30  # that a checkpoint may unpack to
 def save_checkpoint(path: Path, content: dict, old: Path | None = None) -> None:
     """Write tensors and plain values in the format of `torch.save`, whole or not at all.
 
-    `old` is where the file that was there goes, if it is to be kept.
+    `old` is where the file that was there goes, if it is kept.
     """
     with atomic_write(path, old) as file:
         torch.save(content, file)

@@ -26,7 +26,7 @@ def atomic_write(path: Path, old: Path | None = None, durable: bool = True) -> I
 
     Arguments:
         path: the file to write.
-        old: where the file that was there goes, if it is to be kept.
+        old: where the file that was there goes, if it is kept.
         durable: wait until the disk has it, so that a power cut leaves no empty file either.
 
     Errors: ValueError where `path` is a device or a pipe; OSError, with the file's name.

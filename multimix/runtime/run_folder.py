@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from multimix.config import Config
+from multimix.config import RENAMED, Config
 from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint
 from multimix.runtime.files import csv_text, read_whole_lines, write_text
 
@@ -67,14 +67,17 @@ class RunFolder:
                 f"{path} has weights but no training state; --resume needs a file that training "
                 "wrote."
             )
-        before, now = content["config"], self.config.as_dict()
+        now = self.config.as_dict()
+        before = Config().as_dict()  # what a field had before it was one
+        for name, value in content["config"].items():
+            before[RENAMED[name] if name in RENAMED else name] = value
         may_change = set(MAY_CHANGE)
         if self.config.schedule == "staircase" and content["step"] <= self.config.steps:
             may_change.add("steps")  # the rates of the steps that were made are the same
         changed = []
         for name, value in now.items():
-            if before.get(name) != value and name not in may_change:
-                changed.append(f"{name} ({before.get(name)} then, {value} now)")
+            if before[name] != value and name not in may_change:
+                changed.append(f"{name} ({before[name]} then, {value} now)")
         if content["manifest"] != self.manifest:
             changed.append("the films, their splits or labels (see manifest.csv there)")
         if changed:

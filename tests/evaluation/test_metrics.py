@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import torch
 from scipy.stats import mannwhitneyu
 
@@ -70,6 +71,27 @@ def test_auc_and_placements_agree_with_mann_and_whitney():
     auc = mannwhitneyu(p[y == 1], p[y == 0]).statistic / ((y == 1).sum() * (y == 0).sum())
     assert metrics.classification_metrics(p, y)["auc"] == pytest.approx(auc, abs=1e-6)
     assert metrics.placements(p, y).mean() == pytest.approx(auc, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_classification_agrees_with_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.append(rng.integers(0, 2, 40), [0, 1])
+    probability = np.round(rng.random(42), 1 + seed % 3)  # rounded, so that there are ties
+    called = (probability >= 0.5).astype(int)
+    f1_normal, f1_pneumonia = sklearn.metrics.f1_score(labels, called, average=None)
+    expected = {
+        "auc": sklearn.metrics.roc_auc_score(labels, probability),
+        "accuracy": sklearn.metrics.accuracy_score(labels, called),
+        "balanced_accuracy": sklearn.metrics.balanced_accuracy_score(labels, called),
+        "sensitivity": sklearn.metrics.recall_score(labels, called),
+        "specificity": sklearn.metrics.recall_score(labels, called, pos_label=0),
+        "f1_normal": f1_normal,
+        "f1_pneumonia": f1_pneumonia,
+    }
+    found = metrics.classification_metrics(probability, labels)
+    assert found.pop("ece") >= 0
+    assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_overlap_of_squares_by_hand():
