@@ -42,10 +42,15 @@ PRECISIONS = ("float32", "bfloat16")
 RENAMED = {"films_at_once": "micro_batch"}  # what earlier versions called a field
 
 
+def current_name(field: str) -> str:
+    """What a field of Config is called now."""
+    return RENAMED.get(field, field)
+
+
 def setting(default: Any, help: str, allowed: Iterable = (), **limits: float) -> Any:
     """A field of Config: its default, what it does, and the values that it may have.
 
-    `allowed` are the possible ones; else `low` and `high` are the limits, where there are any.
+    `allowed` are the possible ones; else `limits` are any of low, high, above and below.
     """
     metadata = {"help": help, "allowed": allowed, "limits": limits}
     return dataclasses.field(default=default, metadata=metadata)
@@ -80,14 +85,12 @@ class Config:
     # The optimisation. The paper counts epochs of 5216 unlabelled films, 10 a batch: 522 steps.
     steps: int = setting(52_200, "training steps (the paper's 100 epochs)", low=1)
     batch: int = setting(10, "films of each of the five kinds in a step", low=1, high=10_000)
-    learning_rate: float = setting(1e-4, "the largest that Adam has", low=1e-12, high=1)
+    learning_rate: float = setting(1e-4, "the largest that Adam has", above=0, high=1)
     schedule: str = setting(
         "staircase", "of the rate: x 0.1 at times, or warm-up and cosine", SCHEDULES
     )
     decay_steps: int = setting(4_176, "steps between two falls of the staircase (8 epochs)", low=1)
-    ema_decay: float = setting(
-        0.0, "above 0: keep and teach by averaged weights", low=0, high=1 - 1e-9
-    )
+    ema_decay: float = setting(0.0, "above 0: keep and teach by averaged weights", low=0, below=1)
     gradient_clip: float = setting(0.0, "above 0: the largest norm of a gradient", low=0)
     patience: int = setting(0, "above 0: stop after so many validations without gain", low=0)
 
@@ -113,6 +116,14 @@ class Config:
     def __post_init__(self) -> None:
         if isinstance(self.widths, list):  # from JSON
             object.__setattr__(self, "widths", tuple(self.widths))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if (
+                str(field.type).startswith("int")
+                and isinstance(value, float)
+                and value.is_integer()
+            ):
+                object.__setattr__(self, field.name, int(value))  # steps=1e3
         faults = []
         for field in fields(self):
             value = getattr(self, field.name)
@@ -150,7 +161,7 @@ class Config:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
         """What `as_dict` gave, also of an earlier version. ValueError where a name is unknown."""
-        values = {RENAMED.get(name, name): value for name, value in values.items()}
+        values = {current_name(name): value for name, value in values.items()}
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
@@ -203,6 +214,10 @@ def what_is_needed(field: dataclasses.Field, value: Any) -> str:
     ):
         return "a whole number" if kind.startswith("int") else "a number"
     low, high = limits.get("low", -math.inf), limits.get("high", math.inf)
-    if low <= value <= high:
+    above, below = limits.get("above", -math.inf), limits.get("below", math.inf)
+    if low <= value <= high and above < value < below:
         return ""
-    return f"{low:g} or more" if high == math.inf else f"a number from {low:g} to {high:g}"
+    if "low" in limits and "high" in limits:
+        return f"a number from {low} to {high}"
+    words = [f"{low} or more", f"above {above}", f"{high} or less", f"below {below}"]
+    return " and ".join(text for text in words if "inf" not in text)

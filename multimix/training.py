@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from tqdm.auto import tqdm
+from typing_extensions import Unpack
 
 from multimix.batches import Loader
 from multimix.config import Config
@@ -25,9 +26,6 @@ from multimix.runtime.files import lock_folder
 from multimix.runtime.run_folder import RunFolder
 from multimix.runtime.stop_signal import StopSignal
 from multimix.trainer import Trainer
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 PRINTED = ("auc", "balanced_accuracy", "accuracy", "dice", "jaccard")  # of a validation
 

@@ -40,7 +40,7 @@ if not os.path.isdir("multimix"):  # in notebooks/ of a checkout, or alone, as o
     if not os.path.isdir("../multimix") and not os.path.isdir("MultiMix"):
         subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "MultiMix"], check=True)
     os.chdir(".." if os.path.isdir("../multimix") else "MultiMix")
-if any(importlib.util.find_spec(name) is None for name in ("torch", "sklearn", "pydicom")):
+if any(importlib.util.find_spec(name) is None for name in ("torch", "filelock", "pydicom")):
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-r", "requirements.txt"], check=True)
 sys.path.insert(0, os.getcwd())
 

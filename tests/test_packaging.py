@@ -30,7 +30,7 @@ def imported_modules() -> set[str]:
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 found.add(node.module.split(".")[0])
-    return found - set(sys.stdlib_module_names) - {"multimix", "typing_extensions"}
+    return found - set(sys.stdlib_module_names) - {"multimix"}
 
 
 def test_requirements_are_those_of_the_project():

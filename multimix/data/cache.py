@@ -58,7 +58,7 @@ def read_films(
             f"None of the {len(films)} films of {what} can be read; the first one: {faults[0]}"
         )
     if faults and skipped is not None:
-        skipped.extend(faults)
+        skipped.extend(map(str, faults))
         readable = [not isinstance(picture, Unreadable) for picture in pictures]
         films = [film for film, good in zip(films, readable) if good]
         pictures = [picture for picture, good in zip(pictures, readable) if good]

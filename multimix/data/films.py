@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
+from typing_extensions import Unpack
 
 from multimix.data import phantom
 from multimix.data.cache import name_cache_file, read_films
@@ -21,17 +22,13 @@ from multimix.data.splits import split_by_patient
 from multimix.images.reading import check_mask_shapes, picture_for_network, read_mask
 from multimix.model import SIDES, SIDES_NAMED
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 PHANTOM = "phantom://"  # phantom://400 stands for a folder of 400 synthetic films
 Folders = str | os.PathLike | Sequence[str | os.PathLike]
 
 
 class ReadOptions(TypedDict, total=False):
-    """What `load_films` takes besides folders, side and seed."""
+    """What else `load_films` takes."""
 
-    progress: bool
     classification_layout: str
     segmentation_layout: str
     cache: str | os.PathLike | None
@@ -56,6 +53,7 @@ def load_films(
     segmentation: Folders = (),
     side: int = 256,
     seed: int = 0,
+    progress: bool = True,
     **options: Unpack[ReadOptions],
 ) -> Films:
     """Read folders, one or several for each task.
@@ -91,8 +89,8 @@ def load_films(
     reader = Reader(
         side=side,
         seed=seed,
-        progress=options.get("progress", True),
-        cache=None if cache is None else Path(cache),
+        progress=progress,
+        cache=Path(cache) if cache else None,
         skipped=skipped if options.get("skip_damaged") else None,
     )
     for_classes = replace(reader, layout=options.get("classification_layout", "auto"))

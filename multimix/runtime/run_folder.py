@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from multimix.config import RENAMED, Config
+from multimix.config import Config, current_name
 from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint
 from multimix.runtime.files import csv_text, read_whole_lines, write_text
 
@@ -70,7 +70,7 @@ class RunFolder:
         now = self.config.as_dict()
         before = Config().as_dict()  # what a field had before it was one
         for name, value in content["config"].items():
-            before[RENAMED[name] if name in RENAMED else name] = value
+            before[current_name(name)] = value
         may_change = set(MAY_CHANGE)
         if self.config.schedule == "staircase" and content["step"] <= self.config.steps:
             may_change.add("steps")  # the rates of the steps that were made are the same

@@ -44,8 +44,11 @@ def draw_dice(runs: pd.DataFrame, films: pd.DataFrame, domain: str) -> dict[str,
     plain = [name for name in dice if name.startswith("umtl ")]
     multimix = [name for name in dice if name.startswith("multimix ")]
     if plain and multimix:
-        pair = {name: dice[name] for name in (plain[0], multimix[0])}
-        figures[f"scatter_{domain}"] = plot_scatter(pair, title)
+        names = [plain[0], multimix[0]]
+        both = pd.concat([dice[name] for name in names], axis="columns", join="inner", keys=names)
+        if len(both):
+            pair = {name: both[name] for name in names}
+            figures[f"scatter_{domain}"] = plot_scatter(pair, title)
     return figures
 
 

@@ -159,7 +159,7 @@ def read_measured(path: Path) -> Measured | None:
         for name, metric in content["metrics"].items():
             metrics[name.replace("tuned_", "calibrated_")] = metric["value"]
         return Measured(job, metrics, content["films"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

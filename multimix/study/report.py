@@ -13,7 +13,6 @@ from multimix.study.figures import draw_figures
 from multimix.study.jobs import Job
 from multimix.study.paired_tests import comparisons_table
 from multimix.study.results import (
-    ANY_FILE_NAME,
     RunResult,
     by_cell,
     collect,
@@ -62,11 +61,10 @@ def write_report(jobs: Sequence[Job], out: Path) -> tuple[str, list[Path]]:
 
     Errors: ValueError where a metric of a run is impossible.
     """
-    with pd.option_context(*ANY_FILE_NAME):
-        text = write_tables(collect(jobs, out), out)
-        figures = []
-        for name, figure in draw_figures(out).items():
-            figures.append(save_figure(figure, out / f"{name}.png"))
+    text = write_tables(collect(jobs, out), out)
+    figures = []
+    for name, figure in draw_figures(out).items():
+        figures.append(save_figure(figure, out / f"{name}.png"))
     return text, figures
 
 

@@ -17,8 +17,6 @@ from multimix.study.jobs import Job, Measured, read_measured
 
 FILM_COLUMNS = ["domain", "task", "film", "patient", "label"]  # columns that name a film
 RUN_COLUMNS = ["run", "system", "recipe", "class_labels", "masks", "seed", "side", "steps"]
-# For pandas.option_context: Arrow's strings cannot hold a file name that is not UTF-8.
-ANY_FILE_NAME = ("mode.string_storage", "python")
 ALL = float("inf")  # of the labels: more than any number
 
 
@@ -61,7 +59,8 @@ class RunResult:
         for domain, measured in domains.items():
             metrics[domain] = check_metrics(measured.metrics)
             for row in measured.films:
-                rows.append({"domain": domain, "label": "", **row})
+                names = {name: readable(row[name]) for name in ("film", "patient")}
+                rows.append({"domain": domain, "label": "", **row, **names})
         return cls(job, metrics, pd.DataFrame(rows))
 
     @property
@@ -112,7 +111,7 @@ def runs_table(found: Sequence[RunResult], out: Path) -> pd.DataFrame:
         for domain, metrics in run.metrics.items():
             for name, value in metrics.items():
                 row[f"{domain}_{name}"] = round(value, 5)
-        row["command"] = run.job.command(out)
+        row["command"] = readable(run.job.command(out))
         row["config"] = json.dumps(config.as_dict())
         rows.append(row)
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=RUN_COLUMNS)
@@ -133,6 +132,11 @@ def films_table(found: Sequence[RunResult]) -> pd.DataFrame:
     return table[[*FILM_COLUMNS, *by_first_film]]
 
 
+def readable(name: str) -> str:
+    """A file name with the bytes escaped that are not UTF-8: pandas takes all such for one."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """A table as CSV."""
     write_text(path, table.to_csv(index=False, lineterminator="\r\n"))
@@ -140,14 +144,13 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 def read_table(path: Path) -> pd.DataFrame:
     """A table that `write_table` wrote; numbers of labels are text, as 'all' is among them."""
-    with pd.option_context(*ANY_FILE_NAME):
-        return pd.read_csv(
-            path,
-            dtype={"class_labels": str, "masks": str},
-            keep_default_na=False,
-            na_values=[""],
-            encoding_errors="surrogateescape",
-        )
+    return pd.read_csv(
+        path,
+        dtype={"class_labels": str, "masks": str},
+        keep_default_na=False,
+        na_values=[""],
+        encoding_errors="backslashreplace",
+    )
 
 
 def by_cell(runs: pd.DataFrame) -> dict[Cell, pd.DataFrame]:

@@ -60,7 +60,7 @@ def run_all(jobs: Sequence[Job], out: Path, at_once: int, device: str) -> list[s
     # Nothing is ever written into this pipe: its end, however this process comes to close it, is
     # what tells every run to save and end.
     standard_input, held_open = os.pipe()
-    runner = Runner(out, device, max(1, (os.cpu_count() or 1) // at_once), standard_input)
+    runner = Runner(out, device, max(1, torch.get_num_threads() // at_once), standard_input)
     pool = ThreadPoolExecutor(at_once)
     faults = []
     try:

@@ -80,7 +80,7 @@ def test_faults_are_named(masked, tmp_path):
     assert "film04.png has no film" in fault(segmentation=masked)
     with pytest.raises(ValueError, match="Films cannot be reduced to 33 px"):
         load_films(segmentation=masked, side=33)
-    assert "load_films has no argument 'speed'; it takes progress, " in fault(speed=3)
+    assert "load_films has no argument 'speed'; it takes classification_layout, " in fault(speed=3)
 
 
 def test_masks_of_other_proportions_are_refused(masked):

@@ -14,14 +14,15 @@ from study_helpers import PHANTOMS, SMALL, fake, run_here, small
 
 from multimix.apps.cli import main
 from multimix.study.figures import budget_curves, draw_figures
-from multimix.study.jobs import QUICK, Sources, grid
+from multimix.study.jobs import QUICK, Measured, Sources, grid
 from multimix.study.paired_tests import comparisons
 from multimix.study.report import HEADS, published_figures, results_table, write_report
 from multimix.study.results import (
-    ANY_FILE_NAME,
+    RunResult,
     collect,
     films_table,
     read_table,
+    readable,
     runs_table,
     write_table,
 )
@@ -113,14 +114,23 @@ def test_the_published_figures_are_those_of_the_paper():
 
 
 def test_tables_come_back_as_they_were_written(tmp_path):
-    names = ["plain", "NA", 'comma, quote"', os.fsdecode(b"caf\xe9")]
+    names = ["plain", "NA", 'comma, quote"', readable(os.fsdecode(b"caf\xe9"))]
     labels = ["20", "20", "20", "20"]
     dice = [0.1, np.nan, 1e-5, 1]
-    with pd.option_context(*ANY_FILE_NAME):
-        table = pd.DataFrame({"film": names, "class_labels": labels, "dice": dice})
+    table = pd.DataFrame({"film": names, "class_labels": labels, "dice": dice})
     write_table(table, tmp_path / "films.csv")
     pd.testing.assert_frame_equal(read_table(tmp_path / "films.csv"), table, check_dtype=False)
     assert (tmp_path / "films.csv").read_bytes().startswith(b"film,class_labels,dice\r\n")
+
+
+def test_names_that_are_not_utf_8_stay_apart():
+    names = [os.fsdecode(b"a%d\xff.png" % i) for i in range(5)]
+    films = [{"task": "segmentation", "film": n, "patient": n, "dice": 0.5} for n in names]
+    run = fake("umtl", 0, [0.5])
+    measured = Measured(run.job, {"dice": 0.5}, films)
+    table = films_table([RunResult.from_measured(run.job, {"test": measured})])
+    assert table["film"].tolist() == [f"a{i}\\xff.png" for i in range(5)]
+    assert table["patient"].nunique() == 5
 
 
 def test_a_film_has_a_row_whichever_runs_measured_it():
