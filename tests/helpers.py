@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -94,3 +95,14 @@ def quietly(config, films, out, **options) -> MultiMix:
 def read_log(out: Path) -> list[dict[str, str]]:
     with open(out / "log.csv", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def check_exported(printed: str, path: Path) -> None:
+    """What the command `export` says of a bundled network, and the file that it writes."""
+    differences = printed.splitlines()[1].rpartition(": ")[2]
+    assert re.sub(r"\d\S*", "x", differences) == (
+        "class probability x lung probability x saliency x"
+    )
+    for number in re.findall(r"\d[^,\s]*", differences.removesuffix(".")):
+        assert float(number) < 1e-4
+    assert path.stat().st_size > 7e6

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, dicom, newer_torch, save
+from helpers import ROOT, check_exported, dicom, newer_torch, save
 
 import multimix
 from multimix.apps.cli import RUN, main
@@ -61,12 +61,14 @@ def test_it_shows_every_command():
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.filterwarnings("ignore")
-def test_a_command(place, monkeypatch, command):
+def test_a_command(place, monkeypatch, capsys, command):
     if command[0] == "export" and torch.__version__ < "2.9":
         pytest.skip("this torch cannot export")
     monkeypatch.chdir(place)
     words = [FEWER.get(word, word) for word in command]
     assert main([*words, *REDUCED.get(command[0], [])]) == 0
+    if command[0] == "export":
+        check_exported(capsys.readouterr().out, place / command[1])
 
 
 @newer_torch

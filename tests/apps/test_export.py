@@ -1,14 +1,13 @@
 """The ONNX file says what the network says, whatever runs it."""
 
 import json
-import re
 import sys
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from helpers import SIDE, TINY, newer_torch
+from helpers import SIDE, TINY, check_exported, newer_torch
 
 from multimix.apps import export as export_module
 from multimix.apps.cli import main
@@ -20,7 +19,6 @@ from multimix.runtime.files import bundled
 
 pytestmark = newer_torch  # with torch 2.6 today's onnxscript cannot convert the graph
 SAMPLES = film_files(bundled("sample_data"))
-NETWORKS = [path.stem for path in bundled("weights").glob("*.pth")]
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +68,11 @@ def test_the_file_alone_is_enough(tmp_path, model):
     assert not model.training
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_bundled_networks_by_the_command_line(tmp_path, capsys, name):
-    assert main(["export", str(tmp_path / "multimix.onnx"), "--weights", name]) == 0
-    differences = capsys.readouterr().out.splitlines()[1].rpartition(": ")[2]
-    assert re.sub(r"\d\S*", "x", differences) == (
-        "class probability x lung probability x saliency x"
-    )
-    for number in re.findall(r"\d[^,\s]*", differences.removesuffix(".")):
-        assert float(number) < 1e-4
-    assert (tmp_path / "multimix.onnx").stat().st_size > 7e6
+def test_the_network_of_few_labels_by_the_command_line(tmp_path, capsys):
+    # The other one is exported by the README's command, in test_readme.
+    out = tmp_path / "multimix.onnx"
+    assert main(["export", str(out), "--weights", "multimix_100_10"]) == 0
+    check_exported(capsys.readouterr().out, out)
 
 
 def test_another_networks_file_is_not_written(tmp_path, model, content, monkeypatch):
