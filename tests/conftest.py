@@ -13,6 +13,7 @@ from multimix.data import phantom
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.model import MultiMix
+from multimix.runtime.checkpoint import save_checkpoint
 
 # Several processes share the processors: one thread for each, and for what it starts.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -26,6 +27,16 @@ drawn = functools.cache(phantom.draw)
 def model() -> MultiMix:
     torch.manual_seed(0)
     return MultiMix(TINY).eval()
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> str:
+    """The file of a tiny untrained network, so that the command line is quick."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.pth"
+    torch.manual_seed(0)
+    tensors = MultiMix(TINY).state_dict()
+    save_checkpoint(path, {"weights": tensors, "config": {"side": SIDE, "widths": TINY}})
+    return str(path)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from multimix.apps.options import changes_of, parser
+from multimix.apps.options import parser
 from multimix.apps.predict_folder import PredictionFolder, as_json, as_text
 from multimix.config import SYSTEMS, Config
 from multimix.data.film_set import Films
@@ -21,6 +21,7 @@ from multimix.evaluation.evaluator import evaluate
 from multimix.evaluation.results import as_table, table_beside, write_results
 from multimix.images.formats import film_files
 from multimix.inference import PredictOptions, load_model
+from multimix.runtime.config_options import changes_of
 from multimix.runtime.distributed import connect, is_main
 from multimix.runtime.files import bundled, printable
 from multimix.training import train

@@ -9,16 +9,7 @@ import multimix
 from multimix.config import PRECISIONS, RECIPES, SYSTEMS
 from multimix.data.dataset_layouts import LAYOUTS
 from multimix.inference import INVERT
-from multimix.runtime.config_options import (
-    add_field,
-    add_fields,
-    budget,
-    changes_of,
-    config_arguments,
-    option_of,
-)
-
-__all__ = ["changes_of", "config_arguments", "parser"]
+from multimix.runtime.config_options import add_field, add_fields, budget, option_of
 
 PROGRAM = "python -m multimix"
 TASKS = {"classification": "{train,val,test}/{NORMAL,PNEUMONIA}", "segmentation": "images/, masks/"}

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from multimix.evaluation.prediction import Prediction
 from multimix.images.reading import LoadedImage, load_image
-from multimix.inference import Prediction, PredictOptions, predict_batch
+from multimix.inference import PredictOptions, predict_batch
 from multimix.model import CLASSES, MultiMix
 from multimix.runtime.device import micro_batch_size
 from multimix.runtime.distributed import SINGLE, World

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from helpers import ROOT, SIDE, TINY, save
+from helpers import ROOT, SIDE, save
 
 import multimix
 from multimix import __main__ as program
@@ -19,21 +18,9 @@ from multimix.apps.predict_folder import unique_names
 from multimix.data import phantom
 from multimix.evaluation.metrics import DEFINITIONS
 from multimix.images.reading import read_film
-from multimix.model import MultiMix
-from multimix.runtime.checkpoint import save_checkpoint
 from multimix.runtime.files import bundled
 
 PHANTOMS = ["--classification", "phantom://20", "--segmentation", "phantom://20"]
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory) -> str:
-    """A tiny untrained network, so that the command line is quick."""
-    path = tmp_path_factory.mktemp("weights") / "tiny.pth"
-    torch.manual_seed(0)
-    weights = MultiMix(TINY).state_dict()
-    save_checkpoint(path, {"weights": weights, "config": {"side": SIDE, "widths": TINY}})
-    return str(path)
 
 
 @pytest.fixture

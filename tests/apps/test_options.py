@@ -6,8 +6,9 @@ import pytest
 from helpers import TINY
 
 from multimix.apps.cli import main
-from multimix.apps.options import changes_of, config_arguments, parser
+from multimix.apps.options import parser
 from multimix.config import RECIPES, RENAMED, SYSTEMS, Config
+from multimix.runtime.config_options import changes_of, config_arguments
 
 # A value of each field that no system or recipe has; those that are on or off are turned over.
 OTHER = dict(

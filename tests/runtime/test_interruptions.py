@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
 from helpers import KINDS, ROOT, SIDE, TINY, harmed, newer_torch, save, upload
 from PIL import Image
 
@@ -21,8 +20,6 @@ from multimix.apps.cli import main
 from multimix.apps.panel import Panel
 from multimix.data import phantom
 from multimix.inference import load_model, predict
-from multimix.model import MultiMix
-from multimix.runtime.checkpoint import save_checkpoint
 from multimix.runtime.files import bundled, lock_folder
 
 PHANTOMS = ["--classification", "phantom://20", "--segmentation", "phantom://20"]
@@ -30,16 +27,6 @@ SMALL = ["--side", str(SIDE), "--widths", ",".join(map(str, TINY)), "--batch", "
 SMALL += ["--steps", "2", "--validate-every", "1"]
 TRAINING = ["train", *PHANTOMS, *SMALL]
 FULL = "No space left on device"
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory) -> str:
-    """A tiny untrained network."""
-    path = tmp_path_factory.mktemp("weights") / "weights.pth"
-    torch.manual_seed(0)
-    weights = MultiMix(TINY).state_dict()
-    save_checkpoint(path, {"weights": weights, "config": {"side": SIDE, "widths": TINY}})
-    return str(path)
 
 
 @pytest.fixture(scope="session")
