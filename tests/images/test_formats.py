@@ -10,7 +10,8 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from multimix.images.formats import FilmError, film_files, film_paths, open_film, picture_size
+from multimix.images.formats import FilmError, film_paths, open_film
+from multimix.images.pictures import picture_size
 from multimix.images.reading import read_film
 
 GREY = np.arange(240, dtype=np.uint8).reshape(12, 20)
@@ -140,8 +141,8 @@ def test_more_pages_are_noted(tmp_path):
         pages[0].save(
             tmp_path / f"two.{ending}", save_all=True, append_images=[pages[1].rotate(90)]
         )
-        assert not open_film(tmp_path / f"one.{ending}").info["several"]
-        assert open_film(tmp_path / f"two.{ending}").info["several"]
+        assert not open_film(tmp_path / f"one.{ending}").first_of_several
+        assert open_film(tmp_path / f"two.{ending}").first_of_several
 
 
 def test_paths_are_the_visible_pictures_of_a_folder(tmp_path):
@@ -150,7 +151,3 @@ def test_paths_are_the_visible_pictures_of_a_folder(tmp_path):
     (tmp_path / "c.png").mkdir()
     assert [path.name for path in film_paths(tmp_path)] == ["a.jpeg", "b.PNG"]
     assert film_paths(tmp_path / "missing") == []
-    assert film_files(tmp_path) == [tmp_path / "a.jpeg", tmp_path / "b.PNG"]
-    assert film_files(tmp_path / "a.jpeg") == [tmp_path / "a.jpeg"]
-    with pytest.raises(ValueError, match="There are no films in"):
-        film_files(tmp_path / "c.png")

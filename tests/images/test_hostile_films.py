@@ -9,62 +9,47 @@ import struct
 
 import numpy as np
 import pytest
+from fuzz.films import fault_of, harm, whole_films
 from helpers import KINDS, dicom, harmed, save
-from hostile_helpers import DRAWN, answered, bounded_memory, png, quickly
+from hostile_helpers import DRAWN, answered, png, quickly
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from multimix.images.formats import picture_size
+from multimix.images.pictures import picture_size
 from multimix.images.reading import read_film
 from multimix.inference import predict
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(24))
-@pytest.mark.filterwarnings("ignore")  # decoders warn of what they meet
 def test_damaged_films(tmp_path, whole, kind, seed):
     path = tmp_path / f"film.{kind}"
     path.write_bytes(harmed(whole[kind], seed))
     quickly(answered, path)
 
 
+def test_harmed_films_of_every_kind(tmp_path, capfd):
+    """A small part of what `tests/fuzz/films.py` does."""
+    (tmp_path / "whole").mkdir()
+    for kind, content in whole_films(tmp_path / "whole").items():
+        path = tmp_path / f"film.{kind}"
+        path.write_bytes(content)
+        assert answered(path) == ""
+        for seed in range(6):
+            path.write_bytes(harm(content, seed))
+            assert fault_of(path)[0] == ""
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("ending", ("png", "jpg", "tiff", "gif", "bmp", "dcm", "img", "pth"))
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.filterwarnings("ignore")
 def test_wrong_endings(tmp_path, whole, kind, ending):
     path = tmp_path / f"film.{ending}"
     path.write_bytes(whole[kind])
     # A raw file has a size of its own; a picture is no DICOM file, by whatever name.
     expected = ending == "img" or (ending == "dcm" and kind != "dcm")
     assert bool(answered(path)) == expected
-
-
-@pytest.mark.parametrize(
-    "width, height", ((20_000, 20_000), (100_000, 100_000), (1, 5_000), (0, 10), (2**31 - 1, 1))
-)
-@pytest.mark.filterwarnings("error")
-def test_claimed_sizes(tmp_path, width, height):
-    path = tmp_path / "film.png"
-    path.write_bytes(png(width, height))
-    with bounded_memory():
-        assert quickly(answered, path)
-
-
-def test_a_bomb_is_not_unpacked(tmp_path):
-    path = tmp_path / "film.png"  # 200 million pixels in a megabyte
-    path.write_bytes(png(14_000, 14_000, body=bytes(14_001 * 14_000)))
-    with bounded_memory():
-        assert "million pixels" in quickly(answered, path)
-
-
-def test_films_larger_than_any_detectors(tmp_path):
-    path = tmp_path / "film.png"
-    path.write_bytes(png(8000, 8000, body=bytes(8001 * 8000)))
-    claiming = dicom(tmp_path / "a.dcm", DRAWN.astype(np.uint16), Rows=60_000, Columns=60_000)
-    with bounded_memory():
-        assert "more than 50 million pixels" in quickly(answered, path)
-        assert "more than 50 million pixels" in quickly(answered, claiming)
 
 
 def pictures() -> dict[str, Image.Image | np.ndarray]:
@@ -200,7 +185,6 @@ def test_forbidden_films(tmp_path):
     edits=st.lists(st.tuples(st.integers(0, 5000), st.binary(max_size=12)), max_size=6),
     cut=st.one_of(st.just(0), st.integers(3001, 6000)),
 )
-@pytest.mark.filterwarnings("ignore")
 def test_fuzzed_films(tmp_path, whole, kind, edits, cut):
     content = bytearray(whole[kind])
     for position, piece in edits:
@@ -213,7 +197,6 @@ def test_fuzzed_films(tmp_path, whole, kind, edits, cut):
     answered(path)
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_no_program_is_started_for_a_film(tmp_path, monkeypatch):
     """Pillow hands PostScript to Ghostscript, and knows many more formats that no film has."""
     program = tmp_path / "bin" / "gs"
@@ -226,7 +209,7 @@ def test_no_program_is_started_for_a_film(tmp_path, monkeypatch):
     )
     assert "is not a picture that can be read" in answered(tmp_path / "film.png")
     assert not (tmp_path / "started").exists()
-    for ending in ("webp", "dds", "ppm", "jp2"):
+    for ending in ("dds", "ppm", "jp2", "tga"):
         with contextlib.suppress(KeyError, OSError):  # where Pillow was built without it
             Image.fromarray(DRAWN).convert("RGB").save(tmp_path / f"film.{ending}")
             (tmp_path / f"film.{ending}").rename(tmp_path / "film.png")
@@ -234,7 +217,6 @@ def test_no_program_is_started_for_a_film(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.filterwarnings("ignore")
 def test_damaged_exif(tmp_path, seed):
     exif = Image.Exif()
     exif.update({0x0112: 6, 0x010E: "a film", 0x011A: 72.0, 0x0132: "2026:01:01 00:00:00"})

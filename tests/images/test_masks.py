@@ -1,0 +1,148 @@
+"""Masks of lungs, of the many ways in which people write them."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from multimix.data import phantom
+from multimix.images.formats import FilmError
+from multimix.images.masks import lungs_of
+from multimix.images.reading import read_mask
+
+FILM, LUNGS = phantom.draw(3, side=128)
+LEFT = LUNGS & (np.arange(128) < 64)
+RIGHT = LUNGS & ~LEFT
+DEVICE = np.zeros_like(LUNGS)
+DEVICE[50:80, 60:68] = True
+
+
+def painted(background, *labels) -> np.ndarray:
+    """A mask with a value for each part of the film."""
+    mask = np.full((128, 128), background, dtype=np.uint8)
+    for part, value in labels:
+        mask[part] = value
+    return mask
+
+
+def drawn(background, *colours) -> np.ndarray:
+    """The same in colour."""
+    mask = np.full((128, 128, 3), background, dtype=np.uint8)
+    for part, colour in colours:
+        mask[part] = colour
+    return mask
+
+
+def palette(colours: list[int]) -> Image.Image:
+    picture = Image.fromarray(painted(0, (LEFT, 1), (RIGHT, 2)))
+    picture = picture.convert("L")
+    indexed = Image.frombytes("P", picture.size, picture.tobytes())
+    indexed.putpalette(colours + [0] * (768 - len(colours)))
+    return indexed
+
+
+def opaque(colour: int) -> Image.Image:
+    alpha = np.where(LUNGS, 255, 0).astype(np.uint8)
+    return Image.fromarray(np.dstack([np.full((128, 128, 3), colour, np.uint8), alpha]))
+
+
+BOTH = {
+    "0 and 255": painted(0, (LUNGS, 255)),
+    "0 and 1": painted(0, (LUNGS, 1)),
+    "1 and 2": painted(0, (LEFT, 1), (RIGHT, 2)),
+    "1 and 2 of 16 bits": painted(0, (LEFT, 1), (RIGHT, 2)).astype(np.uint16),
+    "1 and 2 of floats": painted(0, (LEFT, 1), (RIGHT, 2)).astype(np.float32),
+    "2 and 3 on 1": painted(1, (LEFT, 2), (RIGHT, 3)),
+    "lobes": painted(0, (LEFT, 3), (RIGHT, 4), (DEVICE & LUNGS, 5)),
+    "254 and 255": painted(0, (LEFT, 254), (RIGHT, 255)),
+    "16 bits": painted(0, (LUNGS, 255)).astype(np.uint16) * 257,
+    "floats": painted(0, (LUNGS, 1)) * 0.8,
+    "bits": Image.fromarray(LUNGS),
+    "red and blue": drawn(0, (LEFT, (255, 0, 0)), (RIGHT, (0, 0, 255))),
+    "dark and bright": drawn(0, (LEFT, (90, 0, 0)), (RIGHT, (0, 255, 0))),
+    "on white": drawn(255, (LEFT, (255, 0, 0)), (RIGHT, (0, 0, 255))),
+    "on violet": drawn((68, 1, 84), (LEFT, (32, 144, 140)), (RIGHT, (253, 231, 36))),
+    "in yellow": drawn(0, (LUNGS, (255, 255, 0))),
+    "palette": palette([0, 0, 0, 128, 0, 0, 0, 128, 0]),
+    "grey palette": palette([0, 0, 0, 1, 1, 1, 2, 2, 2]),
+    "black palette": palette([0, 0, 0]),
+    "opaque white": opaque(255),
+    "opaque black": opaque(0),
+    "opacity not filled": Image.fromarray(np.dstack([drawn(0, (LUNGS, 255)), painted(0)])),
+}
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_both_lungs_are_read(tmp_path, name):
+    mask = BOTH[name]
+    assert np.array_equal(lungs_of(mask), LUNGS)
+    if isinstance(mask, Image.Image) or mask.dtype != float:
+        picture = mask if isinstance(mask, Image.Image) else Image.fromarray(mask)
+        picture.save(tmp_path / "mask.tif" if picture.mode == "F" else tmp_path / "mask.png")
+        (path,) = tmp_path.iterdir()
+        assert np.array_equal(read_mask([path], 128), LUNGS)
+
+
+@pytest.mark.parametrize("dtype", (np.int8, np.uint32, np.int32, np.float64))
+@pytest.mark.parametrize("largest", (1, 2))
+def test_labels_in_tiffs_of_every_type(tmp_path, dtype, largest):
+    path = tmp_path / "mask.tif"
+    tifffile.imwrite(path, painted(0, (LEFT, 1), (RIGHT, largest)).astype(dtype))
+    assert np.array_equal(read_mask([path], 128), LUNGS)
+
+
+def test_a_mask_of_several_pages_is_not_half_read(tmp_path):
+    path = tmp_path / "mask.tif"
+    pages = np.stack([painted(0, (LEFT, 255)), painted(0, (RIGHT, 255))])
+    tifffile.imwrite(path, pages, photometric="minisblack")
+    with pytest.raises(FilmError, match=r"mask\.tif: The mask has several pages or frames"):
+        read_mask([path], 64)
+
+
+def test_127_beside_255_is_no_lung():
+    assert np.array_equal(lungs_of(painted(0, (LUNGS, 255), (DEVICE, 127))), LUNGS & ~DEVICE)
+
+
+def test_soft_edges_stand_at_half(tmp_path):
+    large = Image.fromarray(painted(0, (LUNGS, 255))).resize((500, 500), Image.Resampling.BICUBIC)
+    expected = np.asarray(large) > 127
+    assert np.array_equal(lungs_of(large), expected)
+    large.save(tmp_path / "mask.jpg", quality=70)
+    found = read_mask([tmp_path / "mask.jpg"], 500)
+    assert (found != expected).mean() < 0.01
+    colours = Image.fromarray(BOTH["red and blue"])
+    colours.resize((500, 500), Image.Resampling.BICUBIC).save(tmp_path / "mask.jpg", quality=90)
+    assert (read_mask([tmp_path / "mask.jpg"], 500) != expected).mean() < 0.01
+    probabilities = np.asarray(large) / 255
+    assert np.array_equal(lungs_of(probabilities), probabilities > probabilities.max() / 2)
+
+
+@pytest.mark.parametrize(
+    "mask, words",
+    (
+        (painted(0, (LEFT, 128), (RIGHT, 255)), "has 0, 128, 255, which"),
+        (painted(0, (LEFT, 60), (RIGHT, 255)), "has 0, 60, 255, which"),
+        (painted(0, (LUNGS, 1), (DEVICE, 255)), "has 0, 1, 255, which"),
+        (painted(0, (LEFT, 1), (RIGHT, 2), (DEVICE, 255)), "has 0, 1, 2, 255, which"),
+        (painted(0, (LEFT, 20), (RIGHT, 21), (DEVICE, 90)), "has 0, 20, 21, 90, which"),
+        (painted(0, (LEFT, 85), (RIGHT, 170), (DEVICE, 255)), "has 0, 85, 170, 255, which"),
+        (painted(0, (LEFT, 7), (RIGHT, 14)), "has 0, 7, 14, which"),
+        (painted(0, (LEFT, 0.5), (RIGHT, 1)).astype(float) + 0.5 * LEFT, "has 0, 0.5, 1, which"),
+        (drawn(0, (LUNGS, 255), (DEVICE, (255, 0, 0))), "has #ff0000, #ffffff, which"),
+        (FILM, "values from"),
+        (np.where(LUNGS, 1, -1), "values below 0"),
+        (np.where(LUNGS, np.nan, 0), "not numbers"),
+    ),
+)
+def test_masks_that_do_not_say_what_is_lung(tmp_path, mask, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        lungs_of(mask)
+    assert len(str(caught.value)) <= 300
+    np.save(tmp_path / "mask.npy", mask)
+    with pytest.raises(FilmError, match=r"mask\.npy: The mask has"):
+        read_mask([tmp_path / "mask.npy"], 64)
+
+
+def test_empty_and_whole_masks():
+    assert not lungs_of(painted(0)).any() and lungs_of(painted(255)).all()
+    assert lungs_of(painted(255, (LUNGS, 0))).sum() == (~LUNGS).sum()  # the doctor says so
