@@ -7,12 +7,16 @@ from multimix.data import phantom
 from multimix.images.quality import (
     CENTRE,
     SMALL_SIDE,
+    STRONG_SUSPICION,
     TYPICAL_FILM,
+    inversion_suspicion,
+    is_negative,
     looks_inverted,
+    looks_turned,
     quality_warnings,
 )
 from multimix.images.reading import LoadedImage, resize
-from multimix.inference import load_model, predict
+from multimix.inference import ask_network, find_inverted, load_model, predict
 
 FILM, LUNGS = phantom.draw(3, side=256)
 
@@ -67,11 +71,101 @@ def test_the_typical_film_is_the_mean_of_twelve_phantoms():
     assert np.abs(TYPICAL_FILM - centred / np.linalg.norm(centred)).max() < 1e-6
 
 
-def test_inverted_films():
-    for seed in range(12, 24):
-        film = phantom.draw(seed, seed % 2)[0]
+def off_centre(film: np.ndarray) -> np.ndarray:
+    """The chest at the side of a collimated film."""
+    return np.hstack([np.zeros((256, 90), np.uint8), film[:, :200]])
+
+
+def on_a_canvas(film: np.ndarray) -> np.ndarray:
+    """The film in a corner of a picture four times as large."""
+    return np.pad(film, ((0, 256), (0, 256)))
+
+
+def with_bright_arm(film: np.ndarray) -> np.ndarray:
+    """Somebody's arm in the whole of one side, and air at the other."""
+    return np.hstack([np.full((256, 60), 250, np.uint8), film, np.full((256, 60), 2, np.uint8)])
+
+
+def brightened(film: np.ndarray) -> np.ndarray:
+    """The film with its middle greys far brighter."""
+    return (255 * np.sqrt(film / 255)).astype(np.uint8)
+
+
+VIEWS = (np.asarray, np.fliplr, off_centre, on_a_canvas, with_bright_arm, brightened)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.__name__)
+def test_inverted_films(view):
+    for seed in range(12, 18):
+        film = view(phantom.draw(seed, seed % 2)[0])
         assert looks_inverted(255 - film) and not looks_inverted(film)
-    assert not looks_inverted(np.full((50, 50), 100, dtype=np.uint8))
+        assert not looks_turned(film) and not looks_turned(255 - film)
+
+
+def test_turned_films_are_not_called_inverted(model):
+    found = 0
+    for seed in range(12, 20):
+        film = phantom.draw(seed, seed % 2)[0]
+        for quarters in (1, 2, 3):
+            turned = np.rot90(film, quarters)
+            assert not looks_inverted(turned)
+            found += looks_turned(turned)
+    assert found >= 22  # of 24
+    film = np.rot90(FILM)
+    prediction = predict(model, film)
+    assert np.array_equal(prediction.film, film)
+    assert any("upside down or on its side" in text for text in prediction.warnings)
+
+
+def test_pictures_that_are_like_no_film_are_neither_inverted_nor_turned():
+    plain = np.full((50, 50), 100, dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)
+    for picture in (plain, noise, plain[:2, :2]):
+        assert not looks_turned(picture) and inversion_suspicion(picture) < STRONG_SUSPICION
+    assert not looks_inverted(plain)
+
+
+def test_the_lungs_of_its_negative_decide_on_a_film_in_doubt():
+    slight, strong = STRONG_SUSPICION / 2, STRONG_SUSPICION * 2
+    for suspicion in (slight, strong):
+        assert is_negative(suspicion, FILM, np.float32(LUNGS))  # they are dark there
+        assert not is_negative(suspicion, 255 - FILM, np.float32(LUNGS))
+    one, unsure = LUNGS & (np.arange(256) < 128), 0.4 + 0.2 * LUNGS
+    for no_lungs in (np.zeros_like(LUNGS), np.ones_like(LUNGS), one, unsure):
+        for film in (FILM, 255 - FILM):
+            assert is_negative(strong, film, np.float32(no_lungs))
+            assert not is_negative(slight, film, np.float32(no_lungs))
+
+
+def test_a_film_in_doubt_is_left_as_it_is_with_a_warning(model, monkeypatch):
+    monkeypatch.setattr("multimix.inference.is_negative", lambda *seen: False)
+    negative = 255 - FILM
+    prediction = predict(model, negative)
+    assert np.array_equal(prediction.film, negative)
+    assert any("may be inverted" in text for text in prediction.warnings)
+
+
+def test_the_network_is_asked_again_of_suspects_alone(model, monkeypatch):
+    asked = []
+
+    def ask(model, films, options):
+        asked.append(len(films))
+        return ask_network(model, films, options)
+
+    monkeypatch.setattr("multimix.inference.ask_network", ask)
+    together = predict(model, [FILM, 255 - FILM])
+    assert asked == [1, 2]  # the suspect's negative, then both
+    assert all(np.array_equal(one.film, FILM) for one in together)
+    asked.clear()
+    predict(model, FILM)
+    assert asked == [1]
+
+
+def test_the_trained_networks_see_inverted_phantoms():
+    films = [phantom.draw(seed, seed % 2)[0] for seed in (31, 32)]
+    both = [*films, *(255 - film for film in films)]
+    for name in ("multimix", "multimix_100_10"):
+        assert find_inverted(load_model(name, "cpu"), both) == [False, False, True, True]
 
 
 def test_inverted_films_are_corrected_and_it_is_said(model):
