@@ -7,31 +7,33 @@ skips the guessing.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-
-from multimix.data.film_set import SPLITS
-from multimix.data.folders import files_below, films_in, name_below, subfolder
-from multimix.images.formats import film_paths
-from multimix.images.reading import Source
+from multimix.data.class_folders import class_folders, splits_of_classes
+from multimix.data.class_names import Labels, labels_of
+from multimix.data.film_table import OTHER
+from multimix.data.folders import holds_films, subfolders
+from multimix.data.found_films import Film, FoundFilms, Reading
+from multimix.data.jsrt import authors_mat, jsrt
+from multimix.data.left_out import left_out_below
+from multimix.data.mask_folders import (
+    films_beside_masks,
+    images_and_masks,
+    is_for_masks,
+    montgomery,
+    shenzhen,
+)
+from multimix.data.nearest_layout import refusal
+from multimix.data.patients import films_of_patients, with_patients
+from multimix.data.splits import MIN_VALIDATION
+from multimix.data.table_layouts import chexpert, csv_table, nih, rsna
 from multimix.model import CLASSES
-from multimix.runtime.files import read_csv
 
-
-@dataclass(frozen=True)
-class Film:
-    """One film as its set describes it; what the set does not say is None or empty."""
-
-    source: Source  # a path, or pixels where the set is one file
-    name: str  # the path below the set's folder
-    label: int | None = None  # 0 NORMAL, 1 PNEUMONIA
-    masks: tuple[Source, ...] = ()  # their union is the lungs
-    patient: str = ""
-    split: str = ""
+DEEPEST = 4  # folders around a set that are gone through, as archives have them
+MOST_FOLDERS = 50  # in a folder that is gone through
 
 
 @dataclass(frozen=True)
@@ -39,257 +41,163 @@ class DatasetLayout:
     """One way in which films lie on disk."""
 
     description: str  # what it looks like, for a person whose folder fits none
-    read: Callable[[Path], list[Film]]  # none where a folder is of another layout
+    read: Callable[[Path, Labels], Reading]  # no films where a folder is of another layout
 
 
-def read_layout(folder: str | os.PathLike, layout: str = "auto") -> tuple[str, list[Film]]:
+class Match(NamedTuple):
+    """A layout that fits."""
+
+    layout: str
+    reading: Reading
+
+
+def read_layout(
+    folder: str | os.PathLike, layout: str = "auto", classes: Mapping[str, str] | None = None
+) -> FoundFilms:
     """List the films of a set.
 
     Arguments:
-        folder: the set's folder, or its .csv or .mat file.
+        folder: the set's folder, or its .csv, .tsv or .mat file.
         layout: one of `LAYOUTS`; 'auto' takes the first that fits.
+        classes: what the classes are called there, such as {"Viral Pneumonia": "PNEUMONIA"};
+            NORMAL and PNEUMONIA are known, in letters of any case.
 
-    Returns: the layout's name and the films, in the order in which the layout lists them.
+    Returns: the films, in the order in which the layout lists them, with the layout's name, what
+    below the folder is not read, and where the splits come from.
 
     Errors: ValueError says what does not fit.
     """
     root = Path(folder)
-    if not root.exists():
+    if not root.exists() or not str(folder):
         raise ValueError(
-            f"There is no folder {folder}; give one with films in it, or phantom://400 for "
-            "synthetic ones."
+            f"There is no folder {folder or 'without a name'}; give one with films in it, or "
+            "phantom://400 for synthetic ones."
         )
+    if root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
+        raise ValueError(f"{root} cannot be opened; change who may read it.")
     if layout not in ("auto", *LAYOUTS):
         raise ValueError(
             f"There is no layout '{layout}'; choose auto or one of {', '.join(LAYOUTS)}."
         )
-    for name in LAYOUTS if layout == "auto" else (layout,):
-        films = LAYOUTS[name].read(root)
-        if films:
-            return name, films
-    held = sorted(path.name for path in root.iterdir())[:5] if root.is_dir() else []
-    lacking = "of a layout that is known" if layout == "auto" else f"as {layout} has"
-    needed = [f"{name}: {known.description}" for name, known in LAYOUTS.items()]
-    raise ValueError(
-        f"{root} has no films {lacking} (it holds {', '.join(held) or 'nothing'}); it needs one of "
-        f"these: {'; '.join(needed)}"
-    )
+    labels = labels_of(classes)
+    match = find_layout(root, tuple(LAYOUTS) if layout == "auto" else (layout,), labels)
+    if not match:
+        needed = LAYOUTS[layout].description if layout != "auto" else ""
+        raise ValueError(refusal(root, layout, needed))
+    reading = match.reading
+    masked = any(film.masks for film in reading.films)
+    films = [film for film in reading.films if masked or not film.other_class]
+    left_out = [*reading.notes, *notes_of_classes(reading.films, masked)]
+    if root.is_dir():
+        left_out += left_out_below(root, files_of(reading), labels)
+    films = with_patients(films)
+    return FoundFilms(match.layout, films, tuple(left_out), split_rule(films, reading.split_rule))
 
 
-def csv_table(root: Path) -> list[Film]:
-    """Films that a CSV file lists, one a row."""
-    if root.suffix.lower() != ".csv" or not root.is_file():
-        return []
-    films = []
-    for line, row in enumerate(read_csv(root, "path"), start=2):
-        label = (row.get("label") or "").strip().upper()
-        split = (row.get("split") or "").strip().lower()
-        if label not in ("", "0", "1", *CLASSES) or split not in ("", *SPLITS):
-            raise ValueError(
-                f"{root}, line {line}: label '{label}', split '{split}'; the label may be "
-                f"{CLASSES[0]}, {CLASSES[1]}, 0, 1 or empty, the split train, val, test or empty."
-            )
-        path = root.parent / row["path"]
-        masks = filter(None, (row.get("mask") or "").split("|"))
-        film = Film(
-            path,
-            row["path"],
-            int(label in ("1", CLASSES[1])) if label else None,
-            tuple(root.parent / mask for mask in masks),
-            row.get("patient") or patient_of(path.stem),
-            split,
-        )
-        films.append(film)
-    return films
+def find_layout(
+    root: Path, names: tuple[str, ...], labels: Labels, deepest: int = DEEPEST
+) -> Match | None:
+    """The first layout of a folder, else of the one folder in it that has one; None if none fits.
 
-
-def authors_mat(root: Path) -> list[Film]:
-    """JSRT in one MATLAB file, as the authors of MultiMix have it."""
-    path = root / "jsrt.mat" if root.is_dir() else root
-    if path.suffix.lower() != ".mat" or not path.is_file():
-        return []
-    import scipy.io  # only for this
-
-    films = []
-    try:
-        content = scipy.io.loadmat(path)
-        for split in SPLITS:
-            if f"x_{split}" in content:
-                films += films_of_arrays(content[f"x_{split}"], content[f"y_{split}"], split)
-    except Exception as error:  # noqa: BLE001  (scipy raises many kinds)
-        raise ValueError(
-            f"{path} is damaged, or not a MATLAB file up to version 7 ({error})."
-        ) from None
-    return films
-
-
-def films_of_arrays(pixels: np.ndarray, masks: np.ndarray, split: str) -> list[Film]:
-    """Films (N, H, W, ...) and their masks, which may have a channel for each lung."""
-    for array in (pixels, masks):
-        if array.dtype.kind not in "buif" or array.ndim < 3 or 0 in array.shape:
-            raise ValueError("x_ and y_ must be films and masks, (N, H, W) numbers")
-    films = []
-    for i, (film, mask) in enumerate(zip(pixels, masks)):
-        lungs = mask if mask.ndim == 2 else mask.max(np.argmin(mask.shape))
-        patient = f"{split}-{i}"
-        films.append(Film(film.squeeze(), f"{split}/{i}", None, (lungs,), patient, split))
-    return films
-
-
-def kaggle_folders(root: Path) -> list[Film]:
-    """Kaggle's chest_xray: class folders in split folders."""
-    inner = subfolder(root, "chest_xray")  # the archive has a folder of its own name
-    root = inner if inner and subfolder(inner, "train") else root
-    films = []
-    for split in SPLITS:
-        films += films_in_classes(root, subfolder(root, split), split)
-    return films
-
-
-def class_folders(root: Path) -> list[Film]:
-    """Films in a folder for each class."""
-    return films_in_classes(root, root, "")
-
-
-def films_in_classes(root: Path, folder: Path | None, split: str) -> list[Film]:
-    """The films of the class folders in `folder`, none where there is no such folder."""
-    films = []
-    for label, name in enumerate(CLASSES):
-        for path in films_in(folder, name):
-            patient = patient_of(path.stem)
-            films.append(Film(path, name_below(root, path), label, (), patient, split))
-    return films
-
-
-def jsrt(root: Path) -> list[Film]:
-    """JSRT's raw files with the masks of SCR."""
-    paths = []
-    for path in files_below(root, ".img"):
-        if re.fullmatch(r"JPC[LN]N\d{3}", path.stem):
-            paths.append(path)
-    masks: dict[str, list[Path]] = {}
-    for path in files_below(root, ".gif") if paths else ():
-        if path.parent.name in ("left lung", "right lung"):
-            masks.setdefault(path.stem, []).append(path)
-    return films_with_masks(root, paths, masks, jsrt_names=True)
-
-
-def montgomery(root: Path) -> list[Film]:
-    """The Montgomery County set, a mask for each lung."""
-    left = subfolder(root, "ManualMask", "leftMask")
-    right = subfolder(root, "ManualMask", "rightMask")
-    if not left or not right:
-        inner = subfolder(root, "MontgomerySet")
-        return montgomery(inner) if inner else []
-    films = []
-    for path in films_in(root, "CXR_png"):
-        sides = (left / path.name, right / path.name)
-        lungs = tuple(mask for mask in sides if mask.exists())
-        films.append(Film(path, name_below(root, path), None, lungs, path.stem))
-    return films
-
-
-def shenzhen(root: Path) -> list[Film]:
-    """The Shenzhen set; a hundred of its films have no mask."""
-    masks = {path.stem.removesuffix("_mask"): [path] for path in films_in(root, "mask")}
-    return films_with_masks(root, films_in(root, "CXR_png"), masks)
-
-
-def images_and_masks(root: Path) -> list[Film]:
-    """Films and masks of the same names in two folders."""
-    paths = films_in(root, "images")
-    if not paths or not subfolder(root, "masks"):
-        return []
-    masks = {path.stem: [path] for path in films_in(root, "masks")}
-    strays = sorted(masks.keys() - {path.stem for path in paths})
-    if strays:
-        raise ValueError(
-            f"{masks[strays[0]][0]} has no film in {paths[0].parent} (and {len(strays) - 1} more "
-            "have none); each mask needs a film with the same file name."
-        )
-    return films_with_masks(root, paths, masks, jsrt_names=True)
-
-
-def films_with_masks(
-    root: Path, paths: list[Path], masks: dict[str, list[Path]], jsrt_names: bool = False
-) -> list[Film]:
-    """Films of one patient each, with the masks of the same stem, split as JSRT's where asked."""
-    films = []
-    for path in paths:
-        stem = path.stem
-        lungs = tuple(masks.get(stem, ()))
-        split = jsrt_split(stem) if jsrt_names else ""
-        films.append(Film(path, name_below(root, path), None, lungs, stem, split))
-    return films
-
-
-def jsrt_split(stem: str) -> str:
-    """Odd numbers train, even numbers test, as SCR's two folds; '' where the name is not JSRT's."""
-    number = re.fullmatch(r"JPC[LN]N(\d{3})", stem)
-    if not number:
-        return ""
-    return "train" if int(number[1]) % 2 else "test"
-
-
-def nih(root: Path) -> list[Film]:
-    """ChestX-ray14; films that are neither normal nor of pneumonia are left out."""
-    entries = sorted(root.glob("Data_Entry_2017*.csv")) if root.is_dir() else []
-    if not entries:
-        return []
-    images = {}
-    for folder in sorted(root.glob("images*")):
-        for path in files_below(folder, ".png"):
-            images[path.name] = path
-    films = []
-    for row in read_csv(entries[0], "Image Index", "Finding Labels", "Patient ID"):
-        image = images.get(row["Image Index"])
-        findings = row["Finding Labels"].split("|")
-        if image and ("Pneumonia" in findings or findings == ["No Finding"]):
-            label = int("Pneumonia" in findings)
-            name = name_below(root, image)
-            films.append(Film(image, name, label, (), row["Patient ID"], "test"))
-    return films
-
-
-def flat(root: Path) -> list[Film]:
-    """Films alone, without class or mask."""
-    return [Film(path, path.name, patient=patient_of(path.stem)) for path in film_paths(root)]
-
-
-def patient_of(stem: str) -> str:
-    """The patient in one of Kermany's file names; of other names, themselves.
-
-    person12_virus_7 is of person12, NORMAL2-IM-0115-0001 of NORMAL2-IM-0115. NORMAL2 counts afresh:
-    taken for the patients of the other series, 94 of its numbers would be in two splits, and taken
-    for themselves, none is.
+    Errors: ValueError where several folders in it have one, or something in the only one is wrong.
     """
-    known = re.search(r"person\d+|(NORMAL2-)?IM-\d+", stem)
-    return known.group() if known else stem
+    telling = tuple(name for name in names if name != "flat")
+    for name in telling:
+        reading = LAYOUTS[name].read(root, labels)
+        if reading.films:
+            return Match(name, reading)
+    if names == ("flat",):
+        reading = flat(root, labels)
+        return Match("flat", reading) if reading.films else None
+    alone = Reading(films_beside_masks(root, root) if "flat" in names else [])
+    inner = subfolders(root)
+    matches = {}
+    for folder in inner if deepest and len(inner) <= MOST_FOLDERS else ():
+        match = find_layout(folder, telling, labels, deepest - 1)
+        if match:
+            matches[folder.name] = match
+    most = max((len(match.reading.films) for match in matches.values()), default=0)
+    if len(alone.films) >= max(1, most):
+        return Match("flat", alone)
+    if len(matches) > 1:
+        raise ValueError(
+            f"{root} holds several sets of films, {', '.join(sorted(matches)[:4])}; give them one "
+            "by one."
+        )
+    if matches:
+        return next(iter(matches.values()))
+    filled = [folder for folder in inner if deepest and not is_for_masks(folder)]
+    filled = [folder for folder in filled if holds_films(folder)]
+    return find_layout(filled[0], names, labels, deepest - 1) if len(filled) == 1 else None
+
+
+def flat(root: Path, labels: Labels) -> Reading:
+    """Films alone, without class or mask; where it is asked for by name, at any depth."""
+    return Reading(films_beside_masks(root, root) or films_of_patients(root, subfolders(root)))
+
+
+def files_of(reading: Reading) -> Iterable[Path]:
+    """Every file that a layout has read, or speaks of."""
+    yield from reading.accounted_for
+    for film in reading.films:
+        for source in (film.source, *film.masks):
+            if isinstance(source, Path):
+                yield source
+
+
+def notes_of_classes(films: list[Film], masked: bool) -> list[str]:
+    """What becomes of films of other classes, in a set with masks or one without."""
+    others = [film.other_class[:30] for film in films if film.other_class]
+    if not others:
+        return []
+    names = sorted(set(others))
+    hint = "" if names == [OTHER] else "; --classes can say which class is which"
+    return [
+        f"{len(others)} films of {', '.join(names[:4])} "
+        f"{'serve for lungs alone' if masked else 'are left out'}, as they are neither "
+        f"{CLASSES[0]} nor {CLASSES[1]}{hint}."
+    ]
+
+
+def split_rule(films: list[Film], rule: str) -> str:
+    """Where the splits come from, in one or two sentences."""
+    given = [film.split for film in films if film.split]
+    if not given:
+        return "No split is given: a tenth of the patients tests, a tenth of the others validates."
+    rule = rule or "The folders' names say the splits."
+    if given.count("val") < MIN_VALIDATION and set(given) != {"test"}:
+        rule += (
+            f" As validation has {given.count('val')} films, fewer than {MIN_VALIDATION}, a tenth "
+            "of the training patients joins it."
+        )
+    return rule
 
 
 LAYOUTS = {
-    "csv": DatasetLayout(
-        "a .csv file with the column path, and any of label, mask, patient, split; paths are "
-        "relative to it",
-        csv_table,
-    ),
     "mat": DatasetLayout(
         "jsrt.mat with x_train, y_train, x_val, y_val, x_test, y_test", authors_mat
     ),
-    "chex": DatasetLayout(
-        "{train,val,test}/{NORMAL,PNEUMONIA}/* (Kaggle's chest_xray)", kaggle_folders
+    "chex": DatasetLayout("{train,val,test}/{NORMAL,PNEUMONIA}/*", splits_of_classes),
+    "classes": DatasetLayout("{NORMAL,PNEUMONIA}/*, or a folder for each patient", class_folders),
+    "nih": DatasetLayout("ChestX-ray14's Data_Entry_2017*.csv, with its films at any depth", nih),
+    "rsna": DatasetLayout(
+        "a table with patientId and Target, with films of those names at any depth", rsna
     ),
-    "classes": DatasetLayout("{NORMAL,PNEUMONIA}/*", class_folders),
+    "chexpert": DatasetLayout(
+        "CheXpert's train.csv or valid.csv, with the folders beside it", chexpert
+    ),
+    "csv": DatasetLayout(
+        "a .csv file with the column path, and any of label, mask, patient, split", csv_table
+    ),
     "jsrt": DatasetLayout(
-        "JPCLN*.IMG, JPCNN*.IMG anywhere, SCR's fold1|fold2/masks/{left,right} lung/*.gif", jsrt
+        "JPCLN*.IMG and JPCNN*.IMG, or pictures of these names with SCR's {left,right} lung/*",
+        jsrt,
     ),
-    "montgomery": DatasetLayout("CXR_png/*.png, ManualMask/{leftMask,rightMask}/*.png", montgomery),
-    "shenzhen": DatasetLayout("CXR_png/*.png, mask/*_mask.png", shenzhen),
-    "nih": DatasetLayout(
-        "Data_Entry_2017*.csv, images*/**/*.png (ChestX-ray14; films neither normal nor of "
-        "pneumonia are left out)",
-        nih,
+    "montgomery": DatasetLayout("CXR_png/*, ManualMask/{leftMask,rightMask}/*", montgomery),
+    "shenzhen": DatasetLayout("CXR_png/*, mask/*_mask.png", shenzhen),
+    "images_and_masks": DatasetLayout(
+        "images/*, masks/* with the same names, also in or named after {train,val,test}",
+        images_and_masks,
     ),
-    "images_and_masks": DatasetLayout("images/*, masks/* with the same names", images_and_masks),
     "flat": DatasetLayout("films and nothing else: all unlabelled", flat),
 }

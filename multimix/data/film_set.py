@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -169,11 +169,14 @@ class Films:
     classification: FilmSet | None = None
     segmentation: FilmSet | None = None
     skipped: tuple[str, ...] = ()  # why a film that could not be read is not among them
+    left_out: tuple[str, ...] = ()  # what else below the folders is not among them
+    split_rules: tuple[str, ...] = ()  # where the splits of each folder come from
 
     def __repr__(self) -> str:
         lines = [f"classification: {self.classification}", f"segmentation: {self.segmentation}"]
         if self.skipped:
             lines.append(f"left out: {len(self.skipped)}")
+        lines += [f"left out: {sentence}" for sentence in self.left_out]
         return "\n".join(lines)
 
     def labelled(self, split: str) -> Films:
@@ -181,7 +184,7 @@ class Films:
         parts = []
         for part in (self.classification, self.segmentation):
             parts.append(part.split(split).with_labels() if part is not None else None)
-        return Films(parts[0], parts[1], self.skipped)
+        return replace(self, classification=parts[0], segmentation=parts[1])
 
 
 def concatenate(sets: Sequence[FilmSet]) -> FilmSet | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -16,9 +16,10 @@ from typing_extensions import Unpack
 
 from multimix.data import phantom
 from multimix.data.cache import name_cache_file, read_films
-from multimix.data.dataset_layouts import Film, read_layout
+from multimix.data.dataset_layouts import read_layout
 from multimix.data.film_set import NO_PICTURE, Films, FilmSet, FilmStack, concatenate
-from multimix.data.splits import split_by_patient
+from multimix.data.found_films import Film
+from multimix.data.splits import split_films
 from multimix.images.reading import check_mask_shapes, picture_for_network, read_mask
 from multimix.model import SIDES, SIDES_NAMED
 
@@ -31,6 +32,7 @@ class ReadOptions(TypedDict, total=False):
 
     classification_layout: str
     segmentation_layout: str
+    classes: Mapping[str, str] | None
     cache: str | os.PathLike | None
     skip_damaged: bool
 
@@ -44,6 +46,9 @@ class Reader:
     progress: bool
     cache: Path | None
     skipped: list[str] | None  # takes sentences; None where a damaged film is an error
+    classes: Mapping[str, str] | None
+    left_out: list[str] = field(default_factory=list)  # takes sentences
+    split_rules: list[str] = field(default_factory=list)
     layout: str = "auto"
     masks: bool = False
 
@@ -71,49 +76,61 @@ def load_films(
         seed: draws the splits; to have those that a network was trained with, `model.seed`.
         progress: show a bar (the default).
         classification_layout, segmentation_layout: one of LAYOUTS; 'auto' recognises them.
+        classes: other names of classes on disk, such as {"Viral Pneumonia": "PNEUMONIA"}.
         cache: a folder that keeps the reduced films from one run to the next; they are mapped from
             there, not read into memory.
         skip_damaged: leave out films, and masks, that cannot be read, and list them in `skipped`.
 
-    Returns: `Films`, with `classification` and `segmentation`, each a `FilmSet` or None.
+    Returns: `Films`: two sets, or None, and sentences on what was left out and on the splits.
 
     Errors: ValueError names the folder or file that does not fit.
     """
-    if side not in SIDES:
-        raise ValueError(f"Films cannot be reduced to {side} px; {SIDES_NAMED} is needed.")
-    if wrong := options.keys() - ReadOptions.__annotations__.keys():
-        known = ", ".join(ReadOptions.__annotations__)
-        raise ValueError(f"load_films has no argument '{min(wrong)}'; it takes {known}.")
-    skipped: list[str] = []
+    check_options(side, seed, options)
+    skipped: list[str] | None = [] if options.get("skip_damaged") else None
     cache = options.get("cache")
-    reader = Reader(
-        side=side,
-        seed=seed,
-        progress=progress,
-        cache=Path(cache) if cache else None,
-        skipped=skipped if options.get("skip_damaged") else None,
-    )
+    cache_folder = Path(cache) if cache else None
+    reader = Reader(side, seed, progress, cache_folder, skipped, options.get("classes"))
     for_classes = replace(reader, layout=options.get("classification_layout", "auto"))
     for_masks = replace(reader, layout=options.get("segmentation_layout", "auto"), masks=True)
     return Films(
-        load_sets(classification, for_classes), load_sets(segmentation, for_masks), tuple(skipped)
+        load_sets(classification, for_classes),
+        load_sets(segmentation, for_masks),
+        tuple(skipped or ()),
+        tuple(dict.fromkeys(reader.left_out)),  # a folder may serve both tasks
+        tuple(dict.fromkeys(reader.split_rules)),
     )
+
+
+def check_options(side: int, seed: int, options: Collection[str]) -> None:
+    """ValueError where films cannot be of this side, or an argument has another name."""
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"The seed is {seed}; 0 or a larger whole number is needed.")
+    if side not in SIDES:
+        raise ValueError(f"Films cannot be reduced to {side} px; {SIDES_NAMED} is needed.")
+    if wrong := set(options) - ReadOptions.__annotations__.keys():
+        known = ", ".join(ReadOptions.__annotations__)
+        raise ValueError(f"load_films has no argument '{min(wrong)}'; it takes {known}.")
 
 
 def load_sets(folders: Folders, reader: Reader) -> FilmSet | None:
     """One folder, or several, as one set; None where there is none."""
     if isinstance(folders, (str, os.PathLike)):
         folders = [folders]
-    return concatenate([load_set(str(folder), reader) for folder in folders])
+    if not isinstance(folders, Sequence | None):
+        raise ValueError(f"{folders} is no folder; give a path, or several in a list.")
+    return concatenate([load_set(str(folder), reader) for folder in folders or ()])
 
 
 def load_set(folder: str, reader: Reader) -> FilmSet:
     """One folder, for one task."""
     if folder.startswith(PHANTOM):
         return load_phantoms(folder, reader)
-    films = read_layout(folder, reader.layout)[1]
+    listed = read_layout(folder, reader.layout, reader.classes)
     root = Path(folder).resolve()
     title = root.name if root.is_dir() else root.stem
+    reader.left_out.extend(f"{title}: {sentence}" for sentence in listed.left_out)
+    reader.split_rules.append(f"{title}: {listed.split_rule}")
+    films = [film for film in listed.films if reader.masks or not film.other_class]
     pixels, films = read_films(
         films,
         lambda film: picture_for_network(film.source, reader.side),
@@ -125,11 +142,9 @@ def load_set(folder: str, reader: Reader) -> FilmSet:
     targets: torch.Tensor | FilmStack
     if reader.masks:
         targets, labelled = load_masks(films, title, reader)
-        strata = [0] * len(films)
     else:
         targets = torch.tensor([film.label or 0 for film in films])
         labelled = torch.tensor([film.label is not None for film in films])
-        strata = [0 if film.label is None else film.label + 1 for film in films]
     patients = tuple(f"{title}/{film.patient}" for film in films)
     return FilmSet(
         FilmStack([torch.from_numpy(pixels)]),
@@ -137,7 +152,7 @@ def load_set(folder: str, reader: Reader) -> FilmSet:
         labelled,
         tuple(f"{title}/{film.name}" for film in films),
         patients,
-        split_by_patient(patients, [film.split for film in films], strata, reader.seed),
+        split_films(films, reader.masks, reader.seed),
     )
 
 

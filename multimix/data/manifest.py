@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 
 from multimix.data.film_set import SPLITS, Films, FilmSet
-from multimix.runtime.files import csv_text, parse_csv, read_csv
+from multimix.runtime.files import csv_text, in_brief, parse_csv, read_csv
 
 COLUMNS = ("task", "film", "patient", "split", "use")
 TASKS = ("classification", "segmentation")
+USES = ("labelled", "unlabelled")
 
 
 def manifest_of(films: Films, labelled: dict[str, FilmSet]) -> str:
@@ -53,27 +54,31 @@ def apply_manifest(films: Films, path: str | os.PathLike) -> Films:
     Errors: ValueError where the file is no manifest, or a film that it names is not there.
     """
     rows = read_csv(Path(path), *COLUMNS)
-    for row in rows:
-        if row["task"] not in TASKS or row["split"] not in SPLITS:
+    for line, row in enumerate(rows, start=2):
+        if row["task"] not in TASKS or row["split"] not in SPLITS or row["use"] not in USES:
             raise ValueError(
-                f"{path} says task '{row['task']}', split '{row['split']}' of {row['film']}; the "
-                f"task is {' or '.join(TASKS)}, the split {', '.join(SPLITS)}."
+                f"{path}, line {line}: task '{in_brief(row['task'])}', split "
+                f"'{in_brief(row['split'])}', use '{in_brief(row['use'])}'; the task is "
+                f"{' or '.join(TASKS)}, the split {', '.join(SPLITS)}, the use {' or '.join(USES)}."
             )
     parts = {}
     for task in TASKS:
-        wanted = {row["film"]: row for row in rows if row["task"] == task}
+        named = [row for row in rows if row["task"] == task]
+        wanted = {row["film"]: row for row in named}
         part = getattr(films, task)
         if not wanted or part is None:
             continue
         position = {name: i for i, name in enumerate(part.names)}
+        if len(named) > len(wanted):
+            raise ValueError(f"{path} names a film of {task} twice; give it as it was written.")
         missing = [name for name in wanted if name not in position]
         if missing:
             raise ValueError(
-                f"{path} names {len(missing)} films that are not there, {missing[0]} first; give "
-                f"the same --{task} folders as then."
+                f"{path} names {len(missing)} films that are not there, "
+                f"{in_brief(missing[0], 60)} first; give the same --{task} folders as then."
             )
         part = part[torch.tensor([position[name] for name in wanted])]
         use = torch.tensor([row["use"] == "labelled" for row in wanted.values()])
         splits = tuple(row["split"] for row in wanted.values())
         parts[task] = replace(part, splits=splits, labelled=part.labelled & use)
-    return replace(films, **parts)
+    return replace(films, **parts, split_rules=(f"{path} says which film is in which split.",))

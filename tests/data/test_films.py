@@ -33,7 +33,7 @@ def test_images_and_masks(masked):
     assert films.targets.shape == (20, SIDE, SIDE) and films.targets.dtype == torch.bool
     film, mask = phantom.draw(7, 0, SIDE)
     assert np.array_equal(films.pixels[7], film) and np.array_equal(films.targets[7], mask)
-    assert films.counts() == "17 train, 1 val, 2 test"
+    assert films.counts() == "18 train, 1 val, 1 test"  # the one without mask is by itself
     assert films.labelled.tolist() == [i != 3 for i in range(20)]
     assert not films.targets[3].any()
 
@@ -81,6 +81,8 @@ def test_faults_are_named(masked, tmp_path):
     with pytest.raises(ValueError, match="Films cannot be reduced to 33 px"):
         load_films(segmentation=masked, side=33)
     assert "load_films has no argument 'speed'; it takes classification_layout, " in fault(speed=3)
+    assert "The seed is -1; 0 or a larger whole number is needed." in fault(seed=-1)
+    assert "5 is no folder; give a path, or several in a list." in fault(classification=5)
 
 
 def test_masks_of_other_proportions_are_refused(masked):

@@ -1,26 +1,37 @@
-from multimix.data.folders import files_below, films_in, name_below, subfolder
+from layout_helpers import touch
+
+from multimix.data.folders import (
+    films_below,
+    films_in,
+    name_below,
+    split_folders,
+    split_of,
+    split_within,
+    visible,
+    walk,
+)
 
 
-def test_folders_are_found_in_letters_of_any_case(tmp_path):
-    (tmp_path / "Manual Mask" / "LEFT").mkdir(parents=True)
-    (tmp_path / "file").touch()
-    assert subfolder(tmp_path, "manual mask", "left") == tmp_path / "Manual Mask" / "LEFT"
-    assert subfolder(tmp_path, "manual mask", "right") is None
-    assert subfolder(tmp_path, "file") is None and subfolder(tmp_path / "file", "left") is None
+def test_the_films_of_a_folder(tmp_path):
+    touch(tmp_path, "a.png", "b.txt", ".c.png", "inner/d.png", "Thumbs.db")
+    assert films_in(tmp_path) == [tmp_path / "a.png"]
+    assert films_in(tmp_path / "nowhere") == visible(tmp_path / "nowhere") == []
 
 
-def test_the_films_of_a_subfolder(tmp_path):
-    (tmp_path / "Images").mkdir()
-    (tmp_path / "Images" / "a.png").touch()
-    assert films_in(tmp_path, "images") == [tmp_path / "Images" / "a.png"]
-    assert films_in(tmp_path, "masks") == films_in(None, "images") == []
-    assert name_below(tmp_path, tmp_path / "Images" / "a.png") == "Images/a.png"
+def test_splits_come_in_their_order(tmp_path):
+    touch(tmp_path, "Test/a.png", "valid/a.png", "training/a.png", "other/a.png", "val")
+    names = [folder.name for folder in split_folders(tmp_path)]
+    assert names == ["training", "valid", "Test"]
+    assert split_of(" Valid ") == split_of("val_set") == "val"
+    assert split_of("fold1") == split_of("data") == split_of("train_images") == ""
+    assert split_within("train_images") == split_within("imagesTr") == "train"
+    assert split_within("train_val_list") == split_within("images") == ""
 
 
-def test_links_in_a_circle_end(tmp_path):
-    inner = tmp_path / "inner"
-    inner.mkdir()
-    for path in (inner / "b.PNG", inner / ".hidden.png", inner / "b.gif", tmp_path / "a.png"):
-        path.touch()
-    (inner / "again").symlink_to(tmp_path)
-    assert files_below(tmp_path, ".png") == [tmp_path / "a.png", inner / "b.PNG"]
+def test_films_at_any_depth_without_hidden_ones_and_circles(tmp_path):
+    touch(tmp_path, "deep/b.PNG", "a.png", ".c.png", "d.txt", ".hidden/e.png", "__MACOSX/f.png")
+    (tmp_path / "deep" / "up").symlink_to(tmp_path)
+    (tmp_path / "self").symlink_to("self")
+    found = films_below(tmp_path)
+    assert [name_below(tmp_path, path) for path in found] == ["a.png", "deep/b.PNG"]
+    assert len(list(walk(tmp_path))) == 2

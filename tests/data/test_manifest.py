@@ -35,6 +35,7 @@ def test_a_manifest_repeats_splits_and_labels(kaggle, masked, tmp_path):
         then, now = getattr(films, task), getattr(again, task)
         assert then.splits == now.splits and then.names == now.names
         assert torch.equal(then.pixels[:], now.pixels[:])
+    assert again.split_rules == (f"{path} says which film is in which split.",)
     first = Loader(films, CONFIG).labelled_films()
     second = Loader(again, CONFIG).labelled_films()
     assert all(first[task].names == second[task].names for task in first)
@@ -77,12 +78,16 @@ def test_faults_are_named(masked, films, tmp_path):
     words = "names 40 films that are not there, phantom-1000000 first; give the same --segmentation"
     with pytest.raises(ValueError, match=words):
         apply_manifest(other, path)
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([*rows, rows[1]]))
+    with pytest.raises(ValueError, match="names a film of segmentation twice"):
+        apply_manifest(films, path)
     path.write_text("film,patient,split\na,b,train\n")
     with pytest.raises(ValueError, match="has no column task and no use"):
         apply_manifest(films, path)
 
 
-@pytest.mark.parametrize("column, value", (("split", "foo"), ("task", "xxx")))
+@pytest.mark.parametrize("column, value", (("split", "foo"), ("task", "xxx"), ("use", "maybe")))
 def test_unknown_splits_and_tasks_are_refused(films, tmp_path, column, value):
     row = dict(zip(COLUMNS, ("classification", "phantom-0", "a", "train", "labelled")))
     (tmp_path / "manifest.csv").write_text(csv_text([row | {column: value}]))

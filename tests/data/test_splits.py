@@ -1,6 +1,12 @@
 """Whole patients go to one split."""
 
-from multimix.data.splits import MIN_VALIDATION, split_by_patient
+import hashlib
+
+import pytest
+from layout_helpers import touch
+
+from multimix.data.dataset_layouts import read_layout
+from multimix.data.splits import MIN_VALIDATION, split_by_patient, split_films
 
 
 def patients_of(patients: list[str], splits: tuple[str, ...], split: str) -> set[str]:
@@ -65,3 +71,47 @@ def test_a_patient_with_one_test_film_is_a_test_patient():
 
 def test_a_stratum_of_one_patient_stays_in_training():
     assert split_by_patient(["a", "a"], ["", ""], [0, 0], seed=0) == ("train", "train")
+
+
+def test_splits_that_a_set_gives_stay_also_where_a_patient_is_in_two():
+    patients = [str(i % 30) for i in range(100)]
+    given = ["val"] * MIN_VALIDATION + ["train"] * 40 + ["test"] * 40
+    assert split_by_patient(patients, given, [0] * 100, seed=0) == tuple(given)
+    given[50] = ""  # of patient 20, of whom no film validates or tests
+    assert split_by_patient(patients[:60], given[:60], [0] * 60, seed=0)[50] == "train"
+    given[30] = ""  # of patient 0, as a film in val is
+    assert split_by_patient(patients[:60], given[:60], [0] * 60, seed=0)[30] == "val"
+
+
+def test_films_that_are_numbered_afresh_in_each_split_stay_there(tmp_path):
+    for split, count in (("train", 30), ("val", 10), ("test", 10)):
+        for kind in ("NORMAL", "PNEUMONIA"):
+            touch(tmp_path, *(f"{split}/{kind}/{i}.png" for i in range(count)))
+    films = read_layout(tmp_path).films
+    assert split_films(films, False, seed=0) == tuple(film.split for film in films)
+
+
+def test_kermanys_small_validation_folder_takes_its_patients_along(tmp_path):
+    for i in range(200):
+        touch(tmp_path, f"train/PNEUMONIA/person{i // 2}_virus_{i}.jpeg")
+    touch(tmp_path, "val/PNEUMONIA/person7_bacteria_1.jpeg", "train/NORMAL/IM-0001-0001.jpeg")
+    films = read_layout(tmp_path).films
+    split_of = dict(zip((film.name for film in films), split_films(films, False, seed=0)))
+    assert split_of["train/PNEUMONIA/person7_virus_14.jpeg"] == "val"
+    assert 20 <= list(split_of.values()).count("val") <= 24
+
+
+@pytest.mark.parametrize(
+    "name, digest",
+    (
+        ("chest_xray", "798b7e33b9a9fb44"),
+        ("jsrt", "13f34579557b5b02"),
+        ("montgomery", "23106bfcdacc44e9"),
+        ("siim", "25b395e8739e23e3"),
+    ),
+)
+def test_the_published_sets_are_split_as_ever(real, name, digest):
+    films = read_layout(real / name).films
+    splits = split_films(films, name in ("jsrt", "montgomery"), seed=0)
+    text = "\n".join(f"{film.name} {split}" for film, split in zip(films, splits))
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
