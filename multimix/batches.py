@@ -14,7 +14,8 @@ from multimix import augment
 from multimix.augment import AffineParameters
 from multimix.config import Config
 from multimix.data.film_set import Films, FilmSet
-from multimix.data.label_budget import check_classes, sample_budget, training_films
+from multimix.data.label_budget import sample_budget
+from multimix.data.training_films import films_with_answers
 from multimix.images.reading import network_input
 from multimix.joint_augment import joint_views, sample_affine
 from multimix.model import CLASSES
@@ -72,25 +73,31 @@ class Loader:
         # Training films of each task, and indices of those among them that keep their labels.
         self.class_films = self.mask_films = None
         if config.classify:
-            self.class_films = training_films(films.classification, "classification", config.side)
-            check_classes(self.class_films)
+            self.class_films = films_with_answers(
+                films.classification, "classification", "train", config.side
+            )
             self.class_budget = sample_budget(self.class_films, config.class_labels, config.seed)
         if config.segment:
-            self.mask_films = training_films(films.segmentation, "segmentation", config.side)
+            self.mask_films = films_with_answers(
+                films.segmentation, "segmentation", "train", config.side
+            )
             self.mask_budget = sample_budget(self.mask_films, config.masks, config.seed)
 
     def describe(self) -> str:
         """'training on 100 of 5216 classes (26 NORMAL, 74 PNEUMONIA), 10 of 111 masks; ...'"""
-        parts = []
+        parts, others = [], 0
         if self.class_films is not None:
             labels = self.class_films.labels[self.class_budget]
             counts = labels.bincount(minlength=len(CLASSES)).tolist()
             names = ", ".join(f"{count} {name}" for count, name in zip(counts, CLASSES))
             total = len(self.class_films)
+            others += total - len(self.class_budget)
             parts.append(f"{len(self.class_budget)} of {total} classes ({names})")
         if self.mask_films is not None:
             parts.append(f"{len(self.mask_budget)} of {len(self.mask_films)} masks")
-        return f"training on {', '.join(parts)}; the other films are unlabelled"
+            others += len(self.mask_films) - len(self.mask_budget)
+        rest = "; the other films are unlabelled" if others else ""
+        return f"training on {', '.join(parts)}{rest}"
 
     def labelled_films(self) -> dict[str, FilmSet]:
         """By task, the training films that keep their labels."""

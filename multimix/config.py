@@ -108,7 +108,9 @@ class Config:
     # The rest.
     side: int = setting(256, "px that films are reduced to", SIDES)
     widths: tuple[int, ...] = setting((16, 32, 64, 128, 256), "channels of the five stages")
-    precision: str = setting("float32", "of convolutions; bfloat16 takes half the time", PRECISIONS)
+    precision: str = setting(
+        "float32", "of convolutions; bfloat16 saves time on newer CPUs", PRECISIONS
+    )
     seed: int = setting(0, "of every random choice", low=0, high=10**9 - 1)
     validate_every: int = setting(500, "steps between two validations", low=1)
     micro_batch: int = setting(0, "films of each kind in one pass; 0: as suits the device", low=0)
@@ -128,11 +130,13 @@ class Config:
         for field in fields(self):
             value = getattr(self, field.name)
             if needed := what_is_needed(field, value):
-                faults.append(f"{field.name} is {value!r}; {needed} is needed")
+                given = " ".join(repr(value)[:40].split())
+                faults.append(f"{field.name} is {given}; {needed} is needed")
         if not faults and not (self.classify or self.segment):
             faults.append("no task is on; classify, segment or both are needed")
         if faults:
-            raise ValueError(f"Training cannot start: {'; '.join(faults)}.")
+            more = f"; and {len(faults) - 2} more such" if len(faults) > 2 else ""
+            raise ValueError(f"Training cannot start: {'; '.join(faults[:2])}{more}.")
 
     def __repr__(self) -> str:
         changed = []
@@ -165,9 +169,10 @@ class Config:
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
-                raise ValueError(f"Config has no field '{name}'; {meant}")
+                near = difflib.get_close_matches(str(name), known, 1)
+                some = f"there are {', '.join(known[:5])}, ...: see help(multimix.Config)."
+                meant = f"did you mean {near[0]}?" if near else some
+                raise ValueError(f"Config has no field '{str(name)[:40]}'; {meant}")
         return replace(cls(), **values)
 
     def as_dict(self) -> dict[str, Any]:
@@ -206,7 +211,7 @@ def what_is_needed(field: dataclasses.Field, value: Any) -> str:
         return "" if fits else "a tuple of five positive channel numbers"
     if allowed:
         named = SIDES_NAMED if allowed is SIDES else " or ".join(allowed)
-        return "" if value in allowed else named
+        return "" if isinstance(value, (int, str)) and value in allowed else named
     if value is None and kind.endswith("None"):
         return ""
     if isinstance(value, bool) or not isinstance(

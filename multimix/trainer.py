@@ -37,6 +37,7 @@ class Trainer:
         self.calibration: dict[str, float] = {}  # of the same
         self.sums: dict[str, float] = {}  # of each term, since then
         self.model = MultiMix(config.widths, config.bridge)
+        self.model.side = config.side
         if init_from is not None:
             if (init_from.widths, init_from.bridge) != (self.model.widths, self.model.bridge):
                 raise ValueError(
@@ -166,14 +167,33 @@ class Trainer:
         try:
             state = content["training"]
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self._load_optimizer(state["optimizer"]["state"])
             if self.average:
                 self.average.load_state_dict(state["average"])
-            self.step, self.results = content["step"], content["validation"]
-            self.calibration, self.sums = content["calibration"], state["sums"]
-            self.best, self.best_step = state["best"], state["best_step"]
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            self.step, self.best_step = int(content["step"]), int(state["best_step"])
+            self.best = float(state["best"])
+            if not 0 <= self.best_step <= self.step:
+                raise ValueError("steps that are none")
+            self.results = numbers_by_name(content["validation"])
+            self.calibration = numbers_by_name(content["calibration"])
+            self.sums = numbers_by_name(state["sums"])
+        except (LookupError, TypeError, AttributeError, RuntimeError, ValueError, OverflowError):
             raise ValueError(
-                f"The training's state is damaged ({type(error).__name__}), so it cannot go on; "
-                "start from its best.pth (--init) in another folder."
+                "The training's state is damaged, so it cannot go on; start from its best.pth "
+                "(--init) in another folder."
             ) from None
+
+    def _load_optimizer(self, moments: dict[int, dict[str, Tensor]]) -> None:
+        """Take Adam's moments; rates and the like follow from the configuration."""
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        for parameter in self.model.parameters():
+            held = self.optimizer.state[parameter]
+            for name in ("exp_avg", "exp_avg_sq") if held else ():
+                if held[name].shape != parameter.shape or not held["step"].numel() == 1:
+                    raise ValueError("moments of other tensors")
+
+
+def numbers_by_name(values: dict[str, Any]) -> dict[str, float]:
+    """The same. ValueError, TypeError or AttributeError where something else was given."""
+    return {str(name): float(value) for name, value in values.items()}

@@ -17,10 +17,17 @@ from multimix.batches import Loader
 from multimix.config import Config
 from multimix.data.film_set import Films
 from multimix.data.manifest import manifest_of
+from multimix.data.training_films import check_training_films
 from multimix.evaluation.evaluator import validation_films
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import model_from_checkpoint, read_checkpoint
-from multimix.runtime.device import choose_device, compile_parts, to_device
+from multimix.runtime.device import (
+    choose_device,
+    compile_parts,
+    memory_in_words,
+    to_device,
+    usual_settings,
+)
 from multimix.runtime.distributed import connect, restarted
 from multimix.runtime.files import lock_folder
 from multimix.runtime.run_folder import RunFolder
@@ -68,9 +75,11 @@ def train(
     """
     check_arguments(config, films, options)
     device = choose_device(options.get("device", "auto"))
-    with connect(device) as world, StopSignal() as stop:
+    validation = validation_films(check_training_films(films, config))
+    settings = usual_settings(device)
+    with connect(device) as world, StopSignal() as stop, memory_in_words(device), settings:
         loader = Loader(films, config, device, world)
-        trainer = Trainer(config, validation_films(films), device, world, options.get("init_from"))
+        trainer = Trainer(config, validation, device, world, options.get("init_from"))
         manifest = manifest_of(films, loader.labelled_films())
         folder = RunFolder(Path(out), config, manifest, writes=world.is_main)
         with lock_folder(folder.out) if world.is_main else nullcontext():
@@ -78,7 +87,7 @@ def train(
                 trainer.load_state_dict(content)
             prints = options.get("progress", True) and world.is_main
             if prints:
-                print(loader.describe())
+                print(finished_in_words(trainer) or loader.describe())
             if options.get("compile"):
                 fault = compile_parts(trainer.model.encoder, trainer.model.decoder)
                 if fault and world.is_main:
@@ -103,6 +112,14 @@ def check_arguments(config: object, films: object, options: Mapping[str, object]
             raise ValueError(f"train was given a {found} as {name}; a {kind.__name__} is needed.")
 
 
+def finished_in_words(trainer: Trainer) -> str:
+    """That a training which is resumed is at its end, '' where it is not."""
+    if not trainer.finished:
+        return ""
+    reached = f"{trainer.step} of {trainer.config.steps} steps"
+    return f"this training is finished ({reached}), and nothing is left to do"
+
+
 @dataclass
 class Loop:
     """Step, validate and save until the end."""
@@ -124,7 +141,7 @@ class Loop:
             total=trainer.config.steps,
             desc="training",
             unit="step",
-            disable=not self.prints,
+            disable=not self.prints or trainer.finished,
             mininterval=0.1 if live else 30,
         )
         with bar:
@@ -147,10 +164,13 @@ class Loop:
             terms = trainer.optimise(self.loader(trainer.step), self.stop.came)
         except FloatingPointError as error:
             rate = trainer.config.learning_rate_at(trainer.step)
+            last = self.folder.last_good()
+            saved, again = "nothing was saved before", "start anew"
+            if last:
+                saved = f"the last good checkpoint is {last}"
+                again = "start anew, or from that checkpoint (--init) in another folder"
             raise ValueError(
-                f"{error}; the last good checkpoint is {self.folder.last_good()}. Lower the "
-                f"learning rate ({rate:.2g} there) and start anew, or from that checkpoint "
-                "(--init) in another folder."
+                f"{error}; {saved}. Lower the learning rate ({rate:.2g} there) and {again}."
             ) from None
         bar.update()
         films = (bar.format_dict["rate"] or 0) * trainer.config.films_a_step

@@ -5,107 +5,58 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.fft import dctn
 from tqdm.auto import tqdm
 
-from multimix.data.dataset_layouts import Film, read_layout
+from multimix.apps.duplicates import find_identical, find_similar, perceptual_hash
+from multimix.apps.findings import Findings, Scan
+from multimix.data.dataset_layouts import read_layout
 from multimix.data.film_set import SPLITS
 from multimix.data.films import mask_of
-from multimix.images.quality import looks_inverted
-from multimix.images.reading import load_image, resize
+from multimix.data.found_films import Film, FoundFilms
+from multimix.data.splits import split_films
+from multimix.data.training_films import missing_answers
+from multimix.images.quality import LUNG_SHARE, looks_inverted, looks_turned
+from multimix.images.reading import load_image
 from multimix.model import CLASSES
 
-LUNG_SHARE = (0.10, 0.60)  # of the film; a mask outside is probably not one of both lungs
-HASH_SIDE = 16  # of the perceptual hash: the 16 x 16 lowest frequencies
-NEAR = 24  # how many of its 255 bits may differ
-ROWS_AT_ONCE = 1024  # of the distances between all pairs of films
-SHOWN = 5  # names after a finding
 
-
-@dataclass
-class Findings:
-    """Facts, then what is worth a look, then what must be mended before training."""
-
-    facts: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def fit(self) -> bool:
-        """Whether nothing must be mended."""
-        return not self.faults
-
-    def remark(self, what: str, names: Sequence[str]) -> None:
-        """Add what is worth a look, if it has names."""
-        add_line(self.remarks, what, names)
-
-    def fault(self, what: str, names: Sequence[str]) -> None:
-        """Add what must be mended, if it has names."""
-        add_line(self.faults, what, names)
-
-    def __str__(self) -> str:
-        lines = []
-        for mark, found in ((" ", self.facts), ("?", self.remarks), ("x", self.faults)):
-            for line in found:
-                lines.append(f"{mark} {line}")
-        if self.fit:
-            lines.append("Fit to train on.")
-        else:
-            lines.append("Not fit to train on: mend what is marked with x.")
-        return "\n".join(lines)
-
-
-def add_line(lines: list[str], what: str, names: Sequence[str]) -> None:
-    """One line: how many, what, and the first few by name; nothing where there are none."""
-    if names:
-        more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        lines.append(f"{len(names)} {what}: {'; '.join(names[:SHOWN])}{more}")
-
-
-@dataclass(frozen=True)
-class Scan:
-    """One film that was read: either `fault`, or all the rest."""
-
-    film: Film
-    fault: str = ""
-    size: tuple[int, int] = (0, 0)  # height, width
-    kind: str = ""  # Pillow's mode or the array's type
-    digest: str = ""  # of the pixels
-    bits: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # (255,) perceptual hash
-    inverted: bool = False
-    mask_fault: str = ""  # what is wrong with it
-    lung_share: float | None = None
-
-
-def examine(folder: str | os.PathLike, layout: str = "auto", progress: bool = False) -> Findings:
+def examine(
+    folder: str | os.PathLike,
+    layout: str = "auto",
+    progress: bool = False,
+    classes: Mapping[str, str] | None = None,
+) -> Findings:
     """Read every film and mask of a folder.
 
     Arguments:
         folder: what `load_films` takes.
         layout: one of `LAYOUTS`; 'auto' takes the first that fits.
         progress: show a bar.
+        classes: the folder's names of classes, each with ours.
 
     Returns: what was found, by weight.
 
     Errors: ValueError where there is nothing that could be a film.
     """
-    layout, films = read_layout(folder, layout)
+    found = read_layout(folder, layout, classes)
+    films = found.films
     with ThreadPoolExecutor() as pool:
         scanned = pool.map(scan_film, films)
         bar = tqdm(scanned, "examining", len(films), leave=False, unit="film", disable=not progress)
         scans = list(bar)
     readable = [scan for scan in scans if not scan.fault]
-    findings = Findings(describe(layout, films, readable))
+    findings = Findings(describe(found, readable))
     find_faulty_films(findings, scans)
     find_faulty_masks(findings, readable)
     find_identical(findings, readable)
     find_similar(findings, readable)
     find_shared_patients(findings, films)
+    find_missing_answers(findings, readable)
+    findings.remarks += found.left_out
     return findings
 
 
@@ -124,16 +75,10 @@ def scan_film(film: Film) -> Scan:
         digest=hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest(),
         bits=perceptual_hash(grey),
         inverted=looks_inverted(grey),
+        turned=looks_turned(grey),
         mask_fault=mask_fault,
         lung_share=lung_share,
     )
-
-
-def perceptual_hash(grey: np.ndarray) -> np.ndarray:
-    """(255,) bool: which of the lowest frequencies are above their median; the mean is left out."""
-    frequencies = dctn(resize(grey, 2 * HASH_SIDE).astype(np.float32))
-    low = frequencies[:HASH_SIDE, :HASH_SIDE].flatten()[1:]
-    return low > np.median(low)
 
 
 def examine_mask(film: Film) -> tuple[float | None, str]:
@@ -154,14 +99,17 @@ def examine_mask(film: Film) -> tuple[float | None, str]:
     return share, ""
 
 
-def describe(layout: str, films: list[Film], readable: list[Scan]) -> list[str]:
-    """Layout, counts, sizes, class balance, lungs."""
+def describe(found: FoundFilms, readable: list[Scan]) -> list[str]:
+    """Layout, counts, splits, sizes, class balance, lungs."""
+    films = found.films
     patients = {film.patient for film in films}
-    facts = [f"layout: {layout}, {len(films)} films of {len(patients)} patients"]
+    facts = [f"layout: {found.layout}, {len(films)} films of {len(patients)} patients"]
     for split in (*SPLITS, ""):
         part = [film for film in films if film.split == split]
         if part:
             facts.append(f"{split or 'no split'}: {counts_in_words(part)}")
+    if found.split_rule:
+        facts.append(found.split_rule)
     if readable:
         facts.append(sizes_in_words(readable))
     labels = Counter(film.label for film in films if film.label is not None)
@@ -200,25 +148,31 @@ def sizes_in_words(scans: list[Scan]) -> str:
 
 
 def find_faulty_films(findings: Findings, scans: list[Scan]) -> None:
-    """Unreadable films, inverted ones, films without any answer, one class alone."""
-    unreadable, inverted = [], []
+    """Unreadable films, inverted or turned ones, films without any answer, one class alone."""
+    unreadable, inverted, turned = [], [], []
     labels, masks = set(), 0
     for scan in scans:
         if scan.fault:
             unreadable.append(scan.fault)
         if scan.inverted:
             inverted.append(scan.film.name)
+        if scan.turned:
+            turned.append(scan.film.name)
         if scan.film.label is not None:
             labels.add(scan.film.label)
         masks += len(scan.film.masks)
     findings.fault("cannot be read", unreadable)
-    findings.remark("look inverted (air bright)", inverted)
+    findings.remark("may be inverted (air bright)", inverted)
+    findings.remark("may be upside down or on their side", turned)
     if not labels and not masks:
         findings.remarks.append(
             "no film has a class or a mask: they can serve as unlabelled films alone"
         )
+        findings.faults.append("nothing to train on: give films with classes or masks beside these")
     if len(labels) == 1:
-        findings.faults.append(f"all classes are {CLASSES[labels.pop()]}: both are needed")
+        found = findings.remarks if masks else findings.faults
+        needed = "both are needed to train the class"
+        found.append(f"all classes are {CLASSES[labels.pop()]}: {needed}")
 
 
 def find_faulty_masks(findings: Findings, readable: list[Scan]) -> None:
@@ -238,57 +192,6 @@ def find_faulty_masks(findings: Findings, readable: list[Scan]) -> None:
         findings.remark("have no mask and will be unlabelled", missing)
 
 
-def find_identical(findings: Findings, readable: list[Scan]) -> None:
-    """Films of the same pixels, above all those that lie in several splits or have two classes."""
-    by_digest: dict[str, list[Scan]] = {}
-    for scan in readable:
-        by_digest.setdefault(scan.digest, []).append(scan)
-    same, splits, classes = [], [], []
-    for group in by_digest.values():
-        if len(group) == 1:
-            continue
-        names = " = ".join(scan.film.name for scan in group)
-        same.append(names)
-        if len({scan.film.split for scan in group}) > 1:
-            splits.append(names)
-        if len({scan.film.label for scan in group}) > 1:
-            classes.append(names)
-    findings.remark("groups of films have identical pixels", same)
-    findings.fault("groups of identical films lie in several splits", splits)
-    findings.fault("groups of identical films have different classes", classes)
-
-
-def find_similar(findings: Findings, readable: list[Scan]) -> None:
-    """Pairs of films that look the same, and those of them that lie in two splits."""
-    similar, splits = [], []
-    for one, other in near_pairs(readable):
-        names = f"{one.film.name} ~ {other.film.name}"
-        similar.append(names)
-        if one.film.split != other.film.split:
-            splits.append(names)
-    findings.remark("pairs look the same without being identical", similar)
-    findings.remark("of these pairs lie in two splits", splits)
-
-
-def near_pairs(readable: list[Scan]) -> list[tuple[Scan, Scan]]:
-    """Pairs of films whose perceptual hashes differ by `NEAR` bits or fewer.
-
-    Those of identical pixels are left out.
-    """
-    if not readable:
-        return []
-    signs = np.where(np.stack([scan.bits for scan in readable]), 1, -1).astype(np.float32)
-    pairs = []
-    for first in range(0, len(readable), ROWS_AT_ONCE):
-        # (rows, films): the product counts equal bits minus different ones
-        distance = (signs.shape[1] - signs[first : first + ROWS_AT_ONCE] @ signs.T) / 2
-        for row, column in zip(*np.nonzero(distance <= NEAR)):
-            one, other = readable[first + row], readable[column]
-            if first + row < column and one.digest != other.digest:
-                pairs.append((one, other))
-    return pairs
-
-
 def find_shared_patients(findings: Findings, films: list[Film]) -> None:
     """Patients in more than one split."""
     splits: dict[str, set[str]] = {}
@@ -296,3 +199,41 @@ def find_shared_patients(findings: Findings, films: list[Film]) -> None:
         splits.setdefault(film.patient, set()).add(film.split)
     shared = [patient for patient, where in splits.items() if len(where) > 1]
     findings.remark("patients are in more than one split, going by their keys", shared)
+
+
+def find_missing_answers(findings: Findings, readable: list[Scan]) -> None:
+    """What a training on this folder alone would do with it, and what it would lack."""
+    classified = [scan for scan in readable if not scan.film.other_class]
+    labels = [scan.film.label for scan in classified]
+    lungs = [None if scan.lung_share is None else int(scan.lung_share > 0) for scan in readable]
+    for task, scans, answers in (
+        ("classification", classified, labels),
+        ("segmentation", readable, lungs),
+    ):
+        if any(answer is not None for answer in answers):
+            films = [scan.film for scan in scans]
+            splits = split_films(films, masks=task == "segmentation", seed=0)
+            findings.facts.append(f"{task} will {uses_in_words(splits, answers)}")
+            if task == "segmentation" or len(set(answers) - {None}) > 1:  # of one class: said
+                find_lacking_split(findings, task, splits, answers)
+
+
+def uses_in_words(splits: Sequence[str], answers: Sequence[int | None]) -> str:
+    """'train on 80 (60 labelled), validate on 9, test on 10 of these films'"""
+    uses = []
+    for split, use in zip(SPLITS, ("train on", "validate on", "test on")):
+        known = [answer is not None for answer, where in zip(answers, splits) if where == split]
+        some = f" ({sum(known)} labelled)" if sum(known) < len(known) else ""
+        uses.append(f"{use} {len(known)}{some}")
+    return f"{', '.join(uses)} of these films"
+
+
+def find_lacking_split(
+    findings: Findings, task: str, splits: Sequence[str], answers: Sequence[int | None]
+) -> None:
+    """What training or validation lacks, the first of it."""
+    for split in ("train", "val"):
+        known = {a for a, where in zip(answers, splits) if where == split and a is not None}
+        if fault := missing_answers(task, split, known):
+            findings.faults.append(fault)
+            return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +13,12 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from multimix.data.dataset_layouts import Film
+from multimix.data.found_films import Film
 from multimix.runtime.files import atomic_write
+
+BLOCK = 2**20  # bytes that are read at once
+CHECKSUM = 4  # bytes, at a cache file's end
+COMPARED = 2**19  # bytes from each end of a film's file that tell whether it is still the same
 
 
 class Unreadable(str):
@@ -66,29 +72,45 @@ def read_films(
     if cache_file and not faults:
         cache_file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(cache_file) as file:
-            np.save(file, stack)
+            header = np.lib.format.header_data_from_array_1_0(stack)
+            np.lib.format.write_array_header_1_0(file, header)
+            file.write(stack.data)  # numpy's own writing does not say that a disk is full
+            file.flush()
+            file.write(checksum(Path(file.name), cache_file.name, file.tell()))
     return stack, list(films)
 
 
 def name_cache_file(cache: Path | None, films: Sequence[Film], kind: str) -> Path | None:
     """Where the stack of these films is kept; None without a cache, or where they are not files.
 
-    The name has every file's path, size and time of change in it: a changed film gives another
-    name, so nothing goes stale.
+    The name has every file's path, size, time of change and content in it, of a large file the
+    content at both ends: a changed film gives another name, so nothing goes stale.
     """
     if cache is None:
         return None
     paths = []
     for film in films:
         paths += [path for path in (film.source, *film.masks) if isinstance(path, Path)]
-    if not paths or any(not path.exists() for path in paths):
+    if not paths or not all(path.is_file() for path in paths):
         return None
-    stats = []
-    for path in paths:
-        status = path.stat()
-        stats.append((os.fsencode(path.absolute()), status.st_size, status.st_mtime_ns))
-    digest = hashlib.sha256(repr(stats).encode()).hexdigest()[:16]
+    try:
+        facts = [facts_of(path) for path in paths]
+    except OSError:  # reading the film will say what is wrong with it
+        return None
+    digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
     return cache / f"{kind.replace(' ', '-')}-{digest}.npy"
+
+
+def facts_of(path: Path) -> tuple[bytes, int, int, int]:
+    """What tells a film's file from what it was before: path, size, time of change, content."""
+    status = path.stat()
+    with open(path, "rb") as file:
+        content = file.read(COMPARED)
+        if status.st_size > COMPARED:
+            file.seek(max(COMPARED, status.st_size - COMPARED))
+            content += file.read(COMPARED)
+    absolute = os.fsencode(path.absolute())
+    return absolute, status.st_size, status.st_mtime_ns, zlib.crc32(content)
 
 
 def read_cache(path: Path, count: int) -> np.ndarray | None:
@@ -96,8 +118,25 @@ def read_cache(path: Path, count: int) -> np.ndarray | None:
     if not path.is_file():
         return None
     try:
-        stack = np.load(path, mmap_mode="c")
+        end = path.stat().st_size - CHECKSUM
+        with open(path, "rb") as file:
+            file.seek(max(0, end))
+            whole = file.read() == checksum(path, path.name, end)
+        stack = np.load(path, mmap_mode="c") if whole else np.zeros(0)
     except (OSError, ValueError, EOFError):
-        return None
+        stack = np.zeros(0)
     fits = stack.ndim == 3 and len(stack) == count and stack.dtype in (np.uint8, np.bool_)
+    if not fits:
+        sentence = f"multimix: the cache {path} is damaged, so its films are read again."
+        print(sentence, file=sys.stderr)
     return stack if fits else None
+
+
+def checksum(path: Path, name: str, end: int) -> bytes:
+    """Of a cache file's name and content up to `end`: half a second for a gigabyte."""
+    found = zlib.crc32(os.fsencode(name))
+    with open(path, "rb") as file:
+        while end > 0 and (block := file.read(min(BLOCK, end))):
+            found = zlib.crc32(block, found)
+            end -= len(block)
+    return found.to_bytes(CHECKSUM, "little")

@@ -1,4 +1,4 @@
-"""The training films of a task, and which of them keep their labels."""
+"""Which training films keep their labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from multimix.data.film_set import FilmSet
-from multimix.model import CLASSES
 
 
 def sample_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
@@ -41,29 +40,3 @@ def sample_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
         indices.sort(key=lambda i: turn[films.patients[i]])
         chosen += indices[:count]
     return torch.tensor(sorted(chosen))
-
-
-def training_films(films: FilmSet | None, task: str, side: int) -> FilmSet:
-    """The split 'train'. ValueError where nothing in it is labelled, or it has another side."""
-    train = films.split("train") if films else None
-    if not train or not train.labelled.any():
-        raise ValueError(
-            f"There are no labelled training films for {task}; give a folder that has them, or "
-            "train a system without this task."
-        )
-    if train.pixels.shape[-1] != side:
-        raise ValueError(
-            f"The films were loaded at {train.pixels.shape[-1]} px and the training wants {side} "
-            f"px: load them with side={side}."
-        )
-    return train
-
-
-def check_classes(films: FilmSet) -> None:
-    """ValueError where a class has no labelled film."""
-    for label, name in enumerate(CLASSES):
-        if not (films.labels[films.labelled] == label).any():
-            raise ValueError(
-                f"Among the training films there is no {name} one; films of both classes are "
-                f"needed, as in train/{CLASSES[0]} and train/{CLASSES[1]}."
-            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import zipfile
 from pathlib import Path
@@ -21,8 +22,10 @@ def save_checkpoint(path: Path, content: dict, old: Path | None = None) -> None:
 
     `old` is where the file that was there goes, if it is kept.
     """
+    buffer = io.BytesIO()  # torch does not say of a disk that it is full
+    torch.save(content, buffer)
     with atomic_write(path, old) as file:
-        torch.save(content, file)
+        file.write(buffer.getbuffer())
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:
@@ -152,11 +155,11 @@ def not_weights(reason: str) -> ValueError:
 def tensor_faults(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> list[str]:
     """What a state dict lacks, has too much, or has in other shapes."""
     faults = [f"{name} is missing" for name in expected if name not in tensors]
-    faults += [f"{name} is not part of it" for name in tensors if name not in expected]
+    faults += [f"{name[:50]} is not part of it" for name in tensors if name not in expected]
     for name, wanted in expected.items():
         if name in tensors and tensors[name].shape != wanted.shape:
-            found = tuple(tensors[name].shape)
-            faults.append(f"{name} has shape {found} instead of {tuple(wanted.shape)}")
+            found = str(tuple(tensors[name].shape))
+            faults.append(f"{name} has shape {found[:40]} instead of {tuple(wanted.shape)}")
     return faults
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from multimix.config import Config, current_name
 from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint
@@ -11,6 +15,7 @@ from multimix.runtime.files import csv_text, read_whole_lines, write_text
 
 MAY_CHANGE = {"validate_every", "patience", "micro_batch"}  # when a training is resumed
 CHECKPOINT_SECONDS = 600  # between two validations
+MOST_SHOWN = 3  # settings that were changed
 
 
 class RunFolder:
@@ -37,10 +42,9 @@ class RunFolder:
             )
         content = self._newest(found) if found else None
         if self.writes:
-            for left in self.out.glob("*.part"):  # of a process that was killed as it wrote
-                left.unlink()
-            write_text(self.out / "manifest.csv", self.manifest)
-            self._cut_log(content["step"] if content else 0)
+            with self.writing():
+                write_text(self.out / "manifest.csv", self.manifest)
+                self._cut_log(content["step"] if content else 0)
         return content
 
     def _newest(self, found: list[Path]) -> dict:
@@ -51,7 +55,7 @@ class RunFolder:
                 content = read_checkpoint(path)
             except ValueError as error:
                 fault = error
-                if self.writes:
+                if self.writes and path != found[-1]:
                     print(f"multimix: {error} Trying the one before.")
             else:
                 self._check_same_training(path, content)
@@ -61,16 +65,8 @@ class RunFolder:
         raise ValueError(f"Nothing in {self.out} can be resumed: {fault}")
 
     def _check_same_training(self, path: Path, content: dict) -> None:
-        needed = {"training", "config", "step", "manifest"}
-        if not needed <= content.keys() or not isinstance(content["config"], dict):
-            raise ValueError(
-                f"{path} has weights but no training state; --resume needs a file that training "
-                "wrote."
-            )
+        before = config_before(path, content)
         now = self.config.as_dict()
-        before = Config().as_dict()  # what a field had before it was one
-        for name, value in content["config"].items():
-            before[current_name(name)] = value
         may_change = set(MAY_CHANGE)
         if self.config.schedule == "staircase" and content["step"] <= self.config.steps:
             may_change.add("steps")  # the rates of the steps that were made are the same
@@ -79,10 +75,12 @@ class RunFolder:
             if before[name] != value and name not in may_change:
                 changed.append(f"{name} ({before[name]} then, {value} now)")
         if content["manifest"] != self.manifest:
-            changed.append("the films, their splits or labels (see manifest.csv there)")
+            changed.insert(0, "the films, their splits or labels (see manifest.csv there)")
         if changed:
+            more = f" and {len(changed) - MOST_SHOWN} more" if len(changed) > MOST_SHOWN else ""
             raise ValueError(
-                f"{path} was trained otherwise: {', '.join(changed)}; resume with the same "
+                f"{path} was trained otherwise: {', '.join(changed[:MOST_SHOWN])}{more}; resume "
+                "with the same "
                 "settings, or start afresh in another folder."
             )
 
@@ -91,24 +89,32 @@ class RunFolder:
         self.saved = time.monotonic()
         if not self.writes:
             return
-        try:
-            content = {**content, "manifest": self.manifest}
+        content = {**content, "manifest": self.manifest}
+        with self.writing():
             if best:
                 without_state = {name: v for name, v in content.items() if name != "training"}
                 save_checkpoint(self.out / "best.pth", without_state)
             save_checkpoint(self.out / "last.pth", content, self.out / "previous.pth")
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """ValueError where the disk is full, or may not be written to."""
+        try:
+            yield
         except OSError as error:
+            last = self.last_good()
+            if last:
+                remedy = f"{last} is whole: make room, then resume (--resume)."
+            else:
+                remedy = "nothing was saved yet: make room, then start again."
             raise ValueError(
-                f"{self.out} could not be written to ({error.strerror or error}); "
-                f"{self.last_good()} is whole: make room, then resume (--resume)."
+                f"{self.out} could not be written to ({error.strerror or error}); {remedy}"
             ) from error
 
     def last_good(self) -> str:
-        """The newest checkpoint, in words."""
+        """The newest checkpoint, in words; '' where there is none."""
         path = self.out / "last.pth"
-        if not path.exists():
-            return "the start, as nothing was saved"
-        return f"{path} (step {read_checkpoint(path)['step']})"
+        return f"{path} (step {read_checkpoint(path)['step']})" if path.exists() else ""
 
     def checkpoint_due(self) -> bool:
         """Whether the last checkpoint is some time ago."""
@@ -120,7 +126,7 @@ class RunFolder:
         if self.writes:
             path = self.out / "log.csv"
             text = csv_text([row], header=not path.exists())
-            with open(path, "a", newline="", encoding="utf-8") as file:
+            with self.writing(), open(path, "a", newline="", encoding="utf-8") as file:
                 file.write(text)
 
     def _cut_log(self, step: int) -> None:
@@ -136,3 +142,24 @@ class RunFolder:
             if number.isdecimal() and int(number) <= step:
                 kept.append(row)
         write_text(path, "".join(kept))
+
+
+def config_before(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """The settings in a checkpoint. ValueError where it is not one that training wrote."""
+    needed = {"config": dict, "training": dict, "step": int, "manifest": str}
+    if any(not isinstance(content.get(name), kind) for name, kind in needed.items()):
+        raise ValueError(
+            f"{path} has weights but no training state; --resume needs a file that training wrote."
+        )
+    names = [field.name for field in fields(Config)]
+    known = {}
+    for name, value in content["config"].items():
+        if current_name(name) in names:  # others are of another version
+            known[name] = value
+    try:
+        return Config.from_dict(known).as_dict()  # with what a field had before it was one
+    except ValueError:
+        raise ValueError(
+            f"{path} has settings that no training can have, so it cannot go on; start from its "
+            "weights (--init) in another folder."
+        ) from None

@@ -20,7 +20,8 @@ METRICS = {"auc": ("AUC", "class_labels"), "dice": ("Dice", "masks")}  # title, 
 
 def draw_figures(folder: Path) -> dict[str, Figure]:
     """Every figure that the folder's `runs.csv`, `films.csv` and its runs' logs allow, by name."""
-    runs, films = read_table(folder / "runs.csv"), read_table(folder / "films.csv")
+    runs = read_table(folder / "runs.csv", ("run", *Cell._fields))
+    films = read_table(folder / "films.csv", ("domain", "task"))
     figures: dict[str, Figure] = {}
     for domain in DOMAINS:
         figures |= draw_dice(runs, films, domain)
@@ -113,7 +114,7 @@ def mean_log(folder: Path, runs: pd.Series, column: str) -> pd.Series:
     for run in runs:
         path = folder / run / "log.csv"
         if path.exists():
-            log = pd.read_csv(path)
+            log = read_table(path, ("step",))
             logs.append(log.reindex(columns=["step", column]))
     if not logs:
         return pd.Series(dtype=float)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import astuple, dataclass, replace
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from multimix.config import Config
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
+from multimix.model import CLASSES
 from multimix.runtime.config_options import config_arguments
 
 # What the command line takes for --quick where nothing else is said.
@@ -105,13 +107,19 @@ class Job:
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any], cache: str | None = None) -> Job:
-        """The job of a spec, also of an earlier version. KeyError or TypeError where it is none."""
+        """The job of a spec, also of an earlier version.
+
+        Errors: KeyError, TypeError or ValueError where it is none.
+        """
         nothing: tuple[list[str], list[str]] = ([], [])
         classes, masks = spec["films"].get("test", nothing)
         cross_classes, cross_masks = spec["films"].get("cross", nothing)
         sources = Sources(
             tuple(classes), tuple(masks), tuple(cross_classes), tuple(cross_masks), cache
         )
+        if not all(isinstance(folder, str) for folder in chain(*astuple(sources)[:4])):
+            raise TypeError("a folder's name is not text")
+        Config.preset(spec["system"], spec["recipe"])  # which there must be
         return cls(spec["system"], spec["recipe"], Config.from_dict(spec["config"]), sources)
 
     def results(self, out: Path) -> dict[str, Measured] | None:
@@ -148,7 +156,7 @@ class Measured(NamedTuple):
 
 
 def read_measured(path: Path) -> Measured | None:
-    """What a run's `test.json` or `cross.json` holds; None where that is missing or cut short.
+    """What a run's `test.json` or `cross.json` holds; None where that is missing or damaged.
 
     Earlier versions wrote 'asked' for 'spec', and tuned_... for what is calibrated_... now.
     """
@@ -157,10 +165,29 @@ def read_measured(path: Path) -> Measured | None:
         job = Job.from_spec(content["spec"] if "spec" in content else content["asked"])
         metrics = {}
         for name, metric in content["metrics"].items():
-            metrics[name.replace("tuned_", "calibrated_")] = metric["value"]
+            metrics[name.replace("tuned_", "calibrated_")] = float(metric["value"])
+        check_rows(content["films"])
         return Measured(job, metrics, content["films"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def check_rows(films: list[dict[str, Any]]) -> None:
+    """KeyError, TypeError or ValueError where a film's row is not as it was written."""
+    texts = ("task", "film", "patient")
+    seen = set()
+    for row in films:
+        seen.add((row["task"], row["film"]))
+        if not all(isinstance(row[name], str) for name in texts):
+            raise TypeError("a name is not text")
+        if row.get("label", "") not in ("", *CLASSES):
+            raise ValueError("a label is no class")
+        if not math.isfinite(sum(row[name] for name in row if name not in (*texts, "label"))):
+            raise ValueError("a value is not a number")
+        if row.keys() != next(other for other in films if other["task"] == row["task"]).keys():
+            raise KeyError("a column is missing")
+    if len(seen) < len(films):
+        raise ValueError("a film comes twice")
 
 
 def grid(

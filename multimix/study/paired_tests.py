@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, wilcoxon
+import scipy
 
 from multimix.evaluation.metrics import intervals
 from multimix.study.results import Cell, RunResult
@@ -22,7 +22,7 @@ PARTS = {
 }
 RECIPE = "improved recipe"  # a part too: every system against itself
 # Metrics that are means of a film's values, and the columns of those.
-PER_FILM = {"accuracy": "correct", "auc": "placement", "dice": "dice"}
+PER_FILM = {"accuracy": "raw_correct", "auc": "placement", "dice": "dice"}
 SAME_FILM = ["patient", "film", "label"]
 
 
@@ -78,7 +78,7 @@ def comparisons(found: Sequence[RunResult]) -> list[Comparison]:
         raw += paired_tests(pair, groups[pair.off], groups[pair.on])
     if not raw:
         return []
-    adjusted = false_discovery_control([comparison.p for comparison in raw])
+    adjusted = scipy.stats.false_discovery_control([comparison.p for comparison in raw])
     return [comparison._replace(p=float(p)) for comparison, p in zip(raw, adjusted)]
 
 
@@ -167,7 +167,7 @@ def paired_test(pair: Pair, domain: str, metric: str, changes: pd.DataFrame) -> 
         float(difference),
         low,
         high,
-        p=float(wilcoxon(by_patient).pvalue) if by_patient.any() else 1.0,
+        p=float(scipy.stats.wilcoxon(by_patient).pvalue) if by_patient.any() else 1.0,
         agreeing=int(agreeing.sum()),
         seeds=len(agreeing),
     )

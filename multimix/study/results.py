@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from multimix.config import RECIPES, SYSTEMS
 from multimix.evaluation.metrics import check_metrics
-from multimix.runtime.files import write_text
+from multimix.runtime.files import read_whole_lines, write_text
 from multimix.study.jobs import Job, Measured, read_measured
 
 FILM_COLUMNS = ["domain", "task", "film", "patient", "label"]  # columns that name a film
 RUN_COLUMNS = ["run", "system", "recipe", "class_labels", "masks", "seed", "side", "steps"]
+COMPARED_COLUMNS = ["part", "off", "on", "metric", "verdict"]
+# The others are numbers.
+TEXT_COLUMNS = [*FILM_COLUMNS, *RUN_COLUMNS[:5], "command", "config", *COMPARED_COLUMNS]
 ALL = float("inf")  # of the labels: more than any number
 
 
@@ -60,6 +66,8 @@ class RunResult:
             metrics[domain] = check_metrics(measured.metrics)
             for row in measured.films:
                 names = {name: readable(row[name]) for name in ("film", "patient")}
+                if "probability" in row and "raw_probability" not in row:  # of an older run
+                    row = row | {f"raw_{n}": row[n] for n in ("probability", "correct")}
                 rows.append({"domain": domain, "label": "", **row, **names})
         return cls(job, metrics, pd.DataFrame(rows))
 
@@ -81,6 +89,8 @@ def collect(jobs: Sequence[Job], out: Path) -> list[RunResult]:
     for path in out.glob("*/test.json"):
         measured = read_measured(path)
         if measured is None:
+            left_out = f"{path} is damaged, so its run is left out; its sweep makes it again"
+            print(f"multimix: {left_out}.", file=sys.stderr)
             continue
         job = measured.job
         results = job.results(out) if job.name == path.parent.name else None
@@ -118,14 +128,14 @@ def runs_table(found: Sequence[RunResult], out: Path) -> pd.DataFrame:
 
 
 def films_table(found: Sequence[RunResult]) -> pd.DataFrame:
-    """`films.csv`: each film's Dice, or its probability of PNEUMONIA, in each run."""
+    """`films.csv`: each film's Dice, or its raw probability of PNEUMONIA, in each run."""
     if not found:
         return pd.DataFrame(columns=FILM_COLUMNS)
     columns = {}
     for run in found:
-        films = run.films.reindex(columns=[*FILM_COLUMNS, "dice", "probability"])
+        films = run.films.reindex(columns=[*FILM_COLUMNS, "dice", "raw_probability"])
         values = films.set_index(FILM_COLUMNS)
-        either = values["dice"].fillna(values["probability"])
+        either = values["dice"].fillna(values["raw_probability"])
         columns[run.job.name] = either.map(lambda number: round(number, 4))
     table = pd.concat(columns, axis="columns", sort=False).reset_index()
     by_first_film = sorted(columns, key=lambda run: table[run].first_valid_index())
@@ -142,15 +152,37 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     write_text(path, table.to_csv(index=False, lineterminator="\r\n"))
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A table that `write_table` wrote; numbers of labels are text, as 'all' is among them."""
-    return pd.read_csv(
-        path,
-        dtype={"class_labels": str, "masks": str},
-        keep_default_na=False,
-        na_values=[""],
-        encoding_errors="backslashreplace",
-    )
+def read_table(path: Path, needed: Sequence[str] = ()) -> pd.DataFrame:
+    """A table that `write_table` wrote, or a training's log.
+
+    Numbers of labels are text, as 'all' is among them.
+
+    Arguments:
+        path: the file; a last line that was cut short is left out.
+        needed: columns that must be there and filled.
+
+    Errors: ValueError where the file is not as it was written.
+    """
+    text = read_whole_lines(path).encode("utf-8", "surrogateescape")
+    try:
+        table = pd.read_csv(
+            io.BytesIO(text),
+            dtype=dict.fromkeys(TEXT_COLUMNS, str),
+            keep_default_na=False,
+            na_values=[""],
+            index_col=False,
+            encoding_errors="backslashreplace",
+        )
+        filled = not table[list(needed)].isna().any(axis=None)
+        numbers = table.drop(columns=TEXT_COLUMNS, errors="ignore").astype(float)
+    except (ValueError, KeyError, OverflowError):  # pandas' own errors are ValueErrors
+        filled, numbers = False, pd.DataFrame()
+    if not filled or np.isinf(numbers).any(axis=None):
+        raise ValueError(
+            f"{path} is not as it was written: a column or a number is missing or damaged; delete "
+            "it and run the same command again."
+        )
+    return table
 
 
 def by_cell(runs: pd.DataFrame) -> dict[Cell, pd.DataFrame]:

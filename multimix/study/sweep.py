@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +18,16 @@ import torch
 from multimix.batches import Loader
 from multimix.config import Config
 from multimix.data.film_set import Films
+from multimix.data.training_films import check_training_films
 from multimix.runtime.device import choose_device
+from multimix.runtime.stop_signal import StopSignal
 from multimix.study.jobs import Job
 
 GIB = 2**30
 NEEDED = 1.5 * GIB  # memory of one run at 256 px and batches of 10 on a CPU, with room to spare
 # A CPU's cache holds two films at once, a GPU works on all fifty: their maps count.
 NEEDED_CUDA = 8 * GIB
+LOOK_UP = 0.2  # seconds after which a sweep that waits for its runs sees a signal
 CHECKED_SPLITS = {"test": ("val", "test"), "cross": ("all",)}  # must have labelled films
 
 
@@ -64,15 +67,18 @@ def run_all(jobs: Sequence[Job], out: Path, at_once: int, device: str) -> list[s
     pool = ThreadPoolExecutor(at_once)
     faults = []
     try:
-        ended = as_completed([pool.submit(runner.run, job) for job in jobs])
-        for number, future in enumerate(ended, start=1):
-            run = future.result()
-            if run.fault:
-                faults.append(f"{run.job.name}: {run.fault}")
-            outcome = run.fault or f"{run.seconds / 60:.1f} min"
-            print(f"[{number}/{len(jobs)}] {run.job.name}: {outcome}", flush=True)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped; the same command goes on") from None
+        with StopSignal() as stop:
+            running = {pool.submit(runner.run, job) for job in jobs}
+            while running and not stop.came:
+                ended, running = wait(running, LOOK_UP, FIRST_COMPLETED)
+                for number, future in enumerate(ended, start=len(jobs) - len(running | ended) + 1):
+                    run = future.result()
+                    if run.fault:
+                        faults.append(f"{run.job.name}: {run.fault}")
+                    outcome = run.fault or f"{run.seconds / 60:.1f} min"
+                    print(f"[{number}/{len(jobs)}] {run.job.name}: {outcome}", flush=True)
+        if running:
+            raise KeyboardInterrupt("stopped; the same command goes on")
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         os.close(held_open)
@@ -152,6 +158,7 @@ def check_films(jobs: Sequence[Job]) -> int:
 def check_job(job: Job, films: Films, domain: str) -> None:
     """ValueError where the job could not be trained on these films, or not be measured."""
     if domain == "test":
+        check_training_films(films, job.config)
         Loader(films, job.config)
     for split in CHECKED_SPLITS[domain]:
         known = films.labelled(split)

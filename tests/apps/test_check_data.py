@@ -5,6 +5,8 @@ from PIL import Image, ImageEnhance
 from multimix.apps.check_data import examine
 from multimix.apps.cli import main
 from multimix.data import phantom
+from multimix.data.film_set import SPLITS
+from multimix.data.films import load_films
 from multimix.images.quality import looks_inverted
 
 
@@ -39,7 +41,7 @@ def test_faults_of_masks(masked, capsys):
     assert "1 cannot be read: " in joined(findings.faults)
     assert "film06.png is empty" in joined(findings.faults)
     assert "1 have no mask and will be unlabelled: images/film04.png" in findings.remarks
-    assert "1 have a mask outside 10% to 60% of the film: images/film05.png" in findings.remarks
+    assert "1 have a mask outside 8% to 60% of the film: images/film05.png" in findings.remarks
     assert main(["doctor", str(masked)]) == 2
     assert "Not fit to train on" in capsys.readouterr().out
 
@@ -78,10 +80,31 @@ def test_duplicates_patients_and_balance(tmp_path):
     assert "1 groups of identical films have different classes: " in faults
 
 
+def test_what_is_left_out_stands_right_above_the_verdict(tmp_path):
+    for i in range(9):
+        name = ("NORMAL", "PNEUMONIA", "COVID")[i % 3]
+        save(tmp_path / name / f"{i}.png", phantom.draw(i, i % 2, 100)[0])
+    *_, left_out, verdict = str(examine(tmp_path)).splitlines()
+    assert left_out.startswith("? ") and "COVID (3)" in left_out
+    assert verdict == "Fit to train on; look at what is marked with ? first."
+
+
+def test_the_splits_to_come_are_those_of_a_training(kaggle, masked):
+    for folder, task in ((kaggle, "classification"), (masked, "segmentation")):
+        films = getattr(load_films(**{task: folder}, side=SIDE, progress=False), task)
+        train, val, test = (films.splits.count(split) for split in SPLITS)
+        uses = f"train on {train}, validate on {val}, test on {test} of these films"
+        assert f"{task} will {uses}" in examine(folder).facts
+
+
 def test_one_class_alone_and_no_answers(tmp_path, capsys):
     save(tmp_path / "NORMAL" / "a.png", phantom.draw(1)[0])
-    assert examine(tmp_path).faults == ["all classes are NORMAL: both are needed"]
-    assert "can serve as unlabelled films alone" in joined(examine(tmp_path / "NORMAL").remarks)
+    assert examine(tmp_path).faults == [
+        "all classes are NORMAL: both are needed to train the class"
+    ]
+    findings = examine(tmp_path / "NORMAL")
+    assert "can serve as unlabelled films alone" in joined(findings.remarks)
+    assert joined(findings.faults).startswith("nothing to train on: give films with classes")
     assert main(["doctor", str(tmp_path / "none")]) == 2
     assert "There is no folder" in capsys.readouterr().err
 
@@ -91,7 +114,10 @@ def test_inverted_films_are_noticed(masked):
     assert not any(looks_inverted(film) for film in films)
     assert all(looks_inverted(255 - film) for film in films)
     save(masked / "images" / "film01.png", 255 - phantom.draw(1, 0, SIDE)[0])
-    assert "1 look inverted (air bright): images/film01.png" in examine(masked).remarks
+    save(masked / "images" / "film02.png", np.rot90(phantom.draw(2, 0, SIDE)[0], 2))
+    remarks = examine(masked).remarks
+    assert "1 may be inverted (air bright): images/film01.png" in remarks
+    assert "1 may be upside down or on their side: images/film02.png" in remarks
     assert not looks_inverted(np.full((50, 50), 100, dtype=np.uint8))
 
 
@@ -101,5 +127,8 @@ def test_the_real_sets(real):
     remarks = joined(findings.remarks)
     assert "30 groups of films have identical pixels" in remarks
     assert "170 patients are in more than one split" in remarks
-    assert "lie in two splits" not in remarks and "inverted" not in remarks
+    assert "lie in two splits" not in remarks
+    assert (
+        "2 may be inverted" in remarks
+    )  # of 5,856, by the picture alone: see benchmarks/inversion.py
     assert examine(real / "jsrt").fit and examine(real / "montgomery").fit

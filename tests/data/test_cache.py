@@ -4,10 +4,10 @@ import os
 
 import numpy as np
 import pytest
-from helpers import save
+from helpers import harmed, save
 
 from multimix.data.cache import name_cache_file, read_cache, read_films
-from multimix.data.dataset_layouts import Film
+from multimix.data.found_films import Film
 from multimix.images.reading import read_film
 
 SIDE = 8
@@ -110,3 +110,42 @@ def test_a_damaged_cache_is_read_again(films, tmp_path):
     assert read_cache(cache_file, 5) is None and read_cache(tmp_path / "none.npy", 6) is None
     np.save(cache_file, stack.astype(float))
     assert read_cache(cache_file, 6) is None
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_cache_that_was_harmed_anywhere_is_read_again(films, tmp_path, seed, capsys):
+    cache_file = tmp_path / "films.npy"
+    stack = read_films(films, read, "films", False, cache_file, None)[0]
+    whole = cache_file.read_bytes()
+    cache_file.write_bytes(harmed(whole, seed))
+    same = cache_file.read_bytes() == whole
+    again = read_films(films, read, "films", False, cache_file, None)[0]
+    assert np.array_equal(again, stack) and cache_file.read_bytes() == whole
+    said = f"multimix: the cache {cache_file} is damaged, so its films are read again.\n"
+    assert capsys.readouterr().err == ("" if same else said)
+
+
+def test_another_cache_under_this_name_is_not_taken(films, tmp_path):
+    stack = read_films(films, read, "films", False, tmp_path / "films.npy", None)[0]
+    read_films(films[::-1], read, "films", False, tmp_path / "others.npy", None)
+    (tmp_path / "others.npy").replace(tmp_path / "films.npy")
+    again = read_films(films, read, "films", False, tmp_path / "films.npy", None)[0]
+    assert np.array_equal(again, stack)
+    np.save(tmp_path / "films.npy", stack[::-1])  # whole, but not written by this program
+    again = read_films(films, read, "films", False, tmp_path / "films.npy", None)[0]
+    assert np.array_equal(again, stack)
+
+
+@pytest.mark.parametrize("size, place", ((100, 50), (2**20, 2**19), (2**21, 0), (2**21, 2**21 - 1)))
+def test_another_content_of_the_same_size_and_time_has_another_cache(tmp_path, size, place):
+    path = tmp_path / "film.bmp"
+    path.write_bytes(bytes(size))
+    status = path.stat()
+    film = Film(path, path.name)
+    before = name_cache_file(tmp_path, [film], "films")
+    with open(path, "r+b") as file:
+        file.seek(place)
+        file.write(b"x")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == size and path.stat().st_mtime_ns == status.st_mtime_ns
+    assert name_cache_file(tmp_path, [film], "films") != before

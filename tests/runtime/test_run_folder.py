@@ -3,6 +3,7 @@ been.
 """
 
 import errno
+import io
 import os
 import random
 import signal
@@ -20,6 +21,7 @@ from multimix.batches import Loader
 from multimix.runtime import files
 from multimix.runtime.checkpoint import read_checkpoint
 from multimix.trainer import Trainer
+from multimix.training import train
 
 
 def test_killed_trainings_end_in_the_same_bits(films, tmp_path):
@@ -122,6 +124,94 @@ def test_a_full_disk_is_a_sentence_and_the_last_checkpoint_stays(films, tmp_path
         read_checkpoint(tmp_path / "cut" / "last.pth")["validation"]
         == read_checkpoint(tmp_path / "whole" / "last.pth")["validation"]
     )
+
+
+class SmallDisk(io.FileIO):
+    """A file on a disk with little room."""
+
+    room = 0
+
+    def write(self, content):
+        SmallDisk.room -= len(content)
+        if SmallDisk.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(content)
+
+
+@pytest.mark.parametrize("room", (0, 500, 5_000, 10_000, 20_000, 40_000, 80_000))
+def test_a_disk_that_fills_up_anywhere_is_a_sentence(films, tmp_path, monkeypatch, room):
+    monkeypatch.setattr(SmallDisk, "room", room)
+    fill = lambda path, mode: io.BufferedWriter(SmallDisk(path, mode))  # noqa: E731
+    monkeypatch.setattr(files, "open", fill, raising=False)
+    with pytest.raises(ValueError, match="No space left on device") as caught:
+        quietly(replace(CONFIG, steps=20), films, tmp_path)
+    monkeypatch.undo()
+    assert not list(tmp_path.glob("*.part"))
+    if (tmp_path / "last.pth").exists():
+        step = read_checkpoint(tmp_path / "last.pth")["step"]
+        assert f"last.pth (step {step}) is whole: make room, then resume" in str(caught.value)
+    else:
+        assert "nothing was saved yet: make room, then start again." in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    (
+        MemoryError(),
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ),
+)
+def test_want_of_memory_is_a_sentence(films, tmp_path, monkeypatch, error):
+    monkeypatch.setattr(Trainer, "optimise", raising(error))
+    with pytest.raises(ValueError, match=r"memory of cpu does not suffice; .*--micro-batch 1"):
+        quietly(CONFIG, films, tmp_path)
+
+
+def test_other_faults_of_torch_stay_what_they_are(films, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "optimise", raising(RuntimeError("shapes differ")))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        quietly(CONFIG, films, tmp_path)
+
+
+def raising(error: Exception):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+def test_the_files_of_other_programs_stay(films, tmp_path):
+    for name in ("movie.part", "123-456.part", ".multimix-123-456.part"):
+        (tmp_path / name).write_text("half")
+    quietly(replace(CONFIG, steps=2), films, tmp_path)
+    assert {path.name for path in tmp_path.glob("*.part")} == {"movie.part", "123-456.part"}
+
+
+def test_resuming_what_is_finished_says_so(films, tmp_path, capsys):
+    done = quietly(CONFIG, films, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    again = train(CONFIG, films, tmp_path, device="cpu", resume=True)
+    said = capsys.readouterr()
+    assert said.out == "this training is finished (6 of 6 steps), and nothing is left to do\n"
+    assert said.err == "" and before == {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    assert torch.equal(done.encoder.fc.weight, again.encoder.fc.weight)
+
+
+def test_films_are_called_unlabelled_where_some_are(films):
+    whole, part = Loader(films, CONFIG), Loader(films, replace(CONFIG, masks=3))
+    assert (
+        whole.describe() == "training on 32 of 32 classes (16 NORMAL, 16 PNEUMONIA), 32 of 32 masks"
+    )
+    assert part.describe().endswith("3 of 32 masks; the other films are unlabelled")
+
+
+def test_a_loss_that_is_no_number_before_anything_was_saved(films, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "optimise", raising(FloatingPointError("The dice became nan")))
+    with pytest.raises(
+        ValueError, match=r"nan; nothing was saved before\. Lower .* and start anew\.$"
+    ):
+        quietly(CONFIG, films, tmp_path)
 
 
 def test_a_loss_that_is_no_number_stops_with_its_name(films, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import csv
 import os
 import shlex
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,10 +14,16 @@ from helpers import SIDE
 from study_helpers import PHANTOMS, SMALL, fake, run_here, small
 
 from multimix.apps.cli import main
-from multimix.study.figures import budget_curves, draw_figures
+from multimix.study.figures import budget_curves, draw_figures, mean_log
 from multimix.study.jobs import QUICK, Measured, Sources, grid
-from multimix.study.paired_tests import comparisons
-from multimix.study.report import HEADS, published_figures, results_table, write_report
+from multimix.study.paired_tests import PER_FILM, comparisons, film_values
+from multimix.study.report import (
+    HEADS,
+    published_figures,
+    results_table,
+    write_report,
+    write_tables,
+)
 from multimix.study.results import (
     RunResult,
     collect,
@@ -90,6 +97,34 @@ def test_a_sweep_in_which_all_failed_has_an_empty_report(tmp_path):
     assert text.startswith("# 0 runs") and figures == []
     names = {"runs.csv", "comparisons.csv", "films.csv", "table.md"}
     assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_damaged_results_and_tables_are_named(tmp_path, capsys):
+    jobs = small(["unet"], 1)
+    assert run_here(jobs, tmp_path) == []
+    write_tables(collect(jobs, tmp_path), tmp_path)
+    path = tmp_path / jobs[0].name / "test.json"
+    whole = path.read_text()
+    for damage in ('"patient": 3, "x": ', '"patient": null, "x": ', '"patience": '):
+        path.write_text(whole.replace('"patient": ', damage, 1))
+        assert collect(jobs, tmp_path) == []
+        assert f"{path} is damaged, so its run is left out" in capsys.readouterr().err
+    path.write_text(whole)
+    assert len(collect(jobs, tmp_path)) == 1
+    log = f"{jobs[0].name}/log.csv"
+    show_log = partial(mean_log, tmp_path, pd.Series([jobs[0].name]), "val_dice")
+    for name, show in (
+        ("runs.csv", partial(draw_figures, tmp_path)),
+        ("films.csv", partial(draw_figures, tmp_path)),
+        (log, show_log),
+    ):
+        table = (tmp_path / name).read_bytes()
+        for content in (b"", b"a,b\n1,2\n", table.replace(b"0.", b"x0."), b"\0" + table):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(ValueError, match=r"csv is not as it was written.*again\.$"):
+                show()
+        (tmp_path / name).write_bytes(table)
+    assert len(show_log()) == 2
 
 
 def test_the_table_marks_what_was_published_and_is_impossible():
@@ -175,3 +210,14 @@ def test_budgets_are_drawn(tmp_path):
     assert set(figures) == {"dice_test", "budget_dice"}
     (axis,) = figures["budget_dice"].axes
     assert [label.get_text() for label in axis.get_xticklabels()] == ["10", "50"]
+
+
+def test_runs_of_before_raw_probabilities_had_a_name_are_read():
+    run = fake("enc", 0, [0.5])
+    names = {"task": "classification", "film": "a", "patient": "a", "label": "NORMAL"}
+    old = {**names, "probability": 0.75, "correct": False}
+    new = old | {"film": "b", "patient": "b", "raw_probability": 0.25, "raw_correct": True}
+    measured = Measured(run.job, {"accuracy": 0.5}, [old, new])
+    found = RunResult.from_measured(run.job, {"test": measured})
+    assert films_table([found])[found.job.name].tolist() == [0.75, 0.25]
+    assert film_values(found, "test", PER_FILM["accuracy"]).tolist() == [0, 1]

@@ -145,13 +145,13 @@ def test_a_sweep_that_fails_itself_stops_its_runs(tmp_path, monkeypatch):
         begun.append(start(*arguments, **options))
         return begun[-1]
 
-    def fail(_):
+    def fail(*_):
         while not begun:
             time.sleep(0.01)
         raise BrokenPipeError
 
     monkeypatch.setattr("subprocess.Popen", begin)
-    monkeypatch.setattr("multimix.study.sweep.as_completed", fail)
+    monkeypatch.setattr("multimix.study.sweep.wait", fail)
     with pytest.raises(BrokenPipeError):
         sweep(small(["unet"], 1, steps=100_000, validate_every=100_000), tmp_path)
     assert len(begun) == 1 and begun[0].poll() is not None

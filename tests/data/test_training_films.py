@@ -1,0 +1,123 @@
+"""What training needs is asked before it begins, and `doctor` asks the same."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import CONFIG, SIDE, quietly, read_log, save
+
+from multimix.apps.check_data import examine
+from multimix.config import Config
+from multimix.data import phantom
+from multimix.data.films import load_films
+from multimix.data.training_films import check_training_films
+
+CLASSES_ALONE = Config.preset("enc", side=SIDE)
+MASKS_ALONE = Config.preset("unet", side=SIDE)
+
+
+def write_table(folder: Path, rows: list[tuple[int | str, str, str]]) -> Path:
+    """A table of films, of each of which label, patient and split are given."""
+    lines = ["path,label,patient,split"]
+    for i, (label, patient, split) in enumerate(rows):
+        save(folder / f"{i}.png", phantom.draw(i, i % 2, SIDE)[0])
+        lines.append(f"{i}.png,{label},{patient},{split}")
+    (folder / "films.csv").write_text("\n".join(lines))
+    return folder / "films.csv"
+
+
+def patients(count: int) -> list[tuple[int, str, str]]:
+    """So many patients of each class, with a film each, that no split is named for."""
+    return [(i % 2, f"p{i}", "") for i in range(2 * count)]
+
+
+def with_split(split: str, labels: list[int | str]) -> list[tuple[int | str, str, str]]:
+    """A patient with a film for each label."""
+    return [(label, f"{split}{i}", split) for i, label in enumerate(labels)]
+
+
+TRAINED = with_split("train", [0, 1] * 3)
+WITHOUT = "give films of three patients or more of each class"
+TABLES = {
+    "three patients of each class": (patients(3), ""),
+    "two patients": ([(0, "a", ""), (1, "b", "")] * 4, f"split 'val' for .*; .*{WITHOUT}"),
+    "one film of each class": (patients(1), "no labelled films in the split 'val'"),
+    "one class in val": (
+        TRAINED + with_split("val", [1] * 20),
+        "Among the validation films there is no NORMAL one",
+    ),
+    "one class in train": (
+        with_split("train", [0] * 30) + with_split("val", [0, 1] * 10),
+        "Among the training films there is no PNEUMONIA one",
+    ),
+    "no label in val": (TRAINED + with_split("val", [""] * 20), "no labelled films in the split"),
+    "films for testing": (with_split("test", [0, 1] * 3), "no labelled training films"),
+    "no label": (with_split("train", [""] * 30), "no labelled training films"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_fit_where_it_can_be_trained_on(tmp_path, name):
+    rows, words = TABLES[name]
+    table = write_table(tmp_path, rows)
+    films = load_films(table, side=SIDE, progress=False)
+    faults = examine(table).faults
+    if not words:
+        assert faults == [] and check_training_films(films, CLASSES_ALONE) == films
+        return
+    assert faults
+    with pytest.raises(ValueError, match=words) as caught:
+        check_training_films(films, CLASSES_ALONE)
+    assert len(str(caught.value)) <= 300
+    if name not in ("no label", "one class in train"):
+        assert [f"{fault}." for fault in faults] == [str(caught.value)]
+
+
+def test_nothing_is_begun_that_could_not_be_ended(tmp_path):
+    table = write_table(tmp_path / "set", [(0, "a", ""), (1, "b", "")] * 4)
+    films = load_films(table, side=SIDE, progress=False)
+    with pytest.raises(ValueError, match="no labelled films in the split 'val' for class"):
+        quietly(replace(CONFIG, segment=False, bridge=False), films, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_each_task_is_validated(films):
+    """Where one has validation films, the other needs some, too."""
+    part = films.segmentation
+    lacking = replace(films, segmentation=replace(part, labelled=part.labelled.clone()))
+    for i, split in enumerate(part.splits):
+        lacking.segmentation.labelled[i] &= split != "val"
+    with pytest.raises(ValueError, match=r"split 'val' for segmentation.*three patients or more,"):
+        check_training_films(lacking, CONFIG)
+    assert check_training_films(lacking, CLASSES_ALONE).segmentation is None
+
+
+def test_what_a_system_lacks_is_not_validated(films, tmp_path):
+    """Its class head, that nothing trains, has no say in which network is the best."""
+    quietly(replace(CONFIG, classify=False, bridge=False, steps=2), films, tmp_path)
+    (row,) = read_log(tmp_path)
+    assert "val_dice" in row and "val_auc" not in row
+
+
+def test_masks_without_any_lung(masked):
+    for path in (masked / "masks").iterdir():
+        save(path, np.zeros((SIDE, SIDE), dtype=np.uint8))
+    films = load_films((), masked, SIDE, progress=False)
+    with pytest.raises(ValueError, match="No mask of the training films has lung in it"):
+        check_training_films(films, MASKS_ALONE)
+    faults = examine(masked).faults
+    assert len(faults) == 2 and "20 have a mask that is no use" in faults[0]
+    assert "No mask of the training films has lung in it" in faults[1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_few_masks_among_many_films_come_into_each_split(masked, seed):
+    for i in range(3, 20):
+        (masked / "masks" / f"film{i:02d}.png").unlink()
+    films = load_films((), masked, SIDE, seed, progress=False)
+    assert check_training_films(films, MASKS_ALONE).segmentation is films.segmentation
+    assert films.segmentation.split("test").labelled.sum() == 1
+    findings = examine(masked)
+    uses = "train on 16 (1 labelled), validate on 2 (1 labelled), test on 2 (1 labelled)"
+    assert findings.fit and f"segmentation will {uses} of these films" in findings.facts
