@@ -26,7 +26,9 @@ drawn = functools.cache(phantom.draw)
 @pytest.fixture
 def model() -> MultiMix:
     torch.manual_seed(0)
-    return MultiMix(TINY).eval()
+    network = MultiMix(TINY).eval()
+    network.side = SIDE
+    return network
 
 
 @pytest.fixture(scope="session")

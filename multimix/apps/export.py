@@ -18,8 +18,10 @@ from torch import Tensor, fx, nn
 from torch._decomp import get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from multimix.evaluation.calibration import class_probabilities
+from multimix.evaluation.outputs import network_of
 from multimix.images.reading import Source, network_input, picture_for_network
-from multimix.model import CLASSES, ModelOutput, MultiMix, bridge_maps
+from multimix.model import CLASSES, MultiMix, bridge_maps
 from multimix.runtime.device import to_device
 from multimix.runtime.files import atomic_write
 
@@ -27,6 +29,24 @@ LARGEST_DIFFERENCE = 1e-3  # from torch in float64: more is refused
 MOST_FILMS = 4096  # of a batch that the exported network takes
 
 aten = torch.ops.aten
+
+
+ABOUT = {
+    "classes": CLASSES,
+    "film": "grey level / 127.5 - 1",
+    "probabilities": "calibrated, of the classes in their order",
+    "mask_probability": "of lung, before specks are removed and holes filled",
+}
+
+
+class ExportedOutput(NamedTuple):
+    """What the file says about N films."""
+
+    class_logits: Tensor  # (N, 2)
+    mask_logits: Tensor  # (N, 1, side, side)
+    saliency: Tensor  # (N, 1, side, side), >= 0
+    probabilities: Tensor  # (N, 2): NORMAL, PNEUMONIA, calibrated as predictions are
+    mask_probability: Tensor  # (N, 1, side, side), of lung
 
 
 class Exported(NamedTuple):
@@ -41,18 +61,23 @@ class Exported(NamedTuple):
 def export(model: MultiMix, out: str | os.PathLike, films: Sequence[Source]) -> Exported:
     """Write a network as an ONNX file, and compare what onnxruntime makes of it with torch.
 
-    The file's input is `film` (N, 1, side, side) in [-1, 1]; its outputs are `class_logits` (N, 2),
-    `mask_logits` and `saliency`, both (N, 1, side, side). Its metadata hold side, classes and
+    The file's input is `film` (N, 1, side, side) in [-1, 1], its outputs are those of
+    `ExportedOutput`, in float32. The JSON under `multimix` in its metadata holds side, classes and
     calibration.
 
     Arguments:
         model: it stays as it is.
-        out: the file; its folder is made if it is missing.
+        out: a name that ends in .onnx; its folder is made if it is missing.
         films: at least one, to compare on.
 
     Errors: ValueError where a package is missing or too old, or where the two differ by 1e-3 or
         more: then nothing is written.
     """
+    if Path(out).suffix != ".onnx" or not len(films):
+        raise ValueError(
+            f"The network was to be written to {out}, compared on {len(films)} films; give a name "
+            "that ends in .onnx, and at least one film."
+        )
     try:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401  (torch's exporter needs it)
@@ -60,7 +85,7 @@ def export(model: MultiMix, out: str | os.PathLike, films: Sequence[Source]) -> 
         raise ValueError(
             f"Exporting needs the package {error.name}: pip install onnxscript onnxruntime."
         ) from None
-    model = copy.deepcopy(model).eval()
+    model = copy.deepcopy(network_of(model)).float()
     to_device(model, torch.device("cpu"))
     pixels = np.stack([picture_for_network(film, model.side) for film in films])
     Path(out).parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +114,7 @@ def onnx_file(model: MultiMix) -> bytes:
                 opset_version=18,
                 verbose=False,
                 input_names=["film"],
-                output_names=list(ModelOutput._fields),
+                output_names=list(ExportedOutput._fields),
                 dynamic_shapes=({0: torch.export.Dim("films", max=MOST_FILMS)},),
             )
     except Exception as error:
@@ -98,8 +123,8 @@ def onnx_file(model: MultiMix) -> bytes:
             f"({type(error).__name__}); newer ones can: pip install -U torch onnxscript."
         ) from error
     assert program is not None  # as it always is with dynamo
-    about = {"side": model.side, "classes": CLASSES, "film": "grey level / 127.5 - 1"}
-    program.model.metadata_props["multimix"] = json.dumps(about | model.calibration)
+    about = {"side": model.side, **ABOUT, **model.calibration}
+    program.model.metadata_props["multimix"] = json.dumps(about)
     return program.model_proto.SerializeToString()
 
 
@@ -111,7 +136,7 @@ def example_films(model: MultiMix) -> Tensor:
 class TracedMultiMix(nn.Module):
     """A network in eval mode whose saliency is made of plain operators, without autograd.
 
-    Takes films (N, 1, side, side) in [-1, 1] and gives the same `ModelOutput` as the network.
+    Takes films (N, 1, side, side) in [-1, 1]. What it gives begins with the network's own output.
     """
 
     def __init__(self, model: MultiMix):
@@ -120,12 +145,16 @@ class TracedMultiMix(nn.Module):
         # In channels-last memory every norm would take the batch apart, film by film.
         model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # stubs
         self.bridge, self.decoder = model.bridge, model.decoder
+        self.calibration = model.calibration
         self.encode = traced_encoder(model)
 
-    def forward(self, films: Tensor) -> ModelOutput:
+    def forward(self, films: Tensor) -> ExportedOutput:
         class_logits, maps, saliency = self.encode(films)
         bridge = bridge_maps(films, saliency) if self.bridge else None
-        return ModelOutput(class_logits, self.decoder(maps, bridge), saliency)
+        mask_logits = self.decoder(maps, bridge)
+        probabilities = class_probabilities(class_logits, self.calibration)
+        lung = torch.sigmoid(mask_logits)
+        return ExportedOutput(class_logits, mask_logits, saliency, probabilities, lung)
 
 
 def traced_encoder(model: MultiMix) -> fx.GraphModule:
@@ -189,14 +218,13 @@ def compare(model: MultiMix, content: bytes, films: Tensor) -> Exported:
         exact, _ = timed(copy.deepcopy(model).double(), films.double())
         _, seconds_torch = timed(model, films)
         found, seconds = timed(with_onnxruntime, films)
-    exact_classes, exact_lungs, exact_saliency = exact
-    classes, lungs, saliency = found
-    class_difference = (exact_classes.softmax(1) - classes.softmax(1)).abs()
-    lung_difference = (exact_lungs.sigmoid() - lungs.sigmoid()).abs()
+    class_logits, mask_logits, saliency = exact
+    ours = ExportedOutput(*found)
+    classes = class_probabilities(class_logits, model.calibration)
     differences = {
-        "class probability": class_difference.max().item(),
-        "lung probability": lung_difference.max().item(),
-        "saliency": (exact_saliency - saliency).abs().mean().item(),
+        "class probability": (classes - ours.probabilities).abs().max().item(),
+        "lung probability": (mask_logits.sigmoid() - ours.mask_probability).abs().max().item(),
+        "saliency": (saliency - ours.saliency).abs().mean().item(),
     }
     return Exported(differences, seconds, seconds_torch)
 

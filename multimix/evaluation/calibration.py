@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, logit
+import scipy
+import torch
 from torch import Tensor
 
 Numbers = TypeVar("Numbers", np.ndarray, Tensor)
@@ -39,8 +40,11 @@ def calibrate(log_odds: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         return (weight * (target * np.logaddexp(0, -z) + (1 - target) * np.logaddexp(0, z))).sum()
 
     bounds = (np.log((0.25, 10)), (-8, 8))
-    log_temperature, shift = minimize(nll, (0.0, 0.0), bounds=bounds).x
-    return {"temperature": float(np.exp(log_temperature)), "operating_point": float(expit(shift))}
+    log_temperature, shift = scipy.optimize.minimize(nll, (0.0, 0.0), bounds=bounds).x
+    return {
+        "temperature": float(np.exp(log_temperature)),
+        "operating_point": float(scipy.special.expit(shift)),
+    }
 
 
 def calibrated_log_odds(log_odds: Numbers, calibration: dict[str, float]) -> Numbers:
@@ -51,4 +55,12 @@ def calibrated_log_odds(log_odds: Numbers, calibration: dict[str, float]) -> Num
     """
     if not calibration:
         return log_odds
-    return log_odds / calibration["temperature"] - logit(calibration["operating_point"])
+    point = calibration["operating_point"]
+    return log_odds / calibration["temperature"] - math.log(point / (1 - point))
+
+
+def class_probabilities(class_logits: Tensor, calibration: dict[str, float]) -> Tensor:
+    """Calibrated probabilities of NORMAL and PNEUMONIA, (N, 2), from the logits, (N, 2)."""
+    normal, pneumonia = class_logits.unbind(1)
+    log_odds = calibrated_log_odds(pneumonia - normal, calibration)
+    return torch.sigmoid(torch.stack([-log_odds, log_odds], 1))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 import torch
-from scipy.special import expit
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from multimix.data.film_set import Films, FilmSet, FilmStack
 from multimix.data.manifest import TASKS, trained_on
-from multimix.evaluation.calibration import calibrate
+from multimix.evaluation.calibration import calibrate, calibrated_log_odds
 from multimix.evaluation.metrics import (
     MIN_PATIENTS,
     calibrated_metrics,
@@ -24,9 +24,14 @@ from multimix.evaluation.metrics import (
     placements,
     segmentation_metrics,
 )
-from multimix.evaluation.outputs import class_log_odds, run_network
+from multimix.evaluation.outputs import (
+    asking,
+    class_log_odds,
+    films_for,
+    network_of,
+    run_network,
+)
 from multimix.evaluation.results import Results
-from multimix.images.reading import network_input
 from multimix.model import CLASSES, MultiMix
 from multimix.runtime.device import micro_batch_size
 from multimix.runtime.distributed import SINGLE, World
@@ -43,22 +48,30 @@ def evaluate(
 ) -> Results:
     """Every metric on one split, with intervals and a row for each film.
 
-    Films and masks are taken at the side they were loaded at. Baselines stand beside the network's
-    values: the share of PNEUMONIA in the training split as the probability, and the mean training
-    mask; of the films themselves in the splits 'train' and 'all', or without training films.
+    Baselines stand beside the network's values: the share of PNEUMONIA in the training split as the
+    probability, and the mean training mask; of the films themselves in the splits 'train' and
+    'all', or without training films.
 
     Arguments:
         model: a network; its mode is left as it was.
-        films: what `load_films` gave.
+        films: what `load_films` gave, at the network's side.
         split: 'train', 'val', 'test' or 'all'.
         progress: show a bar.
         flip: average with the mirrored film, in twice the time.
         clean: post-process the lungs, as `predict` does: at most two, without holes.
 
-    Returns: a dict of metrics by name, with `intervals`, `baseline`, `rows` and `notes`.
+    Returns: a dict of metrics by name, with `intervals`, `baseline`, `rows` and `notes`. In the
+        rows, `probability` (of PNEUMONIA) and `correct` are calibrated, as `predict` is;
+        `raw_probability` and `raw_correct` are what the metrics without 'calibrated_' are of.
 
-    Errors: ValueError where the split holds no labelled film, or an answer is not a number.
+    Errors: ValueError where the split holds no labelled film, the films are at another side, or an
+        answer is not a number.
     """
+    model = network_of(model)
+    if not isinstance(films, Films):
+        raise ValueError(
+            f"evaluate was given a {type(films).__name__} as films; give it what load_films gives."
+        )
     results, measured = Results(), films.labelled(split)
     training = films.labelled("train") if split in ("val", "test") else Films()
     for task in TASKS:
@@ -121,7 +134,7 @@ def validate(
     calibration: dict[str, float] = {}
     if part := films.classification:
         log_odds, labels = shared(predict_log_odds, model, part, world), part.labels.numpy()
-        results |= classification_metrics(expit(log_odds), labels)
+        results |= classification_metrics(scipy.special.expit(log_odds), labels)
         calibration = calibrate(log_odds, labels)
     if part := films.segmentation:
         lungs = shared(predict_masks, model, part, world)
@@ -139,10 +152,11 @@ def evaluate_classes(
 ) -> None:
     """Add metrics, notes and rows of the classes; `training` gives the baseline."""
     labels = films.labels.numpy()
-    probability, prior = expit(log_odds), training.labels.double().mean().item()
+    raw, prior = scipy.special.expit(log_odds), training.labels.double().mean().item()
+    probability = scipy.special.expit(calibrated_log_odds(log_odds, calibration))
 
     def measure(index: slice | np.ndarray) -> dict[str, float]:
-        found = classification_metrics(probability[index], labels[index])
+        found = classification_metrics(raw[index], labels[index])
         if calibration:
             found |= calibrated_metrics(log_odds[index], labels[index], calibration)
         return found
@@ -161,16 +175,21 @@ def evaluate_classes(
         )
     if calibration:
         point, temperature = calibration["operating_point"], calibration["temperature"]
-        results.notes.append(f"Operating point {point:.3f} at temperature {temperature:.2f}.")
+        results.notes.append(
+            f"Operating point {point:.3f} at temperature {temperature:.2f}: by them the films' "
+            "probabilities are calibrated, as predictions are; raw ones stand beside."
+        )
     else:
         results.notes.append("The weights hold no operating point: 0.5 is the only one.")
     columns = {
         "label": np.array(CLASSES)[labels],
         "probability": probability,
         "correct": (probability >= 0.5) == labels,
+        "raw_probability": raw,
+        "raw_correct": (raw >= 0.5) == labels,
     }
     if len(counts) == 2:
-        columns["placement"] = placements(probability, labels)
+        columns["placement"] = placements(raw, labels)
     results.rows += rows_of("classification", films, columns)
 
 
@@ -223,21 +242,17 @@ def shared(predict: Callable, model: MultiMix, films: FilmSet, world: World) -> 
 
 
 def in_batches(
-    ask: Callable[[Tensor], Tensor], films: FilmSet, model: MultiMix, progress: bool
+    ask: Callable[[MultiMix, Tensor], Tensor], films: FilmSet, model: MultiMix, progress: bool
 ) -> Tensor:
-    """What `ask` makes of the films, a batch at a time; leaves the network in its mode."""
-    device, was_training = next(model.parameters()).device, model.training
-    size = micro_batch_size(device, films.pixels.shape[-1])
+    """What `ask` makes of the network and the films, a batch at a time; no mode changes."""
+    network = network_of(model)
+    size = micro_batch_size(next(network.parameters()).device, network.side)
     bar = dict(desc="evaluating", unit="batch", disable=not progress, leave=False)
     answers = []
-    model.eval()
-    try:
-        with torch.no_grad():
-            for pixels in tqdm(films.pixels.split(size), total=-(-len(films) // size), **bar):
-                answers.append(ask(network_input(pixels[:, None].to(device))).cpu())
-    finally:
-        model.train(was_training)
-    found = torch.cat(answers)
+    with asking(network):
+        for pixels in tqdm(films.pixels.split(size), total=-(-len(films) // size), **bar):
+            answers.append(ask(network, films_for(network, pixels)).cpu().numpy())
+    found = torch.from_numpy(np.concatenate(answers))  # autocast refuses such types in torch.cat
     if found.is_floating_point() and found.isnan().any():
         first = int(found.flatten(1).isnan().any(1).nonzero()[0])
         raise ValueError(
@@ -252,8 +267,8 @@ def predict_log_odds(
 ) -> Tensor:
     """Logit of PNEUMONIA minus that of NORMAL, (N,) float64: the logit of its probability."""
 
-    def ask(x: Tensor) -> Tensor:
-        return class_log_odds(model, x, flip)[:, None]
+    def ask(network: MultiMix, x: Tensor) -> Tensor:
+        return class_log_odds(network, x, flip)[:, None]
 
     return in_batches(ask, films, model, progress)[:, 0]
 
@@ -267,8 +282,8 @@ def predict_masks(
 ) -> Tensor:
     """Predicted lungs, (N, side, side) bool."""
 
-    def ask(x: Tensor) -> Tensor:
-        lung = run_network(model, x, flip, clean).lung[:, 0]
+    def ask(network: MultiMix, x: Tensor) -> Tensor:
+        lung = run_network(network, x, flip, clean).lung[:, 0]
         return torch.where(lung.isnan(), torch.nan, (lung > 0.5).half())
 
     return in_batches(ask, films, model, progress).bool()

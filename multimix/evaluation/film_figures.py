@@ -114,17 +114,17 @@ def draw_saliency(axis: Axes, saliency: np.ndarray, opacity: float = 0.9) -> Non
     bar.set_label("what moved the class score", labelpad=-18)
 
 
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a PNG and close the figure."""
-    content = as_png(figure)
+def save_figure(figure: Figure, path: Path, texts: dict[str, str] | None = None) -> Path:
+    """Write a PNG, with these texts inside, and close the figure."""
+    content = as_png(figure, texts)
     with atomic_write(path, durable=False) as file:
         file.write(content)
     return path
 
 
-def as_png(figure: Figure) -> bytes:
+def as_png(figure: Figure, texts: dict[str, str] | None = None) -> bytes:
     """The figure as the content of a PNG file; it is closed."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=90, format="png")
+    figure.savefig(buffer, dpi=90, format="png", metadata=texts)
     plt.close(figure)
     return buffer.getvalue()

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from scipy.ndimage import binary_erosion, distance_transform_edt
-from scipy.special import expit
-from scipy.stats import rankdata
+import scipy
 
 from multimix.evaluation.calibration import calibrated_log_odds
 
@@ -20,7 +18,7 @@ BOOTSTRAP_DRAWS = 1000
 DEFINITIONS = {
     "auc": "area under the ROC curve of the probability of PNEUMONIA",
     "balanced_accuracy": "mean of sensitivity and specificity",
-    "accuracy": "share of films whose more probable class is right (probability 0.5)",
+    "accuracy": "share of films whose more probable class is right (raw probability 0.5)",
     "sensitivity": "share of PNEUMONIA films called so at 0.5",
     "specificity": "share of NORMAL films called so at 0.5",
     "f1_normal": "harmonic mean of precision and recall of NORMAL at 0.5",
@@ -73,7 +71,7 @@ def classification_metrics(probability: np.ndarray, labels: np.ndarray) -> dict[
     if tp + fn:
         results["sensitivity"] = tp / (tp + fn)
     if (tn + fp) and (tp + fn):
-        rank_sum = rankdata(probability)[positive].sum()
+        rank_sum = scipy.stats.rankdata(probability)[positive].sum()
         pairs_in_order = rank_sum - (tp + fn) * (tp + fn + 1) / 2
         results["auc"] = float(pairs_in_order / ((tp + fn) * (tn + fp)))
         results["f1_normal"] = 2 * tn / max(2 * tn + fp + fn, 1)
@@ -95,7 +93,7 @@ def calibrated_metrics(
     log_odds: np.ndarray, labels: np.ndarray, calibration: dict[str, float]
 ) -> dict[str, float]:
     """The metrics 'calibrated_...': at the temperature and operating point of `calibrate`."""
-    probability = expit(calibrated_log_odds(log_odds, calibration))
+    probability = scipy.special.expit(calibrated_log_odds(log_odds, calibration))
     found = classification_metrics(probability, labels)
     names = ("accuracy", "balanced_accuracy", "ece")
     return {f"calibrated_{name}": found[name] for name in names if name in found}
@@ -107,11 +105,11 @@ def placements(probability: np.ndarray, labels: np.ndarray) -> np.ndarray:
     A tie counts a half. Their mean is the AUC, so that AUCs can be compared film by film (DeLong
     1988). Both classes are needed.
     """
-    found, ranks = np.empty(len(labels)), rankdata(probability)
+    found, ranks = np.empty(len(labels)), scipy.stats.rankdata(probability)
     for label in (0, 1):
         mine = labels == label
         others = len(labels) - mine.sum()
-        below = (ranks[mine] - rankdata(probability[mine])) / others
+        below = (ranks[mine] - scipy.stats.rankdata(probability[mine])) / others
         found[mine] = below if label else 1 - below
     return found
 
@@ -182,8 +180,9 @@ def surface_distances(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     if not a.any() or not b.any():
         diagonal = float(np.hypot(*a.shape))
         return diagonal, diagonal
-    of_a, of_b = (mask & ~binary_erosion(mask) for mask in (a, b))
-    to_b, to_a = distance_transform_edt(~of_b)[of_a], distance_transform_edt(~of_a)[of_b]
+    of_a, of_b = (mask & ~scipy.ndimage.binary_erosion(mask) for mask in (a, b))
+    to_b = scipy.ndimage.distance_transform_edt(~of_b)[of_a]
+    to_a = scipy.ndimage.distance_transform_edt(~of_a)[of_b]
     hd95 = max(np.percentile(to_b, 95), np.percentile(to_a, 95))
     return float(np.concatenate([to_b, to_a]).mean()), float(hd95)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+import scipy
 import torch
-from scipy import ndimage
-from torch import Tensor
+from torch import Tensor, nn
 
+from multimix.images.reading import network_input
 from multimix.model import MultiMix
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class InferenceOutput(NamedTuple):
@@ -19,6 +25,80 @@ class InferenceOutput(NamedTuple):
     lung: Tensor  # (N, 1, H, W): probability of lung
     saliency: Tensor  # (N, 1, H, W)
     disagreement: Tensor | None  # (N, 1, H, W): |lung - that of the mirrored film|, in [0, 1]
+
+
+def network_of(model: nn.Module) -> MultiMix:
+    """The network to ask: a twin in eval mode, so that no mode changes that anybody else sees.
+
+    Arguments:
+        model: a network, or what torch makes of one: DataParallel, AveragedModel, torch.compile.
+
+    Returns: other modules of the same weights, never compiled: saliency needs autograd.
+
+    Errors: ValueError where there is no network in it, or its weights do not go together.
+    """
+    found: object = model
+    while isinstance(found, nn.Module) and not isinstance(found, MultiMix):
+        found = getattr(found, "module", getattr(found, "_orig_mod", None))
+    if not isinstance(found, MultiMix):
+        raise ValueError(
+            f"A {type(model).__name__} was given as the network; a MultiMix is needed: what "
+            "load_model or train gives."
+        )
+    weights = list(found.parameters())
+    kinds = sorted({f"{p.dtype} on {p.device.type}".removeprefix("torch.") for p in weights})
+    if len(kinds) > 1:
+        raise ValueError(
+            f"The network's weights are {' and '.join(kinds)}; they need one type and one device: "
+            "model.float().to('cpu'), for example."
+        )
+    if any(p.is_inference() for p in weights):
+        raise ValueError(
+            "The network's weights were made within torch.inference_mode(), so no saliency can be "
+            "had of them; make them outside, or within torch.no_grad()."
+        )
+    return eval_twin(found)
+
+
+def eval_twin(module: Module) -> Module:
+    """The module and all in it once more, in eval mode, with the same weights."""
+    twin = copy.copy(module)  # leaves out what torch compiled
+    twin.training = False
+    twin._modules = dict(module._modules)
+    for name, part in module.named_children():
+        twin._modules[name] = eval_twin(part)
+    return twin
+
+
+@contextmanager
+def asking(network: MultiMix) -> Iterator[None]:
+    """No gradients kept. ValueError where torch cannot run: of memory, a type, a setting."""
+    try:
+        with torch.inference_mode():
+            yield
+    except RuntimeError as error:
+        weight = next(network.parameters())
+        reason = str(error).partition("\n")[0][:120] or type(error).__name__
+        raise ValueError(
+            f"torch cannot run this network, {weight.dtype} on {weight.device} ({reason}); take "
+            "smaller films or fewer at once, or model.float().to('cpu')."
+        ) from error
+
+
+def films_for(network: MultiMix, pixels: Tensor) -> Tensor:
+    """Films (N, side, side) uint8 as a network takes them, on its device, of its weights' type.
+
+    ValueError where they are at another side than the network's.
+    """
+    if pixels.shape[-1] != network.side:
+        raise ValueError(
+            f"The films are at {pixels.shape[-1]} px, and the network takes {network.side}: load "
+            f"them with load_films(..., side={network.side}); a network of your own takes what its "
+            "`side` says."
+        )
+    weight = next(network.parameters())
+    films = pixels[:, None].to(weight.device, torch.float32) / 255  # whatever torch's default type
+    return network_input(films).to(weight.dtype)
 
 
 def run_network(
@@ -74,9 +154,9 @@ def post_process(lung: Tensor) -> Tensor:
     processed = []
     for p in lung[:, 0].numpy():
         mask = p > 0.5
-        parts, count = ndimage.label(mask)
+        parts, count = scipy.ndimage.label(mask)
         sizes = np.bincount(parts.flat, minlength=count + 1)[1:]
         largest = np.argsort(-sizes, kind="stable")[:2] + 1
-        wanted = ndimage.binary_fill_holes(np.isin(parts, largest))
+        wanted = scipy.ndimage.binary_fill_holes(np.isin(parts, largest))
         processed.append(np.where(wanted != mask, 1 - p, p))
     return torch.from_numpy(np.stack(processed))[:, None]

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from multimix.runtime.files import atomic_write
+from multimix.images.answers import FIGURE, MASK, AnswerNames, film_id, mark_of
+from multimix.runtime.files import atomic_write, make_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,25 +79,37 @@ class Prediction:
     def save(self, out: str | os.PathLike, figure: bool = True) -> Path:
         """Write `<name>.png` (the figure) and `<name>_mask.png` (0 or 255, the film's size).
 
+        Where another film's answer has these names, they are numbered: `<name>-2.png`. An earlier
+        answer for the same film is replaced.
+
         Arguments:
             out: a folder; it is made if it is missing.
             figure: False writes the mask alone, which is many times faster.
 
         Returns: the path of the figure, else of the mask.
 
-        Errors: ValueError where that would overwrite the film itself.
+        Errors: ValueError where that would overwrite a file that is no answer of this program.
         """
         out = Path(out)
-        mask, overlay = out / f"{self.name}_mask.png", out / f"{self.name}.png"
-        if self.source and os.path.realpath(self.source) in map(os.path.realpath, (mask, overlay)):
-            raise ValueError(
-                f"{self.source} would be overwritten by its own answer; choose another folder."
-            )
-        out.mkdir(parents=True, exist_ok=True)
+        return self.write(out, AnswerNames(out, figure).choose(self.name, self.film_id), figure)
+
+    @property
+    def film_id(self) -> str:
+        """What tells this film from all others, kept in the files that `save` writes."""
+        return film_id(self.source, self.film)
+
+    def write(self, out: Path, name: str, figure: bool) -> Path:
+        """Write as `save` does, under a name that `AnswerNames` chose."""
+        make_folder(out)
+        mark = mark_of(self.film_id)
+        texts = PngImagePlugin.PngInfo()
+        for key, text in mark.items():
+            texts.add_text(key, text)
+        mask = out / f"{name}{MASK}"
         with atomic_write(mask, durable=False) as file:
-            Image.fromarray(self.mask.astype(np.uint8) * 255).save(file, "PNG")
+            Image.fromarray(self.mask.astype(np.uint8) * 255).save(file, "PNG", pnginfo=texts)
         if not figure:
             return mask
         from multimix.evaluation.film_figures import save_figure
 
-        return save_figure(self.plot(), overlay)
+        return save_figure(self.plot(), out / f"{name}{FIGURE}", mark)

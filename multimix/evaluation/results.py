@@ -19,7 +19,7 @@ class Results(dict[str, float]):
     Attributes:
         intervals: 95%, by bootstrap over patients.
         baseline: what the larger class, and the mean training mask, score.
-        rows: what was found for each film.
+        rows: what was found for each film; `evaluate` explains the columns.
         notes: plain sentences: what was measured, what could not be.
         segmentation: the films with masks; `predicted`: their lungs, (N, side, side) bool.
     """

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
+
+# OpenMP's threads do not live on in a forked process, which would wait for them for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -46,6 +54,22 @@ def micro_batch_size(device: torch.device, side: int) -> int:
     return max(1, min(16, 2 * 256**2 // side**2)) if device.type == "cpu" else 64
 
 
+@contextmanager
+def usual_settings(device: torch.device) -> Iterator[None]:
+    """torch as a training needs it, whatever the caller has set: gradients, and in float32."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(device.type, enabled=False),
+        ):
+            yield
+    finally:
+        torch.set_default_dtype(default)
+
+
 def compile_parts(*parts: nn.Module) -> str | None:
     """Have torch compile modules in place; the reason where it cannot, which leaves them as is."""
     try:
@@ -55,3 +79,20 @@ def compile_parts(*parts: nn.Module) -> str | None:
     for part in parts:
         part.compile()
     return None
+
+
+@contextmanager
+def memory_in_words(device: torch.device | str = "this machine") -> Iterator[None]:
+    """ValueError, with what to lower, where memory does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch has a class of its own for a GPU's memory alone.
+        said = str(error)
+        known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+        if not known and "can't allocate memory" not in said and "out of memory" not in said:
+            raise
+        raise ValueError(
+            f"The memory of {device} does not suffice; take fewer films at once (--micro-batch 1), "
+            "a smaller --side, or keep the films on the disk (--cache DIR)."
+        ) from None

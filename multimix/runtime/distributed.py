@@ -1,5 +1,6 @@
-"""Several processes that work as one, started by torchrun. Without it there is one.
+"""Several processes that work as one, started by torchrun (on one machine: --standalone).
 
+Without it there is one. torchrun listens on every network interface, without a password.
 World, rank and size are torch.distributed's words: `size` processes, of which this is `rank`.
 """
 

@@ -6,6 +6,7 @@ Writes so many tiny films (50,000) into a temporary folder, fills a cache with t
 64 px, then trains three steps on them in a process of its own, and again on 500 of them.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -43,7 +44,8 @@ def write_films(folder: Path, count: int) -> None:
 def private_megabytes(films: Path, cache: Path, out: Path | str) -> float:
     """Of a training on the films, read from the cache; without `out` the cache is filled alone."""
     command = [sys.executable, "-c", TRAINING, str(films), str(cache), str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return float(done.stdout) if out else 0.0
 
 

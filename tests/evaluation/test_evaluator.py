@@ -10,10 +10,16 @@ from helpers import SIDE, save
 from multimix.apps.cli import main
 from multimix.data.films import load_films
 from multimix.data.manifest import manifest_of, trained_on
-from multimix.evaluation.evaluator import evaluate, score, validate, validation_films
+from multimix.evaluation.evaluator import (
+    evaluate,
+    predict_masks,
+    score,
+    validate,
+    validation_films,
+)
 from multimix.evaluation.metrics import DEFINITIONS, FILM_METRICS, classification_metrics
 from multimix.evaluation.results import as_table
-from multimix.inference import load_model
+from multimix.inference import load_model, predict
 
 CLASS_METRICS = {
     "auc",
@@ -121,6 +127,59 @@ def test_operating_point_and_temperature(model, films):
     assert set(results) >= CALIBRATED and "Operating point" in as_table(results)
     assert 0 <= results["calibrated_balanced_accuracy"] <= 1
     assert {name: results[name] for name in found} == pytest.approx(found)
+
+
+def test_a_films_probability_is_the_one_that_predict_gives(model, films, tmp_path):
+    model.calibration = {"temperature": 0.5, "operating_point": 0.6}
+    model.encoder.fc.weight.data *= 20  # so that it is sure of some films
+    results = evaluate(model, films)
+    classes = films.labelled("test").classification
+    for row, pixels, label in zip(results.rows, classes.pixels, classes.labels):
+        predicted = predict(model, pixels.numpy(), invert="never").probabilities["PNEUMONIA"]
+        assert row["probability"] == pytest.approx(predicted, abs=1e-5)
+        assert row["correct"] == ((predicted >= 0.5) == label)
+        odds = np.log(row["raw_probability"] / (1 - row["raw_probability"]))
+        calibrated = odds / 0.5 - np.log(0.6 / 0.4)
+        assert np.log(predicted / (1 - predicted)) == pytest.approx(calibrated, abs=1e-3)
+    rows = rows_of(results, "classification")
+    assert len({row["probability"] for row in rows}) == 4
+    for prefix, metric in (("", "calibrated_accuracy"), ("raw_", "accuracy")):
+        assert np.mean([row[f"{prefix}correct"] for row in rows]) == results[metric]
+
+
+def test_films_at_another_side_are_refused(model, films, classes_only):
+    model.side = 64
+    sentence = (
+        r"films are at 32 px, and the network takes 64: load them with load_films\(..., side=64"
+    )
+    for measure in (
+        lambda: evaluate(model, films),
+        lambda: evaluate(model, classes_only),
+        lambda: validate(model, films.labelled("val")),
+        lambda: predict_masks(model, films.segmentation),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            measure()
+
+
+def test_a_network_in_any_state_is_measured_alike(model, films):
+    expected = evaluate(model, films)
+    model.train()
+    model.encoder.dconv_down2.eval()
+    modes = [module.training for module in model.modules()]
+    for network in (model, torch.nn.DataParallel(model)):
+        assert evaluate(network, films) == expected
+    with torch.autocast("cpu", torch.bfloat16):
+        assert evaluate(model, films)["dice"] == pytest.approx(expected["dice"], abs=0.01)
+    assert [module.training for module in model.modules()] == modes
+    assert evaluate(model.double(), films) == pytest.approx(expected, abs=1e-3)
+
+
+def test_what_is_no_network_and_no_films_is_refused(model, films):
+    with pytest.raises(ValueError, match="A Films was given as the network"):
+        evaluate(films, model)
+    with pytest.raises(ValueError, match="evaluate was given a str as films"):
+        evaluate(model, "chest_xray")
 
 
 def test_films_without_answers_are_left_out(model, films, masks_only):

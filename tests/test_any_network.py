@@ -1,0 +1,174 @@
+"""A network in any state of torch's, under any of its settings, predicts what it always does."""
+
+import copy
+import multiprocessing
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import CONFIG, quietly
+
+from multimix.data import phantom
+from multimix.inference import load_model, predict
+
+FILM = phantom.draw(3, 1, 64)[0]
+
+
+@contextmanager
+def default_type(dtype):
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextmanager
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+NARROW = torch.autocast("cpu", torch.bfloat16)
+SETTINGS = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "deterministic": deterministic,
+    "float64": lambda: default_type(torch.float64),
+    "float16": lambda: default_type(torch.float16),
+}
+
+
+def compiled_in_place(model):
+    model.compile()
+    return model
+
+
+def check_alike(found, expected, tolerance=1e-6):
+    assert found.probability == pytest.approx(expected.probability, abs=tolerance)
+    np.testing.assert_allclose(found.mask_probability, expected.mask_probability, atol=tolerance)
+    largest = expected.saliency.max()
+    assert np.abs(found.saliency - expected.saliency).mean() < max(tolerance, 1e-4) * 20 * largest
+
+
+@pytest.mark.parametrize(
+    ("change", "tolerance"),
+    (
+        (lambda model: model.double(), 1e-5),
+        (lambda model: model.half(), 1e-2),
+        (lambda model: model.bfloat16(), 1e-2),
+        (lambda model: model.requires_grad_(False), 0),
+        (torch.nn.DataParallel, 0),
+        (torch.optim.swa_utils.AveragedModel, 0),
+        (torch.compile, 0),
+        (compiled_in_place, 0),
+        (lambda model: torch.compile(torch.nn.DataParallel(model)), 0),
+    ),
+)
+def test_a_network_as_torch_changes_or_wraps_it(model, change, tolerance):
+    expected = predict(model, FILM)
+    changed = change(copy.deepcopy(model))
+    check_alike(predict(changed, FILM), expected, tolerance)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_settings_of_the_caller_change_no_answer(model, weights, setting):
+    expected = predict(load_model(weights, "cpu"), FILM)
+    with SETTINGS[setting]():
+        check_alike(predict(load_model(weights, "cpu"), FILM), expected, 0)
+
+
+def test_settings_of_the_caller_change_no_training(films, tmp_path):
+    config = replace(CONFIG, steps=1, validate_every=1)
+    expected = quietly(config, films, tmp_path / "usual")
+    with torch.inference_mode(), deterministic(), default_type(torch.float64), NARROW:
+        found = quietly(config, films, tmp_path / "other")
+        assert torch.get_default_dtype() == torch.float64
+    for name, tensor in found.state_dict().items():
+        assert torch.equal(tensor, expected.state_dict()[name]), name
+
+
+def test_modes_and_gradients_stay_also_with_eight_threads(model):
+    expected = predict(model, FILM)
+    model.train()
+    model.encoder.dconv_down3.eval()  # as somebody may have frozen it
+    modes = [module.training for module in model.modules()]
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 3.0)
+    found, seen = [], []
+
+    def work():
+        for _ in range(5):
+            found.append(predict(model, FILM))
+            seen.append([module.training for module in model.modules()])
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 40
+    for prediction in found:
+        check_alike(prediction, expected)
+    assert all(modes_then == modes for modes_then in seen)
+    assert all((parameter.grad == 3.0).all() for parameter in model.parameters())
+
+
+def mixed(model):
+    model.encoder.half()
+    return model
+
+
+def made_in_inference_mode(model):
+    with torch.inference_mode():
+        return copy.deepcopy(model)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    (
+        (mixed, "weights are float16 on cpu and float32 on cpu; they need one type"),
+        (made_in_inference_mode, "were made within torch.inference_mode"),
+        (lambda model: model.to("meta"), r"cannot run this network, torch.float32 on meta \("),
+        (lambda model: model.encoder, "A Encoder was given as the network; a MultiMix is needed"),
+        (lambda model: "multimix", "A str was given as the network"),
+        (lambda model: None, "A NoneType was given as the network"),
+    ),
+)
+def test_what_cannot_be_asked_is_one_sentence(model, change, sentence):
+    with pytest.raises(ValueError, match=sentence) as found:
+        predict(change(model), FILM)
+    assert len(str(found.value)) <= 300
+
+
+def in_child(model, answers):
+    answers.put(predict(model, FILM).probability)
+
+
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="no processes are forked here"
+)
+def test_a_forked_process_answers(model):
+    """OpenMP of the parent has two threads by then, which the child has not."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        model.side = 128  # px: smaller films are left to one thread
+        expected = predict(model, FILM)
+        context = multiprocessing.get_context("fork")
+        answers = context.SimpleQueue()
+        process = context.Process(target=in_child, args=(model, answers))
+        process.start()
+        process.join(60)
+        finished = process.exitcode == 0
+        process.kill()
+    finally:
+        torch.set_num_threads(threads)
+    assert finished
+    assert answers.get() == pytest.approx(expected.probability, abs=1e-6)
