@@ -1,14 +1,15 @@
 """`python -m multimix COMMAND`, and the command `multimix`: see `multimix.apps.cli`."""
 
-import signal
 import sys
 
-from multimix.apps import cli
+from multimix.runtime.stop_signal import end_quietly_when_stopped
 
 
 def main() -> int:
-    """Run the command line; SIGTERM stops it as Ctrl-C does, so nothing is left half-written."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Run the command line; Ctrl-C and SIGTERM end it quietly, and leave nothing half-written."""
+    end_quietly_when_stopped()
+    from multimix.apps import cli  # after that, as importing torch takes seconds
+
     return cli.main()
 
 

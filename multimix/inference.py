@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from multimix.evaluation.calibration import calibrated_log_odds
-from multimix.evaluation.outputs import InferenceOutput, run_network
+from multimix.evaluation.outputs import (
+    InferenceOutput,
+    asking,
+    films_for,
+    network_of,
+    run_network,
+)
 from multimix.evaluation.prediction import Prediction
-from multimix.images.formats import film_files
-from multimix.images.quality import looks_inverted, quality_warnings
-from multimix.images.reading import LoadedImage, Source, load_image, network_input, resize
+from multimix.images.film_folder import is_one_film, sources_of
+from multimix.images.formats import stem_of
+from multimix.images.quality import (
+    DOUBTFUL_SUSPICION,
+    inversion_suspicion,
+    is_negative,
+    quality_warnings,
+)
+from multimix.images.reading import LoadedImage, Source, load_image, resize
 from multimix.model import CLASSES, MultiMix
 from multimix.runtime.checkpoint import check_sha256, model_from_checkpoint, read_checkpoint
 from multimix.runtime.device import choose_device, micro_batch_size, to_device
 from multimix.runtime.files import bundled
 
 INVERT = ("auto", "never", "always")
+FEW_FILMS = 8  # that no bar is shown for
+
+NamedFilm = tuple[Source, str]  # a film, and what its files are called
 
 
 def load_model(weights: str | os.PathLike = "multimix", device: str = "auto") -> MultiMix:
@@ -52,8 +69,9 @@ def load_model(weights: str | os.PathLike = "multimix", device: str = "auto") ->
             )
         weights = bundled("weights") / f"{weights}.pth"
         check_sha256(weights)
-    model = model_from_checkpoint(read_checkpoint(weights), weights)
-    to_device(model, choose_device(device))
+    with torch.inference_mode(False):  # whatever the caller's: saliency needs plain tensors
+        model = model_from_checkpoint(read_checkpoint(weights), weights)
+        to_device(model, choose_device(device))
     return model
 
 
@@ -86,12 +104,16 @@ def predict(
 ) -> Prediction | list[Prediction]:
     """Predict films; masks and saliency come back at their own size.
 
+    A list of predictions keeps every map in memory, some 9 bytes a pixel: for many films
+    `predict_iter` is the same, film by film.
+
     Arguments:
         model: what `load_model` or `train` gave; its mode is left as it was.
         films: a film, a list of films, or a folder of them. A film is the path of a picture (PNG,
-            JPEG, TIFF, BMP, GIF), DICOM or raw JSRT file, a PIL image, or an array (H, W),
-            (H, W, 1), (H, W, 3) or (H, W, 4): uint8, floats in [0, 1], or any other numbers, which
-            are stretched from the smallest to the largest.
+            JPEG, TIFF, BMP, GIF, WebP), DICOM, .npy or raw JSRT file, such a file open or as bytes,
+            a PIL image, a pydicom data set, or an array or tensor (H, W), with 1, 3 or 4 channels
+            before or behind: uint8, floats in [0, 1], or any other numbers, which are stretched
+            from the smallest to the largest.
         flip: average with the mirrored film, and tell where the two disagree, in twice the time.
         clean: post-process the lungs: at most two, without holes.
         invert: the grey values: 'auto' if the film looks inverted, 'never', 'always'.
@@ -100,46 +122,96 @@ def predict(
 
     Errors: ValueError, in one sentence, where a film cannot be read.
     """
+    predictions = predict_iter(model, films, flip=flip, clean=clean, invert=invert)
+    return next(predictions) if is_one_film(films) else list(predictions)
+
+
+def predict_iter(
+    model: MultiMix,
+    films: Source | Iterable[Source],
+    *,
+    flip: bool = False,
+    clean: bool = True,
+    invert: str = "auto",
+    on_error: Callable[[ValueError], None] | None = None,
+    progress: bool = True,
+) -> Iterator[Prediction]:
+    """Predict any number of films one after another, holding a few in memory.
+
+    Arguments:
+        model, films, flip, clean, invert: as for `predict`; `films` may be a generator.
+        on_error: called with the error of each film that cannot be read, which is then left out;
+            without it that error is raised.
+        progress: show a bar, where there are many films and somebody looks.
+
+    Returns: a generator of `Prediction`.
+
+    Errors: as for `predict`.
+    """
     options = PredictOptions(flip, clean, invert)
-    if isinstance(films, (str, os.PathLike)) and Path(films).is_dir():
-        return predict_all(model, film_files(Path(films)), options)
-    if isinstance(films, (str, os.PathLike, Image.Image, np.ndarray)):
-        return predict_all(model, [films], options)[0]
-    if not isinstance(films, Iterable):
-        raise ValueError(
-            f"A {type(films).__name__} is no film; a path, a PIL image, an array, or a list of "
-            "them is needed."
-        )
-    return predict_all(model, list(films), options)
+    sources = sources_of(films)
+    named = ((source, name_of(source, number)) for number, source in enumerate(sources, start=1))
+    total = len(sources) if isinstance(sources, Sized) else None
+    batches = predict_batches(model, shown(named, total, progress), options, on_error)
+    return itertools.chain.from_iterable(batches)
 
 
-def predict_all(
-    model: MultiMix, sources: Sequence[Source], options: PredictOptions
-) -> list[Prediction]:
-    """Predict a list of films, as many in a pass as the device likes."""
-    images = [load_image(source) for source in sources]
-    names = [name_of(source, number) for number, source in enumerate(sources, start=1)]
+def shown(films: Iterable[NamedFilm], total: int | None, progress: bool) -> Iterable[NamedFilm]:
+    """The same, with a bar that counts them, where there are many and somebody looks."""
+    in_notebook = type(sys.stderr).__module__.startswith("ipykernel")
+    looks = in_notebook or sys.stderr.isatty()
+    few = total is not None and total <= FEW_FILMS
+    hidden = few or not looks or not progress
+    return tqdm(films, "predicting", total, unit="film", disable=hidden)
+
+
+def predict_batches(
+    model: MultiMix,
+    films: Iterable[NamedFilm],
+    options: PredictOptions,
+    on_error: Callable[[ValueError], None] | None = None,
+) -> Iterator[list[Prediction]]:
+    """Predict named films, as many in a pass as the device likes; one that has none is not there.
+
+    Arguments, errors: as for `predict_iter`.
+    """
+    model = network_of(model)
     size = micro_batch_size(next(model.parameters()).device, model.side)
-    found: list[Prediction] = []
-    for first in range(0, len(sources), size):
-        part = slice(first, first + size)
-        found += predict_batch(model, images[part], names[part], options)
-    for i, source in enumerate(sources):
-        if isinstance(source, (str, os.PathLike)):
-            found[i] = replace(found[i], source=Path(source))
-    return found
+    waiting = iter(films)
+    while batch := list(itertools.islice(waiting, size)):
+        loaded = []
+        for source, name in batch:
+            try:
+                loaded.append((load_image(source), source, name))
+            except ValueError as error:
+                if on_error is None:
+                    raise
+                on_error(error)
+        if loaded:
+            images, sources, names = map(list, zip(*loaded))
+            predictions = predict_batch(model, images, names, options)
+            yield [with_source(*pair) for pair in zip(predictions, sources)]
+        else:
+            yield []
+
+
+def with_source(prediction: Prediction, source: Source) -> Prediction:
+    """The prediction, with its film's file where it came from one."""
+    if isinstance(source, (str, os.PathLike)):
+        return replace(prediction, source=Path(source))
+    return prediction
 
 
 def name_of(source: Source, number: int) -> str:
     """What the files of a film's prediction are called."""
-    return Path(source).stem if isinstance(source, (str, os.PathLike)) else f"film-{number}"
+    return stem_of(Path(source)) if isinstance(source, (str, os.PathLike)) else f"film-{number}"
 
 
 def predict_batch(
     model: MultiMix, images: list[LoadedImage], names: list[str], options: PredictOptions
 ) -> list[Prediction]:
     """Predict films that `load_image` has read, in one pass; leaves the network in its mode."""
-    inverted = [looks_inverted(image.grey) for image in images]
+    inverted = find_inverted(model, [image.grey for image in images])
     films = []
     for image, looks_so in zip(images, inverted):
         films.append(255 - image.grey if options.inverts(looks_so) else image.grey)
@@ -166,18 +238,27 @@ def predict_batch(
     return predictions
 
 
+def find_inverted(model: MultiMix, films: list[np.ndarray]) -> list[bool]:
+    """Which films, each (H, W) uint8, are inverted; the network sees the suspects' negatives."""
+    suspicions = [inversion_suspicion(film) for film in films]
+    suspects = [i for i, suspicion in enumerate(suspicions) if suspicion > DOUBTFUL_SUSPICION]
+    inverted = [False] * len(films)
+    if suspects:
+        negatives = [255 - films[i] for i in suspects]
+        lungs = ask_network(model, negatives, PredictOptions()).lung[:, 0].numpy()
+        for i, negative, lung in zip(suspects, negatives, lungs):
+            inverted[i] = is_negative(suspicions[i], resize(negative, len(lung)), lung)
+    return inverted
+
+
 def ask_network(
     model: MultiMix, films: list[np.ndarray], options: PredictOptions
 ) -> InferenceOutput:
     """What the network says of films, each (H, W) uint8. ValueError where it is not numbers."""
-    device, was_training = next(model.parameters()).device, model.training
-    small = torch.from_numpy(np.stack([resize(film, model.side) for film in films]))
-    x = network_input(small[:, None].to(device))  # (N, 1, side, side)
-    try:
-        with torch.inference_mode():
-            output = run_network(model.eval(), x, options.flip, options.clean)
-    finally:
-        model.train(was_training)
+    network = network_of(model)
+    small = torch.from_numpy(np.stack([resize(film, network.side) for film in films]))
+    with asking(network):
+        output = run_network(network, films_for(network, small), options.flip, options.clean)
     if not all(part.isfinite().all() for part in output[:3]):
         raise ValueError(
             "The network answers with values that are not numbers; take other weights."

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from helpers import TINY, save
+from helpers import TINY, dicom, save
 from PIL import Image
 
 import multimix
 from multimix.data import phantom
 from multimix.images.reading import read_film
-from multimix.inference import load_model, predict
+from multimix.inference import load_model, predict, predict_iter
 from multimix.runtime.files import bundled
 from multimix.training import train
 
@@ -113,6 +113,36 @@ def test_lists_and_folders_give_lists(model, tmp_path):
     assert predict(model, []) == []
 
 
+def test_many_films_one_after_another(model, tmp_path):
+    read = []
+
+    def films():
+        for i in range(1000):
+            read.append(i)
+            yield phantom.draw(i % 4, 0, 40)[0]
+
+    predictions = predict_iter(model, films())
+    first = [next(predictions) for _ in range(3)]
+    assert [p.name for p in first] == ["film-1", "film-2", "film-3"] and len(read) < 500
+    assert first[0].probabilities == pytest.approx(predict(model, next(films())).probabilities)
+    (tmp_path / "bad.png").write_text("no picture")
+    save(tmp_path / "good.png", phantom.draw(1, 0, 40)[0])
+    with pytest.raises(ValueError, match=r"bad\.png is not a picture"):
+        list(predict_iter(model, tmp_path))
+    errors = []
+    assert [p.name for p in predict_iter(model, tmp_path, on_error=errors.append)] == ["good"]
+    assert len(errors) == 1 and errors[0].path == tmp_path / "bad.png"
+    for wrong in (lambda: predict_iter(model, 3), lambda: predict_iter(model, [], invert="x")):
+        with pytest.raises(ValueError, match=r"A int is no film|invert is 'x'"):
+            wrong()  # at once, not when the first film is asked for
+
+
+def test_a_name_of_numbers_and_dots_is_no_ending(model, tmp_path):
+    uid = "1.2.840.113.5"
+    dicom(tmp_path / uid, phantom.draw(1, 0, 40)[0].astype("uint16"))
+    assert predict(model, tmp_path / uid).name == predict(model, tmp_path)[0].name == uid
+
+
 def test_the_mode_is_left_as_it_was_and_dropout_off(model):
     film = phantom.draw(3, 1, 64)[0]
     answers = [predict(model.train(mode), film).probabilities for mode in (False, True, True)]
@@ -160,6 +190,7 @@ def test_faults_are_named(model, tmp_path):
     for source, words in (
         (tmp_path / "none.png", "There is no film"),
         (tmp_path, "There are no films in"),
+        ("x" * 300, "File name too long"),
         ([np.zeros((3, 3, 3, 3))], "array of float64"),
     ):
         with pytest.raises(ValueError, match=words):

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 
 import pytest
@@ -50,6 +51,17 @@ def test_every_room_is_packaged():
     packages = tomllib.loads(text)["tool"]["setuptools"]["packages"]
     rooms = [path.parent.name for path in (ROOT / "multimix").glob("*/__init__.py")]
     assert {f"multimix.{room}" for room in rooms} <= set(packages)
+
+
+def test_the_package_itself_imports_nothing_heavy():
+    """Torch comes with the first name that needs it, so that a Ctrl-C before can be seen to."""
+    code = """
+import sys, multimix
+assert not {"torch", "numpy", "PIL"} & set(sys.modules), sys.modules
+assert set(multimix.__all__) <= set(dir(multimix)) and not hasattr(multimix, "nothing")
+assert multimix.inference.predict is multimix.predict
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=300)
 
 
 def test_it_has_a_version():

@@ -86,8 +86,16 @@ def test_the_scripts(place, monkeypatch):
     names: dict = {}
     for script in SCRIPTS:
         exec(script, names)
-    assert 0 <= names["results"]["dice"] <= 1 and names["mask_logits"].shape == (1, 1, 256, 256)
+    assert 0 <= names["results"]["dice"] <= 1 and names["mask_probability"].shape == (
+        1,
+        1,
+        256,
+        256,
+    )
     assert (place / "predictions" / "real_adult_pa.png").exists()
+    film = multimix.predict(multimix.load_model(), "sample_data/real_adult_pa.png")
+    probabilities = list(film.probabilities.values())
+    assert names["probabilities"][0] == pytest.approx(probabilities, abs=1e-4)
 
 
 def test_the_printed_table_is_the_real_one(tmp_path, capsys):

@@ -12,16 +12,18 @@ from pathlib import Path
 import torch
 
 from multimix.apps.options import parser
-from multimix.apps.predict_folder import PredictionFolder, as_json, as_text
+from multimix.apps.predict_folder import PredictionFolder, films_to_predict
+from multimix.apps.prediction_table import as_json
 from multimix.config import SYSTEMS, Config
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.data.manifest import apply_manifest
 from multimix.evaluation.evaluator import evaluate
 from multimix.evaluation.results import as_table, table_beside, write_results
-from multimix.images.formats import film_files
+from multimix.images.formats import film_paths
 from multimix.inference import PredictOptions, load_model
 from multimix.runtime.config_options import changes_of
+from multimix.runtime.device import memory_in_words
 from multimix.runtime.distributed import connect, is_main
 from multimix.runtime.files import bundled, printable
 from multimix.training import train
@@ -38,9 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     prepare_streams()
-    options = parser().parse_args(arguments or ["predict", str(bundled("sample_data"))])
+    samples = map(str, film_paths(bundled("sample_data")))
+    options = parser().parse_args(arguments or ["predict", *samples])
     try:
-        code = RUN[options.command](options)
+        with memory_in_words():
+            code = RUN[options.command](options)
         print(end="", flush=True)  # a full disk shows here, and not after the end
         return code
     except BrokenPipeError:  # as in `| head`: who read has read enough
@@ -92,12 +96,17 @@ def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
         cache=options.cache,
         classification_layout=options.classification_layout,
         segmentation_layout=options.segmentation_layout,
+        classes=options.classes,
         skip_damaged=options.skip_damaged,
     )
+    if options.manifest:
+        films = apply_manifest(films, options.manifest)
     if is_main():
-        for fault in films.skipped:
+        for fault in (*films.skipped, *films.left_out):
             complain(f"left out: {fault}")
-    return apply_manifest(films, options.manifest) if options.manifest else films
+        for rule in films.split_rules:
+            complain(f"splits: {rule}")
+    return films
 
 
 def run_predict(options: argparse.Namespace) -> int:
@@ -105,11 +114,12 @@ def run_predict(options: argparse.Namespace) -> int:
 
     Films that cannot be read are named at the end.
     """
+    films, sentences = films_to_predict(options.paths, options.recursive)
     model = load_model(options.weights, options.device)
     device = next(model.parameters()).device
-    paths = []
-    for path in options.paths:
-        paths += film_files(path)
+    if is_main():
+        for sentence in sentences:
+            complain(sentence)
     folder = PredictionFolder(
         options.out,
         model,
@@ -119,20 +129,17 @@ def run_predict(options: argparse.Namespace) -> int:
     )
     precision = torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16")
     with connect(device) as world, precision:
-        try:
-            rows, faults = folder.predict(paths, world, options.resume)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                "stopped; the same command with --resume goes on from there"
-            ) from None
+        outcome = folder.predict(films, world, options.resume)
     if world.is_main:
         if options.json:
-            print(as_json(rows))
-        elif rows:
-            print(as_text(rows, options.out))
-        for fault in faults:
+            print(as_json(outcome.rows))
+        elif outcome.rows and not outcome.stopped:
+            print(folder.summary(outcome))
+        for fault in outcome.faults:
             complain(fault)
-    return 2 if faults else 0
+    if outcome.stopped:
+        raise KeyboardInterrupt("stopped; the same command with --resume goes on from there")
+    return 2 if outcome.faults else 0
 
 
 def how_predicted(options: argparse.Namespace) -> str:
@@ -181,7 +188,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
     fit = True
     for folder in options.folders:
-        findings = examine(folder, options.layout, progress=sys.stderr.isatty())
+        findings = examine(folder, options.layout, sys.stderr.isatty(), options.classes)
         print(f"{folder}\n{findings}\n")
         fit &= findings.fit
     return 0 if fit else 2
@@ -222,7 +229,7 @@ def run_export(options: argparse.Namespace) -> int:
     from multimix.apps.export import export
 
     found = export(
-        load_model(options.weights, "cpu"), options.out, film_files(bundled("sample_data"))
+        load_model(options.weights, "cpu"), options.out, film_paths(bundled("sample_data"))
     )
     off = ", ".join(f"{name} {value:.1g}" for name, value in found.differences.items())
     print(

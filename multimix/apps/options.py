@@ -9,6 +9,7 @@ import multimix
 from multimix.config import PRECISIONS, RECIPES, SYSTEMS
 from multimix.data.dataset_layouts import LAYOUTS
 from multimix.inference import INVERT
+from multimix.model import CLASSES
 from multimix.runtime.config_options import add_field, add_fields, budget, option_of
 
 PROGRAM = "python -m multimix"
@@ -72,6 +73,7 @@ def add_predict(command: argparse.ArgumentParser) -> None:
         default=Path("predictions"),
         help="folder for overlays, masks and table (default: predictions)",
     )
+    add("--recursive", action="store_true", help="films in the folders below a folder, too")
     add("--json", action="store_true", help="print JSON instead of a table")
     add("--no-figures", action="store_true", help="masks and table alone: many times faster")
     add(
@@ -79,7 +81,12 @@ def add_predict(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on: leave out what the folder's predictions.csv has",
     )
-    add("--precision", default="float32", choices=PRECISIONS)
+    add(
+        "--precision",
+        default="float32",
+        choices=PRECISIONS,
+        help="of convolutions: float32 (default); bfloat16 saves time on newer CPUs",
+    )
     add(
         "--invert",
         default="auto",
@@ -106,6 +113,7 @@ def add_doctor(command: argparse.ArgumentParser) -> None:
     """Options of `doctor`."""
     command.add_argument("folders", nargs="+", metavar="FOLDER")
     command.add_argument("--layout", default="auto", choices=("auto", *LAYOUTS))
+    add_classes(command)
 
 
 def add_train(command: argparse.ArgumentParser) -> None:
@@ -184,11 +192,22 @@ def add_films(group: argparse._ActionsContainer) -> None:
             metavar="NAME",
             help=f"auto (default), {', '.join(LAYOUTS)}",
         )
+    add_classes(group)
     group.add_argument(
         "--skip-damaged", action="store_true", help="leave out films that cannot be read"
     )
     group.add_argument(
         "--manifest", type=Path, metavar="FILE", help="splits and labels of an earlier run"
+    )
+
+
+def add_classes(group: argparse._ActionsContainer) -> None:
+    """What the classes are called on disk."""
+    group.add_argument(
+        "--classes",
+        type=class_names,
+        metavar="NAMES",
+        help='what folders or a table call the classes: "normal=Healthy,pneumonia=Viral|Bacterial"',
     )
 
 
@@ -209,6 +228,21 @@ def add_weights(command: argparse.ArgumentParser) -> None:
 def budgets(text: str) -> list[int | None]:
     """Numbers of labels, between commas."""
     return [budget(part) for part in text.split(",")]
+
+
+def class_names(text: str) -> dict[str, str]:
+    """Class names on disk, each with ours: 'normal=Healthy,pneumonia=Viral|Bacterial'."""
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        ours, _, theirs = part.partition("=")
+        for name in map(str.strip, theirs.split("|")):
+            known = found.setdefault(name, ours.strip().upper())
+            if known not in CLASSES or known != ours.strip().upper() or not name or "=" in name:
+                raise argparse.ArgumentTypeError(
+                    f"'{text[:60]}' names no classes, or one twice; write for example "
+                    '"normal=Healthy,pneumonia=Viral|Bacterial"'
+                )
+    return found
 
 
 def names(text: str) -> list[str]:

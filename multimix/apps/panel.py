@@ -18,7 +18,8 @@ from PIL import Image
 
 from multimix.evaluation.film_figures import VIEWS, as_png, plot_view
 from multimix.evaluation.prediction import Prediction
-from multimix.images.formats import SUFFIXES, film_paths
+from multimix.images.film_folder import look_through
+from multimix.images.formats import SUFFIXES, stem_of
 from multimix.images.reading import LoadedImage, load_image
 from multimix.inference import PredictOptions, load_model, predict_batch
 from multimix.model import MultiMix
@@ -34,6 +35,8 @@ class Panel(widgets.VBox):
     Arguments:
         samples: a folder of films to choose from; without one, the bundled films.
         weights: as `load_model` takes them; without any, the bundled ones.
+
+    Errors: ValueError where the folder has no film.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class Panel(widgets.VBox):
         self.film: LoadedImage | None = None
         self.prediction: Prediction | None = None
         self.name = ""
-        self.files = film_paths(Path(samples or bundled("sample_data")))
+        self.files = look_through(Path(samples or bundled("sample_data"))).films
         self._make_inputs(str(weights or ""))
         self._make_outputs()
         super().__init__([self._arranged()])
@@ -53,7 +56,7 @@ class Panel(widgets.VBox):
 
     def _make_inputs(self, weights: str) -> None:
         """What a person sets."""
-        samples = [(path.stem, index) for index, path in enumerate(self.files)]
+        samples = [(stem_of(path), index) for index, path in enumerate(self.files)]
         self.sample = widgets.Dropdown(options=samples, description="Sample", style=WIDE)
         self.upload = widgets.FileUpload(
             description="Your own film", multiple=False, layout={"width": "auto"}
@@ -120,6 +123,8 @@ class Panel(widgets.VBox):
         file = uploaded(self.upload.value)
         if file is None:
             return
+        # The same file can then be uploaded again.
+        self.upload.set_trait("value", type(self.upload.value)())
         name, content = file
         self.sample.value = None
         suffix = Path(name).suffix.lower()
@@ -130,7 +135,7 @@ class Panel(widgets.VBox):
 
     def read(self, path: Path, name: str) -> None:
         """Take a film from a file; one that cannot be read leaves one sentence."""
-        self.film, self.name = None, Path(name).stem
+        self.film, self.name = None, stem_of(Path(name))
         try:
             self.film = load_image(path)
         except ValueError as error:
@@ -140,10 +145,15 @@ class Panel(widgets.VBox):
 
     def predict(self) -> None:
         """Have the network predict the film, where there are both."""
-        if self.model is not None and self.film is not None:
+        if self.model is None or self.film is None:
+            return
+        try:
             predictions = predict_batch(self.model, [self.film], [self.name], PredictOptions())
-            self.prediction = predictions[0]
-            self.draw()
+        except ValueError as error:
+            self.show_error(str(error))
+            return
+        self.prediction = predictions[0]
+        self.draw()
 
     def show_error(self, sentence: str) -> None:
         """Show what is wrong where the answer would be."""

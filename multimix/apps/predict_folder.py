@@ -2,39 +2,85 @@
 
 from __future__ import annotations
 
-import csv
-import errno
-import json
 import os
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from tqdm.auto import tqdm
-
-from multimix.evaluation.prediction import Prediction
-from multimix.images.reading import LoadedImage, load_image
-from multimix.inference import PredictOptions, predict_batch
-from multimix.model import CLASSES, MultiMix
-from multimix.runtime.device import micro_batch_size
-from multimix.runtime.distributed import SINGLE, World
-from multimix.runtime.files import (
-    csv_text,
-    lock_folder,
-    parse_csv,
-    printable,
-    read_whole_lines,
-    write_text,
+from multimix.apps.prediction_table import (
+    BETWEEN,
+    COLUMNS,
+    Row,
+    append,
+    as_text,
+    check_how,
+    name_of_row,
+    read_table,
 )
+from multimix.evaluation.prediction import Prediction
+from multimix.images.answers import MASK, NAME_BYTES, AnswerNames, film_id, marked_film
+from multimix.images.film_folder import look_through
+from multimix.images.formats import stem_of
+from multimix.inference import PredictOptions, predict_batches, shown
+from multimix.model import MultiMix
+from multimix.runtime.distributed import SINGLE, World
+from multimix.runtime.files import csv_text, lock_folder, write_text
+from multimix.runtime.stop_signal import StopSignal
 
-BETWEEN = " | "  # two warnings of one film
-COLUMNS = ("file", "label", *CLASSES, "lung_share", "seconds", "warnings", "mask", "overlay", "how")
-STEM_BYTES = 200  # of a film's name, so that the endings fit into a file's name
+# By `film_id`: a film's file, and what its answer is called unless another film has that name.
+FilmsToPredict = dict[str, tuple[Path, str]]
 
-Row = dict[str, str]  # of the table
+
+def films_to_predict(paths: Iterable[Path], recursive: bool) -> tuple[FilmsToPredict, list[str]]:
+    """The films of files and folders, each once.
+
+    Arguments:
+        paths: as they were given.
+        recursive: go into the folders below a folder.
+
+    Returns: the films, and a sentence for each folder of which something is left out.
+
+    Errors: ValueError where a folder has no film.
+    """
+    films: FilmsToPredict = {}
+    sentences = []
+    for path in paths:
+        if not os.path.isdir(path):  # nor is a name that is too long
+            films.setdefault(film_id(path), (path, stem_of(path)))
+            continue
+        found = look_through(path, recursive)
+        for film in found.films:
+            films.setdefault(film_id(film), (film, stem_below(path, film)))
+        if left_out := found.left_out():
+            sentences.append(f"left out of {path}: {left_out}.")
+    return films, sentences
+
+
+def stem_below(folder: Path, film: Path) -> str:
+    """A film's name with the folders between: `NORMAL_1` of FOLDER/NORMAL/1.png."""
+    stem = stem_of(film)
+    whole = "_".join([*film.relative_to(folder).parent.parts, stem])
+    return whole if len(os.fsencode(whole)) <= NAME_BYTES else stem
+
+
+class Outcome(NamedTuple):
+    """What became of the films that were asked for."""
+
+    new: list[Row]  # of films predicted now
+    rows: list[Row]  # with those predicted before, in the order of the films
+    faults: list[str]  # a sentence for each film that could not be read
+    stopped: bool  # by a signal, before all were predicted
+
+
+class Plan(NamedTuple):
+    """What there is to do."""
+
+    kept: list[Row]  # of the table: all other films, and those done
+    done: dict[str, Row]  # by `film_id`
+    todo: list[tuple[Path, str]]  # films, and what their files are called
 
 
 @dataclass(frozen=True)
@@ -48,7 +94,7 @@ class PredictionFolder:
         out: the folder; it is made if it is missing.
         model: what `load_model` gave.
         options: how to predict.
-        how: network and options in words, for the table, which does not take answers of several.
+        how: network and options in words, for the table.
         figures: False writes masks and the table alone, which is many times faster.
     """
 
@@ -64,213 +110,107 @@ class PredictionFolder:
         return self.out / "predictions.csv"
 
     def predict(
-        self, paths: Sequence[Path], world: World = SINGLE, resume: bool = False
-    ) -> tuple[list[Row], list[str]]:
-        """Predict the films that the table lacks.
+        self, films: FilmsToPredict, world: World = SINGLE, resume: bool = False
+    ) -> Outcome:
+        """Predict films; what the folder has of other films stays.
+
+        A signal ends this after the batch that is being predicted.
 
         Arguments:
-            paths: the films' files.
+            films: what to predict.
             world: the processes that share the work.
-            resume: go on with the table that is there, instead of a new one.
+            resume: leave out what the table has, instead of predicting it again.
 
-        Returns: the rows of the table, and a sentence for each film that could not be read.
-
-        Errors: ValueError where the table is of another network or other options, another process
-            writes into the folder, or a film would be overwritten; OSError.
+        Errors: ValueError where the films to leave out are of another network or other options,
+            another process writes into the folder, or a file that is none of this program's for
+            that film would be overwritten: then nothing is written; OSError.
         """
-        with lock_folder(self.out) if world.is_main else nullcontext():
-            done = self.read_done() if resume else []
-            names = unique_names(paths, {row["file"]: name_of_row(row) for row in done})
-            self.check_no_film_is_overwritten(paths, names)
+        lock = lock_folder(self.out) if world.is_main else nullcontext()
+        with lock, StopSignal() as stop:
+            plan = self.plan(films, resume)
+            world.barrier()  # all have read the table
             if world.is_main:
-                write_text(self.table, csv_text(done, COLUMNS))
+                write_text(self.table, csv_text(plan.kept, COLUMNS))
             world.barrier()
-            finished = {row["file"] for row in done}
-            rest = [path for path in names if str(path) not in finished]
-            share = [rest[index] for index in world.share(len(rest))]
-            rows, faults = self.predict_share(share, names, show_progress=world.is_main)
-            all_rows, all_faults = list(done), []
-            for other_rows, other_faults in world.gather((rows, faults)):
-                all_rows += other_rows
+            share = [plan.todo[index] for index in world.share(len(plan.todo))]
+            rows, faults = self.predict_share(share, world.is_main, stop)
+            stopped = len(rows) + len(faults) < len(share)
+            new, all_faults = [], []
+            for other_rows, other_faults, other_stopped in world.gather((rows, faults, stopped)):
+                new += other_rows
                 all_faults += other_faults
-            order = {str(path): number for number, path in enumerate(names)}
-            all_rows.sort(key=lambda row: order.get(row["file"], -1))
-            return all_rows, all_faults
+                stopped |= other_stopped
+            by_film = plan.done | {film_id(Path(row["file"])): row for row in new}
+            in_order = [by_film[film] for film in films if film in by_film]
+            return Outcome(new, in_order, all_faults, stopped)
 
-    def read_done(self) -> list[Row]:
-        """The rows of an earlier run. ValueError where it was of another network or options."""
-        rows = read_table(self.table)
-        for row in rows:
-            if row["how"] != self.how:
-                raise ValueError(
-                    f"{self.table} holds answers of '{row['how']}', and these would be of "
-                    f"'{self.how}'; give the same options, or another folder (--out)."
-                )
-        return rows
+    def plan(self, films: FilmsToPredict, resume: bool) -> Plan:
+        """What is done, what there is to do, and what its files are called; errors: `predict`'s."""
+        kept, before = [], {}
+        for row in read_table(self.table):
+            film = film_id(Path(row["file"]))
+            if film in films and marked_film(self.mask_of(row)) in ("", film):
+                before[film] = row
+            else:
+                kept.append(row)
+        done = {}
+        for film, row in before.items():
+            if resume and self.mask_of(row).is_file():
+                check_how(self.table, row, self.how)
+                done[film] = row
+        kept += done.values()
+        names = AnswerNames(self.out, self.figures, map(name_of_row, kept))
+        todo = []
+        for film, (path, stem) in films.items():
+            if film not in done:
+                wished = name_of_row(before[film]) if film in before else stem
+                todo.append((path, names.choose(wished, film)))
+        return Plan(kept, done, todo)
 
-    def check_no_film_is_overwritten(self, paths: Sequence[Path], names: dict[Path, str]) -> None:
-        """ValueError where a film lies where an answer is written."""
-        written = set()
-        for name in names.values():
-            written.add(os.path.realpath(self.out / f"{name}_mask.png"))
-            if self.figures:
-                written.add(os.path.realpath(self.out / f"{name}.png"))
-        for path in paths:
-            if os.path.realpath(path) in written:
-                raise ValueError(
-                    f"{path} would be overwritten by an answer; choose another folder (--out)."
-                )
+    def mask_of(self, row: Row) -> Path:
+        """The mask of a film that is done, wherever the folder has been moved to."""
+        return self.out / f"{name_of_row(row)}{MASK}"
 
     def predict_share(
-        self, paths: list[Path], names: dict[Path, str], show_progress: bool
+        self, films: Sequence[tuple[Path, str]], is_main: bool, stop: StopSignal
     ) -> tuple[list[Row], list[str]]:
         """Predict this process's films, a batch at a time, and add their rows to the table."""
         rows: list[Row] = []
-        faults: list[str] = []
-        size = micro_batch_size(next(self.model.parameters()).device, self.model.side)
-        hidden = len(paths) <= 8 or not show_progress or not sys.stderr.isatty()
-        with tqdm(total=len(paths), desc="predicting", unit="film", disable=hidden) as bar:
-            for first in range(0, len(paths), size):
-                batch = paths[first : first + size]
-                new = self.predict_one_batch(batch, names, faults)
-                append(self.table, csv_text(new, COLUMNS, header=False))
-                rows += new
-                bar.update(len(batch))
-        return rows, faults
-
-    def predict_one_batch(
-        self, paths: list[Path], names: dict[Path, str], faults: list[str]
-    ) -> list[Row]:
-        """Predict films in one pass and write their files; adds to `faults` what cannot be read."""
+        errors: list[ValueError] = []
+        counted = shown(films, len(films), progress=is_main)
         start = time.perf_counter()
-        images: dict[Path, LoadedImage] = {}
-        for path in paths:
-            try:
-                images[path] = load_image(path)
-            except ValueError as error:
-                faults.append(str(error))
-        if not images:
-            return []
-        batch_names = [names[path] for path in images]
-        predictions = predict_batch(self.model, list(images.values()), batch_names, self.options)
-        seconds = (time.perf_counter() - start) / len(images)
-        rows = []
-        for path, prediction in zip(images, predictions):
-            rows.append(self.save(path, prediction, seconds))
-        return rows
+        for batch in predict_batches(self.model, counted, self.options, errors.append):
+            seconds = (time.perf_counter() - start) / max(len(batch), 1)
+            new = [self.save(prediction, seconds) for prediction in batch]
+            append(self.table, new)
+            rows += new
+            if stop.came:
+                break
+            start = time.perf_counter()
+        return rows, [str(error) for error in errors]
 
-    def save(self, path: Path, prediction: Prediction, seconds: float) -> Row:
+    def save(self, prediction: Prediction, seconds: float) -> Row:
         """Write a film's files; its row."""
-        saved = prediction.save(self.out, self.figures)
-        row = {"file": str(path), "label": prediction.label}
+        saved = prediction.write(self.out, prediction.name, self.figures)
+        row = {"file": str(prediction.source), "label": prediction.label}
         for name, probability in prediction.probabilities.items():
             row[name] = f"{probability:.6f}"
         row["lung_share"] = f"{prediction.lung_share:.6f}"
         row["seconds"] = f"{seconds:.3f}"
         row["warnings"] = BETWEEN.join(prediction.warnings)
-        row["mask"] = str(self.out / f"{prediction.name}_mask.png")
+        row["mask"] = str(self.out / f"{prediction.name}{MASK}")
         row["overlay"] = str(saved) if self.figures else ""
         row["how"] = self.how
         return row
 
-
-def append(table: Path, text: str) -> None:
-    """Add rows in one piece, so that the lines of several processes do not mix."""
-    content = text.encode("utf-8", "surrogateescape")
-    with open(table, "ab", buffering=0) as file:
-        if file.write(content) < len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(table))
-
-
-def read_table(table: Path) -> list[Row]:
-    """The rows of an earlier run, none where there was none; a last line cut short does not count.
-
-    Errors: ValueError where the file is not such a table.
-    """
-    text = read_whole_lines(table)
-    try:
-        header = tuple(next(csv.reader(text.splitlines()[:1]), COLUMNS))
-        rows = parse_csv(text)
-    except csv.Error:
-        header, rows = (), []
-    # The last column of a row that is too short is empty.
-    if header != COLUMNS or not all(row["how"] and row["label"] in CLASSES for row in rows):
-        raise ValueError(
-            f"{table} is not as this program left it; choose another folder (--out), or leave "
-            "--resume out to write it anew."
-        )
-    return [{name: row[name] for name in COLUMNS} for row in rows]
-
-
-def name_of_row(row: Row) -> str:
-    """What the files of a film that is done are called."""
-    return Path(row["mask"]).name.removesuffix("_mask.png")
-
-
-def unique_names(paths: Sequence[Path], kept: dict[str, str] | None = None) -> dict[Path, str]:
-    """A name for each film's files: its stem, numbered where another film has the same.
-
-    `kept` holds the names of films that are done, by path.
-    """
-    kept = kept or {}
-    taken: set[str] = set()
-    for name in kept.values():
-        taken |= {name, f"{name}_mask"}
-    names = {}
-    for path in dict.fromkeys(paths):
-        if str(path) in kept:
-            names[path] = kept[str(path)]
-            continue
-        stem = os.fsdecode(os.fsencode(path.stem)[:STEM_BYTES])
-        name, number = stem, 2
-        while {name, f"{name}_mask"} & taken:
-            name, number = f"{stem}-{number}", number + 1
-        taken |= {name, f"{name}_mask"}
-        names[path] = name
-    return names
-
-
-def as_json(rows: list[Row]) -> str:
-    """The table for programs."""
-    films = []
-    for row in rows:
-        films.append(
-            {
-                "file": row["file"],
-                "label": row["label"],
-                "probability": float(row[row["label"]]),
-                "probabilities": {name: float(row[name]) for name in CLASSES},
-                "lung_share": float(row["lung_share"]),
-                "seconds": float(row["seconds"]),
-                "warnings": warnings_of(row),
-                "mask": row["mask"],
-                "overlay": row["overlay"],
-            }
-        )
-    return json.dumps(films, indent=2)
-
-
-def as_text(rows: list[Row], out: Path) -> str:
-    """The table for the terminal."""
-    names = [printable(Path(row["file"]).name) for row in rows]
-    width = max(map(len, names))
-    lines = [f"{'film':<{width}}  label      probability  lung area  seconds"]
-    for name, row in zip(names, rows):
-        probability, share = float(row[row["label"]]), float(row["lung_share"])
-        lines.append(
-            f"{name:<{width}}  {row['label']:<9}  {probability:>11.3f}  {share:>9.1%}  "
-            f"{float(row['seconds']):>7.2f}"
-        )
-        for warning in warnings_of(row):
-            lines.append(f"{'':<{width}}  ! {warning}")
-    lines += [
-        "",
-        f"Masks, overlays (film, lungs, saliency) and predictions.csv are in {out}. For research, "
-        "not for diagnosis.",
-    ]
-    return "\n".join(lines)
-
-
-def warnings_of(row: Row) -> list[str]:
-    """The sentences that the table keeps in one cell."""
-    return row["warnings"].split(BETWEEN) if row["warnings"] else []
+    def summary(self, outcome: Outcome) -> str:
+        """What was predicted and where it is, for the terminal; there is at least one row."""
+        earlier = len(outcome.rows) - len(outcome.new)
+        if not outcome.new:
+            what = "No new ones:" if outcome.faults else "Nothing to do: all"
+            return f"{what} {earlier} films have been predicted; see {self.table}."
+        files = "Masks, overlays (film, lungs, saliency)" if self.figures else "Masks"
+        where = f"{files} and {self.table.name} are in {self.out}."
+        if earlier:
+            where += f" Predicted before: {earlier} more."
+        return f"{as_text(outcome.new)}\n\n{where} For research, not for diagnosis."

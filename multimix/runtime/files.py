@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from filelock import FileLock, Timeout
+
+from multimix.runtime.stop_signal import unfinished
+
+DELIMITERS = (",", ";", "\t", "|")  # of tables
+PART = ".multimix-"  # how the name of a file begins that is being written
 
 
 def bundled(name: str) -> Path:
@@ -35,7 +42,8 @@ def atomic_write(path: Path, old: Path | None = None, durable: bool = True) -> I
     if target.exists() and not (target.is_file() or target.is_dir()):
         raise ValueError(f"{path} is a device or a pipe; give the name of a file.")
     # Of this thread alone, as others may be writing the same file.
-    part = target.with_name(f"{os.getpid()}-{threading.get_ident()}.part")
+    part = target.with_name(f"{PART}{os.getpid()}-{threading.get_ident()}.part")
+    unfinished.add(str(part))
     try:
         with open(part, "wb") as file:
             yield file
@@ -52,14 +60,30 @@ def atomic_write(path: Path, old: Path | None = None, durable: bool = True) -> I
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+        unfinished.discard(str(part))
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, with those above it. ValueError where a file or a broken link is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(
+            f"{folder} is a file, and a folder is needed; choose another name."
+            if folder.is_file()
+            else f"{folder} cannot be made: a file or a broken link is there; choose another name."
+        ) from None
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Make a folder and hold it. ValueError where another process does, or where it is a file."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file, and a folder is needed; choose another name.")
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make a folder and hold it. ValueError where another process does, or it cannot be one.
+
+    What processes that were killed as they wrote have left there is removed.
+    """
+    make_folder(folder)
+    if (folder / ".lock").is_symlink():
+        raise ValueError(f"{folder / '.lock'} is a link; choose another folder, or remove it.")
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(blocking=False)
@@ -70,6 +94,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
     except NotImplementedError:  # a file system without locks
         pass
     try:
+        for left in folder.glob(f"{PART}*.part"):
+            left.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
@@ -95,20 +121,26 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def in_brief(text: object, most: int = 40) -> str:
+    """What a file has somewhere, for a sentence: on one line, and cut where it is long."""
+    line = printable(str(text))
+    return line if len(line) <= most else f"{line[:most]}..."
+
+
 def read_csv(path: Path, *required: str) -> list[dict[str, str]]:
-    """The rows of a CSV file, with commas or semicolons, that must have the `required` columns.
+    """The rows of a CSV file that must have the `required` columns.
+
+    Columns are parted by commas, semicolons, tabs or bars; the text is UTF-8 or, as Excel may write
+    it, UTF-16.
 
     Errors: ValueError where there is no such file, it is no CSV, or a column is missing.
     """
     if not path.is_file():
         raise ValueError(f"There is no table {path}; give the path of a .csv file.")
-    text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
     try:
-        rows = parse_csv(text)
-    except csv.Error as error:
-        raise ValueError(
-            f"{path} is not a table of comma-separated values ({error}); save it as CSV."
-        ) from None
+        rows = parse_csv(decoded(path.read_bytes()))
+    except csv.Error:
+        raise unreadable_csv(path) from None
     missing = [name for name in required if not rows or name not in rows[0]]
     if missing:
         raise ValueError(
@@ -118,11 +150,44 @@ def read_csv(path: Path, *required: str) -> list[dict[str, str]]:
     return rows
 
 
+def unreadable_csv(path: Path) -> ValueError:
+    """The error for a file whose rows cannot be told."""
+    return ValueError(
+        f"{path} is damaged, or not a table of comma-separated values; save it as CSV."
+    )
+
+
+def decoded(content: bytes) -> str:
+    """Text in UTF-8 or UTF-16; in UTF-8, any bytes that are no text stay as they are."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace")
+    return content.decode("utf-8-sig", "surrogateescape")
+
+
 def parse_csv(text: str) -> list[dict[str, str]]:
     """The rows of CSV text with a header; what a short row lacks is ''. csv.Error where broken."""
-    header = text.partition("\n")[0]
-    delimiter = "," if "," in header or ";" not in header else ";"
-    return list(csv.DictReader(io.StringIO(text, newline=""), restval="", delimiter=delimiter))
+    return [row for _, row in csv_rows(text)]
+
+
+def csv_rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The number of each row's last line, and the row. csv.Error where broken."""
+    reader = csv_reader(text)
+    lines_above = text.count("\n") - from_header(text).count("\n")
+    for row in reader:
+        yield reader.line_num + lines_above, row
+
+
+def csv_reader(text: str) -> csv.DictReader:
+    """A reader that takes the delimiter from the header."""
+    table = from_header(text)
+    header = table.partition("\n")[0]
+    delimiter = max(DELIMITERS, key=header.count)
+    return csv.DictReader(io.StringIO(table, newline=""), restval="", delimiter=delimiter)
+
+
+def from_header(text: str) -> str:
+    """A table without empty lines above its header, and that in which Excel names the delimiter."""
+    return re.sub(r"\A(\s*\n|sep=.*\n)*", "", text, flags=re.IGNORECASE)
 
 
 def csv_text(rows: Sequence[dict], columns: Sequence[str] = (), header: bool = True) -> str:

@@ -1,9 +1,33 @@
-"""Ctrl-C and SIGTERM, noted instead of obeyed at once."""
+"""Ctrl-C and SIGTERM: ended at once and quietly, or noted so that work is put in order first."""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
+from contextlib import suppress
+
+STOPPED = 130  # the exit code, as a shell makes it of SIGINT
+unfinished: set[str] = set()  # files that are being written, which go when the program ends
+
+
+def end_quietly_when_stopped() -> None:
+    """Have either signal end this program at once, whatever it is doing."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end_at_once)
+
+
+def end_at_once(*_: object) -> None:
+    """Say so in one sentence and end: libraries turn exceptions into others, or drop them."""
+    for path in list(unfinished):
+        with suppress(OSError):
+            os.unlink(path)
+    with suppress(Exception):  # closed, or this came as it was being written to
+        sys.stdout.flush()
+    with suppress(OSError):
+        os.write(2, b"multimix: stopped.\n")
+    os._exit(STOPPED)
 
 
 class StopSignal:

@@ -14,11 +14,11 @@ from helpers import ROOT, SIDE, save
 import multimix
 from multimix import __main__ as program
 from multimix.apps.cli import main
-from multimix.apps.predict_folder import unique_names
 from multimix.data import phantom
 from multimix.evaluation.metrics import DEFINITIONS
 from multimix.images.reading import read_film
 from multimix.runtime.files import bundled
+from multimix.runtime.stop_signal import end_at_once
 
 PHANTOMS = ["--classification", "phantom://20", "--segmentation", "phantom://20"]
 
@@ -47,22 +47,23 @@ def test_version(capsys):
     assert end.value.code == 0 and capsys.readouterr().out == f"multimix {multimix.__version__}\n"
 
 
-def test_the_program_takes_its_words_from_the_process_and_a_sigterm_as_ctrl_c(
+def test_the_program_takes_its_words_from_the_process_and_ends_quietly_at_signals(
     tmp_path, monkeypatch, capsys
 ):
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(sys, "argv", ["multimix", "doctor", str(tmp_path / "none")])
     try:
         assert program.main() == 2
-        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+        assert {signal.getsignal(number) for number in before} == {end_at_once}
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert "There is no folder" in capsys.readouterr().err
 
 
 def test_it_starts_without_what_only_some_commands_need():
     heavy = {"matplotlib", "sklearn", "pandas", "skimage", "ipywidgets", "pydicom", "torch.onnx"}
-    code = f"import sys, multimix.__main__; print(*{heavy} & set(sys.modules))"
+    code = f"import sys, multimix.apps.cli; print(*{heavy} & set(sys.modules))"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code]
     assert subprocess.check_output(command, env=environment, timeout=300, text=True) == "\n"
@@ -129,11 +130,6 @@ def test_every_warning_is_told(tmp_path, predicted, capsys):
     assert "The film is tiny (100 x 100 pixels): details are lost." in warnings
     assert predicted("white.png") == 0
     assert capsys.readouterr().out.count("\n" + " " * 11 + "! ") == len(warnings)
-
-
-def test_films_of_one_name_do_not_overwrite_each_other(tmp_path):
-    paths = [tmp_path / folder / "film.png" for folder in "abc"]
-    assert list(unique_names(paths).values()) == ["film", "film-2", "film-3"]
 
 
 def test_bad_films_are_named_and_the_others_predicted(tmp_path, predicted, capsys):

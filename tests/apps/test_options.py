@@ -121,9 +121,20 @@ def test_help_explains_every_field_and_names_its_default(command, capsys):
         (("--class-labels", "many"), "'many' is not a number of labels; write a number, or all"),
         (("--widths", "2,x"), "'2,x' is not a list of channel numbers; write them as 16,32"),
         (("--steps", "1.5"), "invalid int value: '1.5'"),
+        (("--classes", "Healthy"), "'Healthy' names no classes, or one twice; write for example "),
+        (("--classes", "normal=A,pneumonia=B|A"), "names no classes, or one twice"),
+        (("--classes", "normal=A;pneumonia=B"), "names no classes, or one twice"),
+        (("--classes", "normal=A|"), "names no classes, or one twice"),
+        (("--classes", "sick=Viral"), "'sick=Viral' names no classes"),
     ),
 )
 def test_values_of_another_kind_are_refused(words, said, capsys):
     with pytest.raises(SystemExit) as end:
         parsed(*words)
     assert end.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_names_of_classes():
+    classes = parsed("--classes", "normal=No Finding, Pneumonia = Viral|Bacterial ").classes
+    assert classes == {"No Finding": "NORMAL", "Viral": "PNEUMONIA", "Bacterial": "PNEUMONIA"}
+    assert parsed().classes is None

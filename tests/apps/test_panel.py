@@ -75,6 +75,26 @@ def test_uploads(panel):
     assert panel.prediction.name == "a"
 
 
+def test_one_name_twice(panel, tmp_path):
+    upload(panel, "1.2.840.png", png(FILM))
+    first = panel.prediction
+    assert first.name == "1.2.840"
+    panel.sample.value = panel.sample.options[0][1]
+    upload(panel, "1.2.840.png", png(FILM))  # the same file, which is no change to what was there
+    assert np.array_equal(panel.prediction.film, first.film)
+    upload(panel, "1.2.840.png", png(FILM[:100]))
+    assert panel.prediction.film.shape == (100, 150) and mask_of(panel).shape == (100, 150)
+    with pytest.raises(ValueError, match="There are no films in"):
+        (tmp_path / "empty").mkdir()
+        Panel(tmp_path / "empty")
+
+
+def test_a_network_without_an_answer_is_one_sentence(panel):
+    panel.model.encoder.fc.weight.data.fill_(np.nan)
+    panel.sample.value = panel.sample.options[1][1]
+    assert "values that are not numbers" in panel.answer.value and panel.prediction is None
+
+
 def test_nonsense_is_one_sentence_and_the_panel_lives_on(panel):
     upload(panel, "<b>text</b>.png", b"not a picture")
     assert "&lt;b&gt;text&lt;/b&gt;.png is not a picture that can be read" in panel.answer.value

@@ -262,7 +262,7 @@ def test_no_film_is_overwritten(films, weights, model, capsys):
     before = {path: path.read_bytes() for path in films.iterdir()}
     assert main(["predict", str(films), "--weights", weights, "--out", str(films)]) == 2
     assert "would be overwritten by an answer; choose another folder" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="would be overwritten by its own answer"):
+    with pytest.raises(ValueError, match="would be overwritten by an answer; choose another"):
         predict(model, films / "film00.png").save(films)
     rows = [f"film{i:02d}.png,{i % 2}" for i in range(60)]
     (films / "set.csv").write_text("\n".join(["path,label", *rows]))

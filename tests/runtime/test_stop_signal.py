@@ -1,0 +1,79 @@
+"""Signals while Python imports, and inside libraries that make other errors of Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers import ROOT
+
+from multimix.runtime.files import atomic_write
+from multimix.runtime.stop_signal import StopSignal, unfinished
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+STOPPED = "multimix: stopped.\n"
+# Stands in for a library that takes seconds to import, and drops whatever is raised meanwhile.
+SWALLOWING = """
+import os, time
+open(os.environ["BEGUN"], "w").close()
+while True:
+    try:
+        time.sleep(0.05)
+    except BaseException:
+        pass
+"""
+
+
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+def test_a_signal_while_a_library_is_imported_that_swallows_it(tmp_path, number):
+    (tmp_path / "torch.py").write_text(SWALLOWING)
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    begun = tmp_path / "begun"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "multimix", "doctor", "nowhere"],
+        env=environment | {"BEGUN": str(begun)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not begun.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.communicate(timeout=60) == ("", STOPPED) and process.returncode == 130
+
+
+WRITING = """
+import os, signal, sys
+from pathlib import Path
+from multimix.runtime.files import atomic_write
+from multimix.runtime.stop_signal import StopSignal, end_quietly_when_stopped
+end_quietly_when_stopped()
+print("said before")
+with StopSignal() as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.came
+    with atomic_write(Path(sys.argv[1])) as file:
+        file.write(b"half")
+        os.kill(os.getpid(), signal.SIGINT)
+print("never")
+"""
+
+
+def test_a_second_signal_leaves_nothing_half_written(tmp_path):
+    command = [sys.executable, "-c", WRITING, str(tmp_path / "file")]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr, done.returncode) == ("said before\n", STOPPED, 130)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_signals_are_as_before_afterwards(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    with StopSignal() as stop:
+        assert signal.getsignal(signal.SIGINT) is not before and not stop.came
+    assert signal.getsignal(signal.SIGINT) is before
+    with atomic_write(tmp_path / "file") as file:
+        assert len(unfinished) == 1 and file.write(b"x")
+    assert not unfinished
