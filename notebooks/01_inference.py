@@ -109,8 +109,10 @@ for name, variant in variants.items():
     print(f"{name:10}  PNEUMONIA {q.probabilities['PNEUMONIA']:.2f}  lungs {q.lung_share:.0%}")
 
 # %% [markdown]
-# Where such numbers jump, the answer depends on something that is not the lungs. Some films are doubtful from the start, and
-# the prediction then says so in plain sentences: here the film is given as a negative.
+# Grey values hardly matter, as every feature map is normalised. Cutting the border enlarges the chest in the square that
+# the network reads: an answer that jumps there was close to the other one, or leans on scale and border, and should be
+# trusted less. Some films are doubtful from the start, and the prediction then says so in plain sentences: here the film is
+# given as a negative.
 
 # %% tags=["nbval-check-output"]
 print(*multimix.predict(model, 255 - film).warnings, sep="\n")
@@ -118,7 +120,7 @@ print(*multimix.predict(model, 255 - film).warnings, sep="\n")
 # %% [markdown]
 # ## Your own film
 #
-# Put a path here: PNG, JPEG, TIFF, GIF, BMP or DICOM, 8 or 16 bits, grey or colour. On Colab, drag the file into the
+# Put a path here: PNG, JPEG, TIFF, GIF, BMP, WebP or DICOM, 8 or 16 bits, grey or colour. On Colab, drag the file into the
 # panel of files on the left first.
 
 # %%

@@ -121,10 +121,12 @@ for name, value in terms.items():
 # %% tags=["nbval-check-output"]
 total = (terms["classification"] + 0.25 * terms["pseudo_label"] + 5 * terms["dice"] + 0.01 * terms["mask_consistency"])
 print("their weighted sum is the total:", abs(total - terms["total"]) < 1e-4)
-print("every term is above zero:", all(terms[name] > 0 for name in ("classification", "dice", "mask_consistency")))
+for name in ("classification", "dice", "mask_consistency"):
+    print(f"{name} is above zero:", terms[name] > 0)
 
 # %% [markdown]
-# Cross-entropy starts near ln 2 = 0.69, as for a coin. The KL term `mask_consistency` was always exactly zero in the
+# Cross-entropy starts near ln 2 = 0.69, as for a coin. `pseudo_label` is zero as long as no weak view is sure enough
+# (`kept` is zero then, too). The KL term `mask_consistency` was always exactly zero in the
 # published code; here it is a divergence between two maps of lung probability, and has a gradient.
 
 # %% [markdown]
@@ -230,8 +232,8 @@ plt.show()
 #
 # What to expect at 256 px and batches of ten, on two CPU cores: a step takes 5 s, or 3 s with `precision="bfloat16"` where
 # the processor has it (measured; `tests/benchmarks`). The recipe `improved` (6,000 steps) is then done overnight, the
-# paper's 52,200 steps take two days. They want a GPU, on which nothing has been timed yet, neither on Colab's T4 nor on
-# an H200: the bar shows the time left after a few steps. On Colab choose Runtime, Change runtime type, T4; the device is
-# found by itself.
+# paper's 52,200 steps take three days, or two in bfloat16. They want a GPU, on which nothing has been timed yet, neither
+# on Colab's T4 nor on an H200: the bar shows the time left after a few steps. On Colab choose Runtime, Change runtime
+# type, T4; the device is found by itself.
 #
 # Next: `04_your_own_data` does this for folders of your own.

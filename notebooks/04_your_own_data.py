@@ -45,22 +45,25 @@ sys.path.insert(0, os.getcwd())
 # ## Two folders
 #
 # Classes as folders, masks beside their films under the same name. Any of these is recognised by itself, with films as PNG,
-# JPEG, TIFF, BMP, GIF or DICOM:
+# JPEG, TIFF, BMP, GIF, WebP, DICOM or `.npy`:
 #
 # | layout | what lies there |
 # |---|---|
-# | `chex`, `classes` | `{train,val,test}/{NORMAL,PNEUMONIA}/*` (Kaggle's chest_xray), or the two class folders alone |
-# | `images_and_masks` | `images/*` and `masks/*` with the same names |
-# | `jsrt`, `mat` | raw `.IMG` films with SCR's `fold1`, `fold2` masks; or `jsrt.mat` |
-# | `montgomery`, `shenzhen` | `CXR_png/` with `ManualMask/{leftMask,rightMask}/`, or with `mask/*_mask.png` |
-# | `nih` | ChestX-ray14: `Data_Entry_2017*.csv` and `images*/` |
-# | `csv` | a table with the column `path`, and any of `label`, `mask`, `patient`, `split` |
+# | `chex`, `classes` | `{train,val,test}/{NORMAL,PNEUMONIA}/*` (Kaggle's chest_xray), or the two class folders alone; films, a folder for each patient, or `images/` and `masks/` inside |
+# | `images_and_masks` | `images/*` and `masks/*` with the same names, or with `_mask` behind them; in one folder, in each of `{train,val,test}`, or in `train_images`, `train_masks` and so on |
+# | `jsrt`, `mat` | `.IMG` or picture files with SCR's `fold1`, `fold2` masks; or `jsrt.mat` |
+# | `montgomery`, `shenzhen` | `CXR_png/` with `ManualMask/{leftMask,rightMask}/`, or with `mask/` or `masks/` |
+# | `nih`, `rsna`, `chexpert` | ChestX-ray14, RSNA's challenge, CheXpert or VinDr, each with its table |
+# | `csv` | a table with the column `path`, and any of `label` (or `normal`, `pneumonia`), `mask`, `patient`, `split`, `view`; or a folder with one such table, or one for each split, also beside `images/` and `masks/` |
 # | `flat` | films and nothing else |
 #
-# A film without a class or a mask is an unlabelled one, so any folder may serve either task. Where a set has fewer than 20
-# validation films, a tenth of the training patients becomes validation, and where it names no split, a tenth becomes test.
-# **Whose film it is** tells the table's column `patient`, or a file name as Kermany has it (`person12_virus_7`,
-# `IM-0115-0001`); any other film counts as a patient of its own. So name the patients in a table if you have several films of one.
+# Classes of other names? `load_films(..., classes={"Healthy": "NORMAL", "Viral": "PNEUMONIA"})`. What below a folder is not
+# read stands in `.left_out`. A film without a class or a mask is an unlabelled one, so any folder may serve either task.
+# **Splits on disk stay**, but that a tenth of the training patients joins a validation of fewer than 20 films. Where there are
+# none, a tenth of the patients becomes test, and a tenth of the others validation (`.split_rules` says it; JSRT has its own).
+# **Whose film it is** tells the table's column `patient`, a folder for each patient, or a file name as Kermany has it
+# (`person12_virus_7`, `IM-0115-0001`); any other film counts as a patient of its own. So name the patients in a table if you
+# have several films of one.
 #
 # **Your folders go here.**
 
