@@ -40,7 +40,8 @@ class FilmError(ValueError):
         self.sentence = sentence
 
     def __str__(self) -> str:
-        return self.sentence.format(path=self.path, reason=self.reason)
+        path = str(self.path).replace("\n", "\\n").replace("\r", "\\r")  # one line, also of a table
+        return self.sentence.format(path=path, reason=self.reason)
 
 
 def film_paths(folder: Path) -> list[Path]:

@@ -61,6 +61,8 @@ def is_white_zero(picture: Image.Image) -> bool:
 def negative(values: np.ndarray) -> np.ndarray:
     """The values the other way up, in the same range; floats in [0, 1] are so in that."""
     lowest, highest = values.min(), values.max()
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        return values  # `to_8_bits` refuses them
     if values.dtype.kind == "f" and lowest >= 0 and highest <= 1:
         return 1 - values
     return lowest + (highest - values)

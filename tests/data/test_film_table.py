@@ -133,6 +133,10 @@ def test_a_film_that_is_not_there_is_named_when_it_is_read(imgs):
     assert [film.source.name for film in found.films] == ["9.png", "0.png"]
     with pytest.raises(ValueError, match=r"There is no film .*imgs.9\.png"):
         load_films(imgs / "set.csv", side=SIDE, progress=False)
+    read(imgs, 'path,label\n"imgs/9.png,0\nimgs/1.png,1\n')  # a quote that nothing closes
+    with pytest.raises(ValueError, match=r"There is no film") as fault:
+        load_films(imgs / "set.csv", side=SIDE, progress=False)
+    assert len(str(fault.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,13 @@ def test_tiffs_of_every_type(tmp_path, values, order, compression):
         assert differs(read(path), expected) <= 1
 
 
+def test_infinite_values_are_refused_in_silence(tmp_path):
+    values = np.where(GREY > 100, np.inf, GREY)
+    tifffile.imwrite(tmp_path / "film.tif", values, photometric="miniswhite")
+    with pytest.raises(ValueError, match="not numbers"):
+        read(tmp_path / "film.tif")
+
+
 @pytest.mark.parametrize("order", ("<", ">"))
 @pytest.mark.parametrize("rows", (3, 12))
 def test_tiffs_with_deep_channels(tmp_path, order, rows):
