@@ -134,15 +134,15 @@ def predict_iter(
     clean: bool = True,
     invert: str = "auto",
     on_error: Callable[[ValueError], None] | None = None,
-    progress: bool = True,
 ) -> Iterator[Prediction]:
     """Predict any number of films one after another, holding a few in memory.
+
+    A bar shows how far it is, where there are many films and somebody looks.
 
     Arguments:
         model, films, flip, clean, invert: as for `predict`; `films` may be a generator.
         on_error: called with the error of each film that cannot be read, which is then left out;
             without it that error is raised.
-        progress: show a bar, where there are many films and somebody looks.
 
     Returns: a generator of `Prediction`.
 
@@ -152,11 +152,13 @@ def predict_iter(
     sources = sources_of(films)
     named = ((source, name_of(source, number)) for number, source in enumerate(sources, start=1))
     total = len(sources) if isinstance(sources, Sized) else None
-    batches = predict_batches(model, shown(named, total, progress), options, on_error)
+    batches = predict_batches(model, shown(named, total), options, on_error)
     return itertools.chain.from_iterable(batches)
 
 
-def shown(films: Iterable[NamedFilm], total: int | None, progress: bool) -> Iterable[NamedFilm]:
+def shown(
+    films: Iterable[NamedFilm], total: int | None, progress: bool = True
+) -> Iterable[NamedFilm]:
     """The same, with a bar that counts them, where there are many and somebody looks."""
     in_notebook = type(sys.stderr).__module__.startswith("ipykernel")
     looks = in_notebook or sys.stderr.isatty()

@@ -18,7 +18,7 @@ from multimix.config import Config
 from multimix.data.film_set import Films
 from multimix.data.manifest import manifest_of
 from multimix.data.training_films import check_training_films
-from multimix.evaluation.evaluator import validation_films
+from multimix.evaluation.evaluator import films_of_split
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import model_from_checkpoint, read_checkpoint
 from multimix.runtime.device import (
@@ -75,7 +75,7 @@ def train(
     """
     check_arguments(config, films, options)
     device = choose_device(options.get("device", "auto"))
-    validation = validation_films(check_training_films(films, config))
+    validation = films_of_split(check_training_films(films, config), "val")
     settings = usual_settings(device)
     with connect(device) as world, StopSignal() as stop, memory_in_words(device), settings:
         loader = Loader(films, config, device, world)
@@ -89,10 +89,7 @@ def train(
             if prints:
                 print(finished_in_words(trainer) or loader.describe())
             if options.get("compile"):
-                fault = compile_parts(trainer.model.encoder, trainer.model.decoder)
-                if fault and world.is_main:
-                    reason = f"torch cannot compile here ({fault})"
-                    print(f"multimix: {reason}; training goes on without.")
+                compile_or_say_why(trainer)
             Loop(trainer, loader, folder, stop, prints, options.get("on_validation")).run()
         world.barrier()
         best = folder.out / "best.pth"
@@ -110,6 +107,13 @@ def check_arguments(config: object, films: object, options: Mapping[str, object]
         if not isinstance(value, kind):
             found = type(value).__name__
             raise ValueError(f"train was given a {found} as {name}; a {kind.__name__} is needed.")
+
+
+def compile_or_say_why(trainer: Trainer) -> None:
+    """Have torch compile the network in place, where it can."""
+    fault = compile_parts(trainer.model.encoder, trainer.model.decoder)
+    if fault and trainer.world.is_main:
+        print(f"multimix: torch cannot compile here ({fault}); training goes on without.")
 
 
 def finished_in_words(trainer: Trainer) -> str:

@@ -70,14 +70,19 @@ def read_films(
         pictures = [picture for picture, good in zip(pictures, readable) if good]
     stack = np.stack(pictures) if pictures else np.zeros((0, 0, 0), dtype=bool)
     if cache_file and not faults:
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(cache_file) as file:
-            header = np.lib.format.header_data_from_array_1_0(stack)
-            np.lib.format.write_array_header_1_0(file, header)
-            file.write(stack.data)  # numpy's own writing does not say that a disk is full
-            file.flush()
-            file.write(checksum(Path(file.name), cache_file.name, file.tell()))
+        write_cache(cache_file, stack)
     return stack, list(films)
+
+
+def write_cache(path: Path, stack: np.ndarray) -> None:
+    """Keep a stack (N, side, side), with a checksum behind it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        header = np.lib.format.header_data_from_array_1_0(stack)
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(stack.data)  # numpy's own writing does not say that a disk is full
+        file.flush()
+        file.write(checksum(Path(file.name), path.name, file.tell()))
 
 
 def name_cache_file(cache: Path | None, films: Sequence[Film], kind: str) -> Path | None:

@@ -68,11 +68,7 @@ def evaluate(
         answer is not a number.
     """
     model = network_of(model)
-    if not isinstance(films, Films):
-        raise ValueError(
-            f"evaluate was given a {type(films).__name__} as films; give it what load_films gives."
-        )
-    results, measured = Results(), films.labelled(split)
+    results, measured = Results(), films_of_split(films, split)
     training = films.labelled("train") if split in ("val", "test") else Films()
     for task in TASKS:
         part, reference = getattr(measured, task), getattr(training, task)
@@ -89,12 +85,22 @@ def evaluate(
             lungs = predict_masks(model, part, progress, flip, clean).numpy()
             evaluate_masks(results, lungs, part, reference or part)
         results.notes += cautions(task, part, model.manifest)
-    if not results:
+    return results
+
+
+def films_of_split(films: Films, split: str) -> Films:
+    """The films of a split that have an answer. ValueError where there are none."""
+    if not isinstance(films, Films):
+        raise ValueError(
+            f"evaluate was given a {type(films).__name__} as films; give it what load_films gives."
+        )
+    found = films.labelled(split)
+    if found.classification is None and found.segmentation is None:
         raise ValueError(
             f"There are no labelled films in the split '{split}'; choose another one, or give a "
             "folder that has labels or masks."
         )
-    return results
+    return found
 
 
 def cautions(task: str, films: FilmSet, manifest: str) -> list[str]:
@@ -108,17 +114,6 @@ def cautions(task: str, films: FilmSet, manifest: str) -> list[str]:
     if len(set(films.patients)) < MIN_PATIENTS:
         found.append(
             f"Fewer than {MIN_PATIENTS} patients: neither values nor intervals can be trusted."
-        )
-    return found
-
-
-def validation_films(films: Films) -> Films:
-    """What `validate` measures: the split 'val', with answers. ValueError where it has none."""
-    found = films.labelled("val")
-    if found.classification is None and found.segmentation is None:
-        raise ValueError(
-            "There are no labelled films in the split 'val'; give a folder that has labels or "
-            "masks."
         )
     return found
 

@@ -12,10 +12,10 @@ from multimix.data.films import load_films
 from multimix.data.manifest import manifest_of, trained_on
 from multimix.evaluation.evaluator import (
     evaluate,
+    films_of_split,
     predict_masks,
     score,
     validate,
-    validation_films,
 )
 from multimix.evaluation.metrics import DEFINITIONS, FILM_METRICS, classification_metrics
 from multimix.evaluation.results import as_table
@@ -121,7 +121,7 @@ def test_baselines(model, films, classes_only):
 
 def test_operating_point_and_temperature(model, films):
     assert "0.5 is the only one" in " ".join(evaluate(model, films).notes)
-    found, model.calibration = validate(model, validation_films(films))
+    found, model.calibration = validate(model, films_of_split(films, "val"))
     assert set(model.calibration) == {"temperature", "operating_point"}
     results = evaluate(model, films, "val", clean=False)
     assert set(results) >= CALIBRATED and "Operating point" in as_table(results)
@@ -193,7 +193,7 @@ def test_films_without_answers_are_left_out(model, films, masks_only):
     with pytest.raises(ValueError, match="no labelled films in the split 'test'"):
         evaluate(model, replace(masks_only, segmentation=none))
     with pytest.raises(ValueError, match="no labelled films in the split 'val'"):
-        validation_films(replace(masks_only, segmentation=none))
+        films_of_split(replace(masks_only, segmentation=none), "val")
     notes = evaluate(model, replace(films, segmentation=none)).notes
     sentence = "No film of segmentation in the split 'test' has an answer"
     assert any(sentence in note for note in notes)
