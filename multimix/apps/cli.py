@@ -102,8 +102,10 @@ def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
     if options.manifest:
         films = apply_manifest(films, options.manifest)
     if is_main():
-        for fault in (*films.skipped, *films.left_out):
+        for fault in films.skipped:
             complain(f"left out: {fault}")
+        for sentence in films.left_out:
+            complain(sentence)
         for rule in films.split_rules:
             complain(f"splits: {rule}")
     return films

@@ -15,6 +15,10 @@ from multimix.data.tables import PERHAPS_TABLES, read_table, tables_at
 
 NIH = {"imageindex", "findinglabels", "patientid"}  # columns by their plain names
 NIH_LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
+RSNA_NOTE = (
+    "In RSNA's challenge Target 0, taken as NORMAL, is no pneumonia: many of these films are not "
+    "normal otherwise."
+)
 RSNA = {"patientid", "target"}
 CHEXPERT = {"nofinding", "pneumonia"}
 
@@ -40,7 +44,8 @@ def nih(root: Path, labels: Labels) -> Reading:
 
 def rsna(root: Path, labels: Labels) -> Reading:
     """RSNA's pneumonia challenge: a row for each opacity, or one where there is none."""
-    return published(root, labels, RSNA)
+    reading = published(root, labels, RSNA)
+    return replace(reading, notes=[*reading.notes, RSNA_NOTE]) if reading.films else reading
 
 
 def chexpert(root: Path, labels: Labels) -> Reading:

@@ -67,6 +67,6 @@ def test_it_is_said_where_films_are_loaded(tmp_path, capsys, weights):
     options = ["--classification", str(tmp_path / "set"), "--classes", "pneumonia=Sick|other"]
     assert main(["evaluate", *options, "--weights", weights, "--device", "cpu"]) == 0
     printed = capsys.readouterr().err
-    assert f"multimix: left out: {said}" in printed and "multimix: splits: set: No split" in printed
+    assert f"multimix: {said}" in printed and "multimix: splits: set: No split" in printed
     main(["doctor", str(tmp_path / "set"), "--classes", "pneumonia=Sick"])
     assert "Covid (12)" in capsys.readouterr().out

@@ -50,6 +50,7 @@ def test_rsna(tmp_path):
     touch(tmp_path, "stage_2_test_images/t.dcm")
     for given in (tmp_path, tmp_path / "stage_2_train_labels.csv"):
         found = read_layout(given)
+        assert any("taken as NORMAL" in sentence for sentence in found.left_out)
         assert found.layout == "rsna" and labels(found) == {0: 1, 1: 1} and splits(found) == {"": 2}
         assert [film.patient for film in found.films] == ["a-1", "b-2"]
         assert "1 films of stage_2_train_labels.csv that are not on disk are left out." in (
