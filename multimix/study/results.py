@@ -182,7 +182,8 @@ def read_table(path: Path, needed: Sequence[str] = ()) -> pd.DataFrame:
             f"{path} is not as it was written: a column or a number is missing or damaged; delete "
             "it and run the same command again."
         )
-    return table
+    words = numbers.columns.difference(table.select_dtypes("number").columns)
+    return table.astype(dict.fromkeys(words, float))  # such as a column with the word nan
 
 
 def by_cell(runs: pd.DataFrame) -> dict[Cell, pd.DataFrame]:

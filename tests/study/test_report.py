@@ -156,6 +156,8 @@ def test_tables_come_back_as_they_were_written(tmp_path):
     write_table(table, tmp_path / "films.csv")
     pd.testing.assert_frame_equal(read_table(tmp_path / "films.csv"), table, check_dtype=False)
     assert (tmp_path / "films.csv").read_bytes().startswith(b"film,class_labels,dice\r\n")
+    (tmp_path / "films.csv").write_text("film,dice\na,0.5\nb,nan\n")
+    assert read_table(tmp_path / "films.csv")["dice"].mean() == 0.5
 
 
 def test_names_that_are_not_utf_8_stay_apart():
