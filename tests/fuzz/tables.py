@@ -233,7 +233,7 @@ def odd_values(content: dict, chance: np.random.Generator) -> dict:
             elif harm == 1 and isinstance(inner, dict):
                 inner["x" * int(chance.integers(1, 1000))] = inner.pop(key)
             else:
-                inner[key] = ODD_VALUES[chance.integers(len(ODD_VALUES))]
+                inner[key] = copy.deepcopy(ODD_VALUES[chance.integers(len(ODD_VALUES))])
             break
     return content
 
