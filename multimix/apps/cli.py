@@ -26,6 +26,7 @@ from multimix.runtime.config_options import changes_of
 from multimix.runtime.device import memory_in_words
 from multimix.runtime.distributed import connect, is_main
 from multimix.runtime.files import bundled, printable
+from multimix.runtime.stop_signal import STOPPED
 from multimix.training import train
 
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as stop:
         complain(f"{str(stop) or 'stopped'}.")
-        return 130
+        return STOPPED
 
 
 def complain(sentence: object) -> None:

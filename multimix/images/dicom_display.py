@@ -17,6 +17,7 @@ from multimix.images.dicom_elements import (
     numbers,
     text,
 )
+from multimix.images.grey import MIN_CONTRAST
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -36,7 +37,6 @@ DISPLAY_KEYWORDS = (
 MAX_WINDOWS = 3  # of a film that are tried
 LEVELS = 2**16  # values that are told apart
 SAMPLE = 1_000_000  # pixels, at least, by which a film is judged
-MIN_CONTRAST = 40  # grey values between the darkest and the brightest hundredth
 MIN_INSIDE = 0.05  # of a film's pixels that are neither black nor white
 LARGEST_EXPONENT = 700  # of which the exponential is finite
 

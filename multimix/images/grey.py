@@ -7,6 +7,7 @@ from PIL import Image, ImageChops
 
 WHITE_IS_ZERO = 0
 PHOTOMETRIC = 262  # a TIFF's tag that says which end is white
+MIN_CONTRAST = 40  # grey values between the darkest and the brightest hundredth
 SEEN_COLOUR = 40  # grey values between the channels of a pixel that looks coloured
 BAND = 256  # rows at a time, so that large films take little memory
 

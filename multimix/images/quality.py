@@ -8,10 +8,10 @@ import numpy as np
 import scipy
 from numpy.lib.stride_tricks import sliding_window_view
 
+from multimix.images.grey import MIN_CONTRAST
 from multimix.images.reading import LoadedImage, resize
 
 MIN_SIDE = 128  # px; smaller films are tiny
-MIN_CONTRAST = 40  # grey values between the darkest and the brightest hundredth
 LUNG_SHARE = (0.08, 0.6)  # of the film that lungs may fill
 MAX_SIZE_RATIO = 4  # of the larger lung to the smaller one
 MAX_HEIGHT_DIFFERENCE = 0.3  # of the film, between the middles of the two lungs
@@ -23,8 +23,7 @@ DOUBTFUL_SUSPICION = -0.15  # of inversion: from here on the network is asked
 STRONG_SUSPICION = 0.05  # from here on it is believed where the network sees no two lungs
 MIN_SURENESS = 0.5  # |2p - 1| on average; trained networks have 0.97, untrained ones below 0.3
 SMALL_SIDE = 32  # px that a film is reduced to for the comparison with a typical film
-CENTRE = slice(7, 25)  # of them: what lies around it may be black, white or collimated
-# (18, 18): the centre of the mean of phantoms 0 to 11, less its mean, of length 1.
+# (18, 18): rows and columns 7 to 24 of the mean of phantoms 0 to 11, less its mean, of length 1.
 TYPICAL_FILM = np.load(Path(__file__).with_name("typical_film.npy"))
 
 

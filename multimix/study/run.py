@@ -19,6 +19,7 @@ import torch
 
 from multimix.evaluation.evaluator import evaluate
 from multimix.evaluation.results import write_results
+from multimix.runtime.stop_signal import STOPPED
 from multimix.study.jobs import Job
 from multimix.training import train
 
@@ -36,7 +37,7 @@ def main() -> int:
         with redirect_stdout(sys.stderr):  # what training has to say is for the terminal
             fault = run(job, Path(order["out"]), order["device"])
     except KeyboardInterrupt:
-        return 130
+        return STOPPED
     print(json.dumps(fault))
     return 0
 
