@@ -109,6 +109,8 @@ class Trainer:
                 losses = train_step(
                     self.model, part, config, teacher=self.network if self.average else None
                 )
+            # Within another autocast it would hold the weights of the first step for ever.
+            torch.clear_autocast_cache()
             share = part.films_each / config.batch
             (losses["total"] * share).backward()
             for name, loss in losses.items():

@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -198,6 +199,18 @@ def test_one_seed_one_result(films, tmp_path):
         quietly(CONFIG, films, tmp_path / "a", resume=True),
         quietly(replace(CONFIG, seed=1), films, tmp_path / "c"),
     )
+
+
+@pytest.mark.parametrize("around", (nullcontext(), torch.autocast("cpu", torch.bfloat16)))
+def test_bfloat16_learns_what_float32_does(films, tmp_path, around):
+    changes = dict(learning_rate=3e-2, steps=12, validate_every=4)
+    for precision in ("float32", "bfloat16"):
+        with around:
+            quietly(replace(CONFIG, precision=precision, **changes), films, tmp_path / precision)
+    wide, narrow = (read_log(tmp_path / name) for name in ("float32", "bfloat16"))
+    falls = [float(row["dice"]) for row in wide]
+    assert falls[-1] < falls[0] - 0.05  # else nothing is learnt and nothing tested
+    assert [float(row["dice"]) for row in narrow] == pytest.approx(falls, abs=0.02)
 
 
 def test_the_average_is_what_is_kept(films, tmp_path):
