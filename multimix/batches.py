@@ -17,6 +17,7 @@ from multimix.data.film_set import Films, FilmSet
 from multimix.data.label_budget import sample_budget
 from multimix.data.training_films import films_with_answers
 from multimix.images.reading import network_input
+from multimix.images.scaling import rescale
 from multimix.joint_augment import joint_views, sample_affine
 from multimix.model import CLASSES
 from multimix.runtime.distributed import SINGLE, World
@@ -119,8 +120,8 @@ class Loader:
 
     def _mask_part(self, source: FilmSet, step: int) -> dict:
         which = self.mask_budget[self._pick(len(self.mask_budget), step, stream=1)]
-        masks = source.masks[which][:, None].to(self.device).float()
-        films, masks, _ = self._joint_views(self._films(source, which), masks, step, stream=1)
+        films, masks = self._films(source, which, step), self._masks(source, which, step)
+        films, masks, _ = self._joint_views(films, masks, step, stream=1)
         parts: dict = {"mask_films": films, "masks": masks}
         if self.config.mask_consistency:
             plain = self._unlabelled_mask_films(source, step)
@@ -132,7 +133,7 @@ class Loader:
 
     def _class_part(self, source: FilmSet, step: int) -> dict:
         which = self._labelled_class_films(source.labels, step)
-        films, generators = self._films(source, which), self._generators(3, step)
+        films, generators = self._films(source, which, step), self._generators(3, step)
         views = augment.weak(films, generators)
         if self.config.class_augmentation:
             affine, no_masks = sample_affine(generators), torch.zeros_like(films)
@@ -142,7 +143,7 @@ class Loader:
         labels = source.labels[which].to(self.device)
         parts = {"class_films": network_input(views), "labels": labels}
         if self.config.pseudo_labels:
-            films = self._films(source, self._pick(len(source), step, stream=4))
+            films = self._films(source, self._pick(len(source), step, stream=4), step)
             parts["weak"] = network_input(augment.weak(films, self._generators(4, step)))
             parts["strong"] = network_input(augment.strong(films, self._generators(5, step)))
         return parts
@@ -163,10 +164,11 @@ class Loader:
 
     def _unlabelled_mask_films(self, source: FilmSet, step: int) -> Tensor:
         """Every second one is a classification film, if those are to serve too."""
-        films = self._films(source, self._pick(len(source), step, stream=2))
+        films = self._films(source, self._pick(len(source), step, stream=2), step)
         if not self.config.class_films_for_masks or self.class_films is None:
             return films
-        others = self._films(self.class_films, self._pick(len(self.class_films), step, stream=8))
+        which = self._pick(len(self.class_films), step, stream=8)
+        others = self._films(self.class_films, which, step)
         return self._where(self.slots % 2 == 1, others, films)
 
     def _joint_views(
@@ -197,9 +199,15 @@ class Loader:
         entropy = np.random.SeedSequence([self.config.seed, *key]).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(entropy) >> 1)
 
-    def _films(self, films: FilmSet, which: Tensor) -> Tensor:
-        """(n, 1, side, side) in [0, 1], on the device."""
-        return films.pixels[which][:, None].to(self.device).float() / 255
+    def _films(self, films: FilmSet, which: Tensor, step: int) -> Tensor:
+        """(n, 1, side, side) in [0, 1], on the device, at the step's side."""
+        pixels = films.pixels[which][:, None].to(self.device).float() / 255
+        return rescale(pixels, self.config.side_at(step))
+
+    def _masks(self, films: FilmSet, which: Tensor, step: int) -> Tensor:
+        """(n, 1, side, side), 0 or 1, as floats."""
+        masks = films.masks[which][:, None].to(self.device).float()
+        return (rescale(masks, self.config.side_at(step)) > 0.5).float()
 
     def _where(self, condition: Tensor, films: Tensor, others: Tensor) -> Tensor:
         """Film by film, by a condition (n,)."""

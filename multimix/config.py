@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from multimix.model import SIDES, SIDES_NAMED
+from multimix.model import SIDES, SIDES_NAMED, STRIDE
 
 # Which parts of the method each of the paper's systems switches on (table 2).
 SYSTEMS: dict[str, dict[str, Any]] = {
@@ -38,6 +39,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     ),
 }
 SCHEDULES = ("staircase", "cosine")
+SIDE_SCHEDULES = ("multi-scale", "progressive")
 PRECISIONS = ("float32", "bfloat16")
 RENAMED = {"films_at_once": "micro_batch"}  # what earlier versions called a field
 
@@ -106,7 +108,14 @@ class Config:
     )
 
     # The rest.
-    side: int = setting(256, "px that films are reduced to", SIDES)
+    side: int = setting(256, "px that films are reduced to, and lungs are read at", SIDES)
+    sides: tuple[int, ...] = setting((), "px of each step's films; none: side alone", SIDES)
+    side_schedule: str = setting(
+        "multi-scale", "of sides: drawn for each step, or one after the other", SIDE_SCHEDULES
+    )
+    class_sides: tuple[int, ...] = setting(
+        (), "px that the class is read at, by the mean of log-odds; none: side alone", SIDES
+    )
     widths: tuple[int, ...] = setting((16, 32, 64, 128, 256), "channels of the five stages")
     precision: str = setting(
         "float32", "of convolutions; bfloat16 saves time on newer CPUs", PRECISIONS
@@ -116,10 +125,10 @@ class Config:
     micro_batch: int = setting(0, "films of each kind in one pass; 0: as suits the device", low=0)
 
     def __post_init__(self) -> None:
-        if isinstance(self.widths, list):  # from JSON
-            object.__setattr__(self, "widths", tuple(self.widths))
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, list):  # from JSON
+                object.__setattr__(self, field.name, tuple(value))
             if (
                 str(field.type).startswith("int")
                 and isinstance(value, float)
@@ -134,6 +143,7 @@ class Config:
                 faults.append(f"{field.name} is {given}; {needed} is needed")
         if not faults and not (self.classify or self.segment):
             faults.append("no task is on; classify, segment or both are needed")
+        faults = faults or self.faulty_sides()
         if faults:
             more = f"; and {len(faults) - 2} more such" if len(faults) > 2 else ""
             raise ValueError(f"Training cannot start: {'; '.join(faults[:2])}{more}.")
@@ -145,6 +155,18 @@ class Config:
                 changed.append(f"{field.name}={getattr(self, field.name)!r}")
         return f"Config({', '.join(changed)})"
 
+    def faulty_sides(self) -> list[str]:
+        """What does not fit among the sides: none may be larger than that of the films."""
+        faults = []
+        for name in ("sides", "class_sides"):
+            if max(getattr(self, name), default=0) > self.side:
+                largest = max(getattr(self, name))
+                faults.append(f"{name} has {largest}; {self.side} (side) or less is needed")
+        if self.sides and self.side not in self.sides:
+            given = ",".join(map(str, self.sides))
+            faults.append(f"sides is {given}; {self.side} (side) among them is needed")
+        return faults[:1]
+
     @classmethod
     def preset(cls, system: str = "multimix", recipe: str = "paper", **changes: Any) -> Config:
         """One of the paper's eight systems under a recipe.
@@ -153,14 +175,15 @@ class Config:
             system: 'unet', 'enc', 'enc_ssl', 'umtl', 'umtl_s', 'umtl_ssl', 'umtl_ssl_s' or
                 'multimix'.
             recipe: 'paper', as published, or 'improved', that of the bundled weights.
-            changes: any field of Config.
+            changes: any field of Config. The other sides keep their proportion to a new `side`.
 
         Errors: ValueError where there is no such system, recipe or field, or a value does not fit.
         """
         for name, known, kind in ((system, SYSTEMS, "system"), (recipe, RECIPES, "recipe")):
             if not isinstance(name, str) or name not in known:
                 raise ValueError(f"There is no {kind} '{name}'; choose one of {', '.join(known)}.")
-        return cls.from_dict({**SYSTEMS[system], **RECIPES[recipe], **changes})
+        values = {**SYSTEMS[system], **RECIPES[recipe]}
+        return cls.from_dict({**values, **scaled_sides(values, changes), **changes})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
@@ -189,6 +212,17 @@ class Config:
         progress = (step - warm_up) / (self.steps - warm_up)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
+    def side_at(self, step: int) -> int:
+        """The px of the films of step 0, 1, ..., `steps` - 1.
+
+        A side that `sides` names twice comes twice as often, or lasts twice as long.
+        """
+        if not self.sides:
+            return self.side
+        if self.side_schedule == "progressive":
+            return self.sides[min(step, self.steps - 1) * len(self.sides) // self.steps]
+        return random.Random(f"{self.seed} {step}").choice(self.sides)
+
     @property
     def films_a_step(self) -> int:
         """How many films all batches of a step hold."""
@@ -200,11 +234,27 @@ class Config:
         return self.batch * kinds
 
 
+def scaled_sides(recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's further sides in proportion to the `side` among the changes."""
+    side = changes.get("side")
+    if side not in SIDES:
+        return {}
+    scale = side / recipe.get("side", side)
+    scaled = {}
+    for name in ("sides", "class_sides"):
+        sides = [round(px * scale / STRIDE) * STRIDE for px in recipe.get(name, ())]
+        scaled[name] = tuple(max(px, SIDES[0]) for px in sides)
+    return scaled
+
+
 def what_is_needed(field: dataclasses.Field, value: Any) -> str:
     """What a field's value should be instead; '' where it is right."""
     kind, allowed, limits = str(field.type), field.metadata["allowed"], field.metadata["limits"]
     if kind == "bool":
         return "" if isinstance(value, bool) else "True or False"
+    if kind.startswith("tuple") and allowed:
+        fits = isinstance(value, tuple) and all(px in allowed for px in value)
+        return "" if fits else f"for each {SIDES_NAMED},"
     if kind.startswith("tuple"):
         fits = isinstance(value, tuple) and len(value) == 5
         fits = fits and all(isinstance(width, int) and width >= 1 for width in value)

@@ -96,6 +96,7 @@ class MultiMix(nn.Module):
 
     Attributes that a checkpoint sets, and training and prediction go by:
         side: px that a film is reduced to.
+        class_sides: px that its class is read at, by the mean of log-odds; none: `side` alone.
         seed: of the split of films that name none.
         manifest: CSV text, the films that the weights were trained on.
         calibration: 'temperature' and 'operating_point', if validation films chose them.
@@ -109,6 +110,7 @@ class MultiMix(nn.Module):
             )
         self.widths, self.bridge = tuple(widths), bridge
         self.side, self.seed, self.manifest = 256, 0, ""
+        self.class_sides: tuple[int, ...] = ()
         self.calibration: dict[str, float] = {}
         self.encoder = Encoder(self.widths)
         self.decoder = Decoder(self.widths, bridge)

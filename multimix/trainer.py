@@ -31,13 +31,12 @@ class Trainer:
     ):
         torch.manual_seed(config.seed)
         self.config, self.validation, self.device, self.world = config, validation, device, world
-        self.micro_batch = config.micro_batch or micro_batch_size(device, config.side)
         self.step, self.best, self.best_step, self.stopped = 0, float("-inf"), 0, False
         self.results: dict[str, float] = {}  # of the last validation
         self.calibration: dict[str, float] = {}  # of the same
         self.sums: dict[str, float] = {}  # of each term, since then
         self.model = MultiMix(config.widths, config.bridge)
-        self.model.side = config.side
+        self.model.side, self.model.class_sides = config.side, config.class_sides
         if init_from is not None:
             if (init_from.widths, init_from.bridge) != (self.model.widths, self.model.bridge):
                 raise ValueError(
@@ -101,7 +100,8 @@ class Trainer:
     def _accumulate_gradients(self, batch: Batch) -> dict[str, Tensor]:
         config, slot = self.config, self.world.share(self.config.batch).start
         terms: dict[str, Tensor] = {}
-        for part in batch.slices(self.micro_batch):
+        side = config.side_at(self.step)
+        for part in batch.slices(config.micro_batch or micro_batch_size(self.device, side)):
             # Dropout follows from seed, step and film, so that a resumed training has the same.
             torch.manual_seed((config.seed * 1_000_003 + self.step) * 10_007 + slot)
             narrow = config.precision == "bfloat16"

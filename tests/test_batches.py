@@ -8,6 +8,7 @@ from multimix import augment
 from multimix.batches import Loader
 from multimix.config import SYSTEMS, Config
 from multimix.data.film_set import FilmSet
+from multimix.data.films import load_films
 from multimix.data.label_budget import sample_budget
 from multimix.images.reading import network_input
 
@@ -41,6 +42,19 @@ def test_batches_depend_on_seed_and_step_alone(films):
         assert first is second is None or torch.equal(first, second)
     assert not torch.equal(loader(5).weak, loader(6).weak)
     assert not torch.equal(loader(5).weak, Loader(films, replace(CONFIG, seed=1))(5).weak)
+
+
+def test_every_film_of_a_step_is_at_its_side(films):
+    changes = dict(side=SIDE + 16, sides=(SIDE, SIDE + 16), side_schedule="progressive", steps=2)
+    config = Config.preset("multimix", "improved", widths=TINY, batch=4, **changes)
+    larger = load_films("phantom://20", "phantom://20", SIDE + 16, progress=False)
+    loader = Loader(larger, config)
+    for step in range(2):
+        batch = loader(step)
+        views = (batch.mask_films, batch.masks, batch.unlabelled_mask_films, batch.strong)
+        for part in (*views, batch.plain_mask_films, batch.class_films, batch.weak):
+            assert part.shape == (4, 1, *[config.side_at(step)] * 2)
+        assert set(batch.masks.unique().tolist()) == {0, 1}
 
 
 def test_both_views_show_the_same_films(films, monkeypatch):

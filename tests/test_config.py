@@ -72,6 +72,11 @@ def test_the_cosine_warms_up_and_ends_near_zero():
         (dict(threshold=1.5), "threshold is 1.5; a number from 0 to 1 is needed"),
         (dict(pixel_threshold=0.4), "pixel_threshold is 0.4; a number from 0.5 to 1 is needed"),
         (dict(dice_weight=float("nan")), "dice_weight is nan; 0 or more is needed"),
+        (dict(sides=(64, 100, 256)), r"sides is \(64, 100, 256\); for each a multiple of 16, 32"),
+        (dict(side=64, sides=(64, 96)), r"sides has 96; 64 \(side\) or less is needed"),
+        (dict(side=96, sides=(48, 64)), r"sides is 48,64; 96 \(side\) among them is needed"),
+        (dict(side=64, class_sides=(96,)), r"class_sides has 96; 64 \(side\) or less is needed"),
+        (dict(side_schedule="grow"), "side_schedule is 'grow'; multi-scale or progressive is"),
     ),
 )
 def test_impossible_values_are_named(changes, words):
@@ -91,12 +96,38 @@ def test_impossible_values_are_named(changes, words):
         (dict(bridge=1), "bridge is 1; True or False is needed"),
         (dict(precision=32), "precision is 32; float32 or bfloat16 is needed"),
         (dict(side="64"), "side is '64'; a multiple of 16"),
+        (dict(sides=64), "sides is 64; for each a multiple of 16"),
+        (dict(class_sides=("64",)), r"class_sides is \('64',\); for each a multiple of 16"),
         (dict(widths=16), "widths is 16; a tuple of five positive channel numbers is needed"),
     ),
 )
 def test_values_of_another_type_are_named(changes, words):
     with pytest.raises(ValueError, match=f"^Training cannot start: {words}"):
         Config(**changes)
+
+
+def test_progressive_sides_come_one_after_the_other():
+    config = Config(side=96, sides=(48, 64, 96, 96), side_schedule="progressive", steps=8)
+    assert [config.side_at(step) for step in range(8)] == [48, 48, 64, 64, 96, 96, 96, 96]
+    assert config.side_at(8) == 96 and Config(side=64).side_at(5) == 64
+
+
+def test_multi_scale_sides_follow_from_seed_and_step():
+    config = Config(side=96, sides=(64, 96, 96), steps=3000)
+    drawn = [config.side_at(step) for step in range(3000)]
+    assert drawn == [config.side_at(step) for step in range(3000)] and set(drawn) == {64, 96}
+    assert drawn.count(96) == pytest.approx(2000, abs=150)  # named twice, twice as often
+    assert drawn != [Config(side=96, sides=(64, 96, 96), seed=1).side_at(i) for i in range(3000)]
+
+
+def test_a_recipes_sides_follow_the_side(monkeypatch):
+    sides = dict(side=128, sides=(64, 96, 128), class_sides=(96, 128))
+    monkeypatch.setitem(RECIPES, "scaled", sides)
+    assert Config.preset(recipe="scaled").sides == (64, 96, 128)
+    larger = Config.preset(recipe="scaled", side=256)
+    assert (larger.sides, larger.class_sides) == ((128, 192, 256), (192, 256))
+    smaller = Config.preset(recipe="scaled", side=32, class_sides=())
+    assert (smaller.sides, smaller.class_sides) == ((32, 32, 32), ())
 
 
 def test_unknown_presets_list_the_known_ones():
@@ -116,7 +147,7 @@ def test_an_unknown_field_is_told_the_nearest():
 def test_configs_of_earlier_versions_are_read():
     assert RENAMED == {"films_at_once": "micro_batch"}
     assert Config.from_dict({"films_at_once": 5, "side": 64}) == Config(micro_batch=5, side=64)
-    config = Config.preset("umtl", "improved", widths=(2, 3, 4, 5, 6))
+    config = Config.preset("umtl", "improved", widths=(2, 3, 4, 5, 6), sides=(64,), side=64)
     assert Config.from_dict(json.loads(json.dumps(config.as_dict()))) == config
 
 

@@ -6,8 +6,9 @@ import torch
 from helpers import CONFIG, SIDE, TINY, quietly, read_log
 
 from multimix.batches import Loader
-from multimix.config import SYSTEMS, Config
+from multimix.config import RECIPES, SYSTEMS, Config
 from multimix.data.film_set import Films
+from multimix.data.films import load_films
 from multimix.evaluation.evaluator import evaluate, score
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix
@@ -155,16 +156,14 @@ def test_validation_is_real(films, tmp_path):
     assert all(float(row[name]) >= 0 for row in log for name in TERMS)
 
 
-@pytest.mark.parametrize("recipe", ("paper", "improved"))
+@pytest.mark.parametrize("recipe", ("paper", "improved", "multi-scale", "progressive"))
 def test_a_resumed_run_equals_an_unbroken_one(films, tmp_path, monkeypatch, recipe):
-    config = Config.preset(
-        "multimix",
-        recipe,
-        **{
-            name: getattr(CONFIG, name)
-            for name in ("side", "widths", "batch", "steps", "validate_every")
-        },
-    )
+    names = ("side", "widths", "batch", "steps", "validate_every")
+    changes = {name: getattr(CONFIG, name) for name in names}
+    if recipe not in RECIPES:
+        changes |= dict(side=48, sides=(32, 48, 48), class_sides=(32, 48), side_schedule=recipe)
+        recipe, films = "improved", load_films("phantom://20", "phantom://20", 48, progress=False)
+    config = Config.preset("multimix", recipe, **changes)
     quietly(config, films, tmp_path / "whole")
     monkeypatch.setattr(Trainer, "optimise", stop_at(4, Trainer.optimise))
     with pytest.raises(KeyboardInterrupt):
@@ -182,6 +181,18 @@ def test_a_resumed_run_equals_an_unbroken_one(films, tmp_path, monkeypatch, reci
         whole["validation"] == cut["validation"]
         and whole["training"]["best"] == cut["training"]["best"]
     )
+
+
+def test_another_schedule_of_sides_is_not_resumed(films, tmp_path):
+    quietly(replace(CONFIG, steps=2, sides=(SIDE,)), films, tmp_path)
+    changes = dict(sides=(SIDE, SIDE), side_schedule="progressive", class_sides=(SIDE,))
+    with pytest.raises(
+        ValueError, match=r"was trained otherwise: .*sides \(\(32,\) then"
+    ) as caught:
+        quietly(replace(CONFIG, **changes), films, tmp_path, resume=True)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"steps \(2 then, 6 now\)"):  # other sides in its steps
+        quietly(replace(CONFIG, sides=(SIDE,)), films, tmp_path, resume=True)
 
 
 def stop_at(step: int, optimise):

@@ -8,6 +8,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,9 +20,9 @@ from torch._decomp import get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from multimix.evaluation.calibration import class_probabilities
-from multimix.evaluation.outputs import network_of
+from multimix.evaluation.outputs import logits_over_sides, network_of
 from multimix.images.reading import Source, network_input, picture_for_network
-from multimix.model import CLASSES, MultiMix, bridge_maps
+from multimix.model import CLASSES, ModelOutput, MultiMix, bridge_maps
 from multimix.runtime.device import to_device
 from multimix.runtime.files import atomic_write
 
@@ -42,7 +43,7 @@ ABOUT = {
 class ExportedOutput(NamedTuple):
     """What the file says about N films."""
 
-    class_logits: Tensor  # (N, 2)
+    class_logits: Tensor  # (N, 2), their mean over the sides that the class is read at
     mask_logits: Tensor  # (N, 1, side, side)
     saliency: Tensor  # (N, 1, side, side), >= 0
     probabilities: Tensor  # (N, 2): NORMAL, PNEUMONIA, calibrated as predictions are
@@ -144,15 +145,15 @@ class TracedMultiMix(nn.Module):
         model = copy.deepcopy(model)
         # In channels-last memory every norm would take the batch apart, film by film.
         model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # stubs
-        self.bridge, self.decoder = model.bridge, model.decoder
-        self.calibration = model.calibration
+        self.model = model
         self.encode = traced_encoder(model)
 
     def forward(self, films: Tensor) -> ExportedOutput:
         class_logits, maps, saliency = self.encode(films)
-        bridge = bridge_maps(films, saliency) if self.bridge else None
-        mask_logits = self.decoder(maps, bridge)
-        probabilities = class_probabilities(class_logits, self.calibration)
+        bridge = bridge_maps(films, saliency) if self.model.bridge else None
+        mask_logits = self.model.decoder(maps, bridge)
+        class_logits = logits_over_sides(self.model, films, class_logits)
+        probabilities = class_probabilities(class_logits, self.model.calibration)
         lung = torch.sigmoid(mask_logits)
         return ExportedOutput(class_logits, mask_logits, saliency, probabilities, lung)
 
@@ -215,8 +216,8 @@ def compare(model: MultiMix, content: bytes, films: Tensor) -> Exported:
         return [torch.from_numpy(part) for part in session.run(None, {"film": film.numpy()})]
 
     with torch.no_grad():
-        exact, _ = timed(copy.deepcopy(model).double(), films.double())
-        _, seconds_torch = timed(model, films)
+        exact, _ = timed(partial(network_output, copy.deepcopy(model).double()), films.double())
+        _, seconds_torch = timed(partial(network_output, model), films)
         found, seconds = timed(with_onnxruntime, films)
     class_logits, mask_logits, saliency = exact
     ours = ExportedOutput(*found)
@@ -227,6 +228,12 @@ def compare(model: MultiMix, content: bytes, films: Tensor) -> Exported:
         "saliency": (saliency - ours.saliency).abs().mean().item(),
     }
     return Exported(differences, seconds, seconds_torch)
+
+
+def network_output(model: MultiMix, film: Tensor) -> ModelOutput:
+    """The network's output with the class logits of all its sides."""
+    output = model(film)
+    return output._replace(class_logits=logits_over_sides(model, film, output.class_logits))
 
 
 def timed(network: Callable[[Tensor], Iterable], films: Tensor) -> tuple[list[Tensor], float]:

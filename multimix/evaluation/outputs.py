@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from multimix.images.reading import network_input
+from multimix.images.scaling import rescale
 from multimix.model import MultiMix
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -125,18 +126,35 @@ def run_network(
 def ask(model: MultiMix, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Log-odds (N,), lung probability and saliency (N, 1, H, W), as full floats on the CPU."""
     # Autocast may have narrowed them; a network in eval mode always gives a saliency.
-    class_logits, mask_logits, saliency = (
-        part.float().cpu() for part in model(x) if part is not None
-    )
-    return log_odds_of(class_logits), torch.sigmoid(mask_logits), saliency
+    class_logits, mask_logits, saliency = (part.float() for part in model(x) if part is not None)
+    log_odds = log_odds_of(logits_over_sides(model, x, class_logits).cpu())
+    return log_odds, torch.sigmoid(mask_logits).cpu(), saliency.cpu()
 
 
 def class_log_odds(model: MultiMix, x: Tensor, flip: bool = False) -> Tensor:
     """`run_network(...).log_odds` alone, which needs neither decoder nor saliency."""
-    log_odds = log_odds_of(model.classify(x).cpu())
-    if not flip:
-        return log_odds
-    return (log_odds + log_odds_of(model.classify(x.flip(3)).cpu())) / 2
+    log_odds = log_odds_of(logits_over_sides(model, x).cpu())
+    if flip:
+        log_odds = (log_odds + log_odds_of(logits_over_sides(model, x.flip(3)).cpu())) / 2
+    return log_odds
+
+
+def logits_over_sides(model: MultiMix, x: Tensor, class_logits: Tensor | None = None) -> Tensor:
+    """Class logits (N, 2), their mean over the sides that the network names.
+
+    Their log-odds are the mean of those of the sides.
+
+    Arguments:
+        x: films (N, 1, H, W) in [-1, 1], at the network's side.
+        class_logits: (N, 2), those of x as it is, where they are known already.
+    """
+    found = []
+    for side in model.class_sides or (x.shape[-1],):
+        logits = class_logits if side == x.shape[-1] else None
+        if logits is None:
+            logits = model.classify(rescale(x, side))
+        found.append(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+    return torch.stack(found).mean(0)
 
 
 def log_odds_of(class_logits: Tensor) -> Tensor:

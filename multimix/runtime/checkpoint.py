@@ -115,6 +115,7 @@ def model_from_checkpoint(content: dict, path: str | os.PathLike) -> MultiMix:
                     f"Tensor {name} has values that are not numbers; take another checkpoint."
                 )
         model.side = side_of(content.get("config", {}), model.side)
+        model.class_sides = class_sides_of(content.get("config", {}), model.side)
         model.seed = seed_of(content.get("config", {}))
         model.manifest = content.get("manifest", "")
         model.calibration = calibration_of(content.get("calibration", {}))
@@ -172,6 +173,17 @@ def side_of(config: object, usual: int) -> int:
             "out for 256."
         )
     return side
+
+
+def class_sides_of(config: dict, side: int) -> tuple[int, ...]:
+    """The sides that a checkpoint's 'config' has the class read at, none where it names none."""
+    sides = config.get("class_sides", ())
+    if isinstance(sides, (tuple, list)) and all(px in SIDES and px <= side for px in sides):
+        return tuple(sides)
+    raise ValueError(
+        f"The 'class_sides' of its 'config' are not of {side} px or less, each {SIDES_NAMED}; "
+        "train it again, or leave them out."
+    )
 
 
 def seed_of(config: dict) -> int:

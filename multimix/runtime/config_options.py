@@ -115,13 +115,13 @@ def budget(text: str) -> int | None:
     return int(text)
 
 
-def widths(text: str) -> tuple[int, ...]:
-    """Channels, between commas; Config says how many are needed."""
+def numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers, between commas; Config says which are needed."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"'{text}' is not a list of channel numbers; write them as 16,32,64,128,256"
+            f"'{text}' is not a list of whole numbers; write them as 64,96,128"
         ) from None
 
 
@@ -131,5 +131,5 @@ VALUES: dict[str, tuple[Callable[[str], object], str]] = {
     "float": (float, "X"),
     "str": (str, "NAME"),
     "int | None": (budget, "N|all"),
-    "tuple[int, ...]": (widths, "N,N,N,N,N"),
+    "tuple[int, ...]": (numbers, "N,N,..."),
 }

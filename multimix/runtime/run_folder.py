@@ -68,8 +68,9 @@ class RunFolder:
         before = config_before(path, content)
         now = self.config.as_dict()
         may_change = set(MAY_CHANGE)
-        if self.config.schedule == "staircase" and content["step"] <= self.config.steps:
-            may_change.add("steps")  # the rates of the steps that were made are the same
+        by_step = self.config.schedule == "staircase" and not self.config.sides
+        if by_step and content["step"] <= self.config.steps:
+            may_change.add("steps")  # the steps that were made would be the same
         changed = []
         for name, value in now.items():
             if before[name] != value and name not in may_change:

@@ -1,6 +1,7 @@
 import torch
 
-from multimix.evaluation.outputs import class_log_odds, post_process, run_network
+from multimix.evaluation.outputs import class_log_odds, log_odds_of, post_process, run_network
+from multimix.images.scaling import rescale
 
 
 def test_flipping_averages_with_the_mirrored_film(model, x):
@@ -23,6 +24,20 @@ def test_log_odds_alone_are_the_same(model, x):
         for flip in (False, True):
             whole = run_network(model, x, flip=flip).log_odds
             assert torch.allclose(class_log_odds(model, x, flip), whole, atol=1e-6)
+
+
+def test_the_class_is_the_mean_of_the_log_odds_over_the_sides(model, x):
+    side = x.shape[-1]
+    model.class_sides = (32, side, side + 16)
+    with torch.no_grad():
+        each = [log_odds_of(model.classify(rescale(x, px))) for px in model.class_sides]
+        output = run_network(model, x)
+    torch.testing.assert_close(output.log_odds, torch.stack(each).mean(0))
+    torch.testing.assert_close(class_log_odds(model, x), output.log_odds)
+    assert output.lung.shape == x.shape  # lungs at the network's side alone
+    model.class_sides = ()
+    with torch.no_grad():
+        assert torch.equal(class_log_odds(model, x), log_odds_of(model.classify(x)))
 
 
 def test_post_processing_by_hand():

@@ -99,6 +99,9 @@ def test_faults_are_one_sentence(tmp_path, model, monkeypatch):
     torch.save(torch.zeros(3), "tensor.pth")
     torch.save({"weights": {"a": "text"}}, "words.pth")
     torch.save(torch.nn.Linear(2, 2).state_dict(), "other.pth")
+    for name, sides in (("odd", (64, 100)), ("large", (64, 96)), ("strange", "64")):
+        config = {"side": 64, "class_sides": sides}
+        torch.save({"weights": model.state_dict(), "config": config}, f"{name}.pth")
     for name, words in (
         ("none.pth", "There is no weights file"),
         (".", "There is no weights file"),
@@ -109,6 +112,9 @@ def test_faults_are_one_sentence(tmp_path, model, monkeypatch):
         ("tensor.pth", "holds a Tensor"),
         ("words.pth", "more than named tensors"),
         ("other.pth", "other.pth: These are not weights"),
+        ("odd.pth", "The 'class_sides' of its 'config' are not of 64 px or less, each a multiple"),
+        ("large.pth", "The 'class_sides' of its 'config' are not of 64 px or less"),
+        ("strange.pth", "The 'class_sides' of its 'config' are not"),
     ):
         with pytest.raises(ValueError, match=words) as caught:
             model_from_checkpoint(read_checkpoint(name), name)
