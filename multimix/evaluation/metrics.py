@@ -13,6 +13,7 @@ REFERENCE_SIDE = 256  # px: the film side that distances are told at
 BINS = 15  # of the calibration error
 MIN_PATIENTS = 10  # of fewer, no value can be trusted
 BOOTSTRAP_DRAWS = 1000
+FIXED_SPECIFICITY = 0.9
 
 # In the order of the tables: what does not depend on the share of each class comes first.
 DEFINITIONS = {
@@ -23,11 +24,17 @@ DEFINITIONS = {
     "specificity": "share of NORMAL films called so at 0.5",
     "f1_normal": "harmonic mean of precision and recall of NORMAL at 0.5",
     "f1_pneumonia": "harmonic mean of precision and recall of PNEUMONIA at 0.5",
+    "average_precision": "mean precision of PNEUMONIA over its recall, in the steps of the films' "
+    "probabilities",
+    "sensitivity_at_90": "largest sensitivity of a threshold whose specificity is "
+    f"{FIXED_SPECIFICITY} or more",
+    "brier": "Brier score: mean squared difference of the probability of PNEUMONIA from 0 or 1",
     "ece": "expected calibration error: mean |share of PNEUMONIA - mean probability| over "
     f"{BINS} equal bins",
     "calibrated_accuracy": "accuracy of the calibrated probability: temperature and operating "
     "point from validation films",
     "calibrated_balanced_accuracy": "balanced accuracy of the calibrated probability",
+    "calibrated_brier": "Brier score of the calibrated probability",
     "calibrated_ece": "calibration error of the calibrated probability, which takes both classes "
     "as equally frequent",
     "dice": "2 |A and B| / (|A| + |B|) a film at probability 0.5, then the mean; 1 where both are "
@@ -49,7 +56,7 @@ FILM_METRICS = ("dice", "jaccard", "precision", "recall", "ssim", "asd", "hd95")
 
 
 def classification_metrics(probability: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """AUC, accuracies, rates and F1 at 0.5, calibration error; what needs both classes only then.
+    """AUC, accuracies, rates and F1 at 0.5, Brier score; what needs both classes only then.
 
     The AUC is the rank sum of Mann and Whitney, exact where films tie; scikit-learn's, which the
     tests compare with, takes ten times as long, and a bootstrap asks a thousand times.
@@ -64,6 +71,7 @@ def classification_metrics(probability: np.ndarray, labels: np.ndarray) -> dict[
     tn, fp, fn, tp = np.bincount(2 * positive + called, minlength=4).tolist()
     results = {
         "accuracy": (tp + tn) / len(labels),
+        "brier": float(np.square(probability - positive).mean()),
         "ece": calibration_error(probability, labels),
     }
     if tn + fp:
@@ -74,10 +82,24 @@ def classification_metrics(probability: np.ndarray, labels: np.ndarray) -> dict[
         rank_sum = scipy.stats.rankdata(probability)[positive].sum()
         pairs_in_order = rank_sum - (tp + fn) * (tp + fn + 1) / 2
         results["auc"] = float(pairs_in_order / ((tp + fn) * (tn + fp)))
+        results |= threshold_metrics(probability, positive)
         results["f1_normal"] = 2 * tn / max(2 * tn + fp + fn, 1)
         results["f1_pneumonia"] = 2 * tp / max(2 * tp + fp + fn, 1)
         results["balanced_accuracy"] = (results["specificity"] + results["sensitivity"]) / 2
     return results
+
+
+def threshold_metrics(probability: np.ndarray, positive: np.ndarray) -> dict[str, float]:
+    """What follows from all thresholds together, of films (N,) of both classes."""
+    order = np.argsort(-probability, kind="stable")
+    ends = np.append(np.diff(probability[order]) != 0, True)  # no threshold parts films that tie
+    tp, fp = (np.cumsum(kind[order])[ends] for kind in (positive, ~positive))
+    recall, specificity = tp / tp[-1], 1 - fp / fp[-1]
+    steps = np.diff(recall, prepend=0)
+    return {
+        "average_precision": float((steps * tp / (tp + fp)).sum()),
+        "sensitivity_at_90": float(recall[specificity >= FIXED_SPECIFICITY].max(initial=0)),
+    }
 
 
 def calibration_error(probability: np.ndarray, labels: np.ndarray) -> float:
@@ -95,7 +117,7 @@ def calibrated_metrics(
     """The metrics 'calibrated_...': at the temperature and operating point of `calibrate`."""
     probability = scipy.special.expit(calibrated_log_odds(log_odds, calibration))
     found = classification_metrics(probability, labels)
-    names = ("accuracy", "balanced_accuracy", "ece")
+    names = ("accuracy", "balanced_accuracy", "brier", "ece")
     return {f"calibrated_{name}": found[name] for name in names if name in found}
 
 

@@ -29,10 +29,14 @@ CLASS_METRICS = {
     "specificity",
     "f1_normal",
     "f1_pneumonia",
+    "average_precision",
+    "sensitivity_at_90",
+    "brier",
     "ece",
 }
 MASK_METRICS = {*FILM_METRICS, "area_difference", "area_limits"}
-CALIBRATED = {"calibrated_accuracy", "calibrated_balanced_accuracy", "calibrated_ece"}
+CALIBRATED = {"calibrated_accuracy", "calibrated_balanced_accuracy", "calibrated_brier"}
+CALIBRATED |= {"calibrated_ece"}
 CARD = {
     "multimix": {
         "auc": 0.973,
@@ -203,7 +207,7 @@ def test_one_class_only_is_said(model, classes_only):
     classes = classes_only.classification
     positive = classes[(classes.labels == 1).nonzero().flatten()]
     results = evaluate(model, replace(classes_only, classification=positive), "all")
-    assert set(results) == {"accuracy", "sensitivity", "ece"}
+    assert set(results) == {"accuracy", "sensitivity", "brier", "ece"}
     sentence = "They are of one class, so AUC, F1 and balanced accuracy cannot be measured"
     assert sentence in as_table(results)
     assert "placement" not in results.rows[0]

@@ -47,6 +47,9 @@ def test_classification_by_hand():
             "specificity": 1 / 2,
             "sensitivity": 1,
             "ece": (0.1 + 0.7 + 0.4 + 0.2 + 0.1) / 5,  # each in a bin of its own
+            "brier": (0.1**2 + 0.7**2 + 0.4**2 + 0.2**2 + 0.1**2) / 5,
+            "average_precision": (1 + 1 + 3 / 4) / 3,
+            "sensitivity_at_90": 2 / 3,  # with 0.6 comes 0.7, which is NORMAL
         }
     )
     assert metrics.placements(probability, labels) == pytest.approx([1, 2 / 3, 1 / 2, 1, 1])
@@ -54,7 +57,7 @@ def test_classification_by_hand():
 
 def test_one_class_has_no_auc():
     found = metrics.classification_metrics(np.array([0.1, 0.7]), np.array([1, 1]))
-    assert set(found) == {"accuracy", "ece", "sensitivity"}
+    assert set(found) == {"accuracy", "brier", "ece", "sensitivity"}
 
 
 def test_known_roc():
@@ -80,7 +83,11 @@ def test_classification_agrees_with_scikit_learn(seed):
     probability = np.round(rng.random(42), 1 + seed % 3)  # rounded, so that there are ties
     called = (probability >= 0.5).astype(int)
     f1_normal, f1_pneumonia = sklearn.metrics.f1_score(labels, called, average=None)
+    false_rate, true_rate, _ = sklearn.metrics.roc_curve(labels, probability)
     expected = {
+        "brier": sklearn.metrics.brier_score_loss(labels, probability),
+        "average_precision": sklearn.metrics.average_precision_score(labels, probability),
+        "sensitivity_at_90": true_rate[1 - false_rate >= 0.9].max(),
         "auc": sklearn.metrics.roc_auc_score(labels, probability),
         "accuracy": sklearn.metrics.accuracy_score(labels, called),
         "balanced_accuracy": sklearn.metrics.balanced_accuracy_score(labels, called),
