@@ -20,6 +20,7 @@ from multimix.data.films import load_films
 from multimix.data.manifest import apply_manifest
 from multimix.evaluation.evaluator import evaluate
 from multimix.evaluation.results import as_table, table_beside, write_results
+from multimix.evaluation.subgroups import subgroups
 from multimix.images.formats import film_paths
 from multimix.inference import PredictOptions, load_model
 from multimix.runtime.config_options import changes_of
@@ -164,6 +165,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
     results = evaluate(
         model, films, options.split, sys.stderr.isatty(), flip=options.flip, clean=not options.raw
     )
+    if options.subgroups:
+        table, *columns = options.subgroups
+        results.subgroups = subgroups(results.rows, table, columns)
     print(as_table(results))
     if options.json:
         write_results(results, options.json)

@@ -105,6 +105,12 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
         "--json", type=Path, metavar="FILE", help="write all, with a row for each film, and a .csv"
     )
     command.add_argument("--figures", type=Path, metavar="DIR", help="draw what was found")
+    command.add_argument(
+        "--subgroups",
+        nargs="+",
+        metavar=("TABLE", "COLUMN"),
+        help="measure the class in each group that a CSV's columns, such as age, tell apart",
+    )
     add_predict_options(command)
     add_weights(command)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from multimix.data.film_set import FilmSet
 from multimix.evaluation.metrics import DEFINITIONS, check_metrics
+from multimix.evaluation.subgroups import as_lines
 from multimix.runtime.files import csv_text, write_text
 
 
@@ -20,6 +21,7 @@ class Results(dict[str, float]):
         intervals: 95%, by bootstrap over patients.
         baseline: what the larger class, and the mean training mask, score.
         rows: what was found for each film; `evaluate` explains the columns.
+        subgroups: what `multimix.evaluation.subgroups.subgroups` gave, if it was asked.
         notes: plain sentences: what was measured, what could not be.
         segmentation: the films with masks; `predicted`: their lungs, (N, side, side) bool.
     """
@@ -29,6 +31,7 @@ class Results(dict[str, float]):
         self.intervals: dict[str, tuple[float, float]] = {}
         self.baseline: dict[str, float] = {}
         self.rows: list[dict] = []
+        self.subgroups: list[dict] = []
         self.notes: list[str] = []
         self.segmentation: FilmSet | None = None
         self.predicted: np.ndarray | None = None
@@ -72,6 +75,8 @@ def as_table(results: Results) -> str:
         "Intervals: bootstrap over patients. Baseline: larger class and mean mask of the training "
         "films, or of these where there are no others.",
     ]
+    if results.subgroups:
+        lines += ["", *as_lines(results.subgroups)]
     return "\n".join(lines)
 
 
@@ -85,7 +90,12 @@ def as_dict(results: Results) -> dict:
             "baseline": results.baseline.get(name),
             "definition": DEFINITIONS[name],
         }
-    return {"metrics": metrics, "notes": results.notes, "films": results.rows}
+    return {
+        "metrics": metrics,
+        "notes": results.notes,
+        "subgroups": results.subgroups,
+        "films": results.rows,
+    }
 
 
 def write_results(results: Results, path: Path, **more: object) -> None:
