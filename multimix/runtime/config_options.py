@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from multimix.config import RECIPES, RENAMED, SYSTEMS, Config
@@ -67,7 +67,7 @@ def in_words(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        return ",".join(map(str, value)) or "none"
     return "all" if value is None else str(value)
 
 
@@ -91,11 +91,12 @@ def config_arguments(config: Config, system: str, recipe: str) -> list[str]:
 
     Returns: for each field that differs from theirs, its option and, if it takes one, its value.
     """
-    preset = Config.preset(system, recipe)
+    usual = asdict(Config.preset(system, recipe, side=config.side))
+    usual["side"] = Config.preset(system, recipe).side
     words = []
     for name in FIELDS:
         option, value = option_of(name), getattr(config, name)
-        if value == getattr(preset, name):
+        if value == usual[name]:
             continue
         if isinstance(value, bool):
             words.append(option if value else option.replace("--", "--no-", 1))
@@ -116,7 +117,9 @@ def budget(text: str) -> int | None:
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers, between commas; Config says which are needed."""
+    """Whole numbers, between commas, or none; Config says which are needed."""
+    if text == "none":
+        return ()
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:

@@ -30,13 +30,16 @@ OTHER = dict(
     pixel_consistency_weight=0.2,
     pixel_threshold=0.95,
     side=64,
+    sides=(32, 64),
+    side_schedule={"multi-scale": "progressive", "progressive": "multi-scale"},
+    class_sides=(32,),
     widths=TINY,
     precision="bfloat16",
     seed=9,
     validate_every=11,
     micro_batch=4,
 )
-SAME_FOR_ALL = {name: value for name, value in OTHER.items() if name != "schedule"}
+SAME_FOR_ALL = {name: value for name, value in OTHER.items() if "schedule" not in name}
 PARSER = parser()
 
 
@@ -67,6 +70,8 @@ def test_every_field_goes_through_the_command_line(system, recipe):
         other = not usual if isinstance(usual, bool) else OTHER[field.name]
         if isinstance(other, dict):
             other = other[usual]
+        if field.name == "sides":
+            other = (32, preset.side)
         changes = {field.name: other}
         if changes in ({"classify": False}, {"segment": False}):
             changes |= {"classify": True, "segment": True, field.name: False}
@@ -89,6 +94,7 @@ def test_options_win_over_system_and_recipe_and_all_is_none():
     config = config_of("--recipe", "improved", "--no-mask-augmentation", "--class-labels", "all")
     assert (config.mask_augmentation, config.class_labels) == (False, None)
     assert config_of("--widths", "2,3,4,5,6").widths == TINY
+    assert config_of("--side", "64", "--sides", "32,64", "--sides", "none").sides == ()
     assert changes_of(parsed()) == {}
 
 
@@ -111,7 +117,10 @@ def test_help_explains_every_field_and_names_its_default(command, capsys):
     assert "films of each of the five kinds in a step (default: 10)" in text
     assert "(paper: 52200; improved: 6000)" in text and "(paper: off; improved: on)" in text
     assert "the class head (default: on; off in unet)" in text
-    assert "px that films are reduced to (default: 256)" in text and "films-at-once" not in text
+    assert (
+        "px that films are reduced to, and lungs are read at (default: 256)" in text
+        and "films-at-once" not in text
+    )
     assert text.startswith("usage: ") and text.index("--recipe") < text.index("--learning-rate")
 
 
@@ -119,7 +128,7 @@ def test_help_explains_every_field_and_names_its_default(command, capsys):
     "words, said",
     (
         (("--class-labels", "many"), "'many' is not a number of labels; write a number, or all"),
-        (("--widths", "2,x"), "'2,x' is not a list of channel numbers; write them as 16,32"),
+        (("--widths", "2,x"), "'2,x' is not a list of whole numbers; write them as 64,96"),
         (("--steps", "1.5"), "invalid int value: '1.5'"),
         (("--classes", "Healthy"), "'Healthy' names no classes, or one twice; write for example "),
         (("--classes", "normal=A,pneumonia=B|A"), "names no classes, or one twice"),
