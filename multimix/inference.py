@@ -56,23 +56,30 @@ def load_model(weights: str | os.PathLike = "multimix", device: str = "auto") ->
     Errors: ValueError where there is no such network or device, or the file is damaged, of another
         architecture, or holds program code.
     """
+    path = weights_file(weights)
+    with torch.inference_mode(False):  # whatever the caller's: saliency needs plain tensors
+        model = model_from_checkpoint(read_checkpoint(path), path)
+        to_device(model, choose_device(device))
+    return model
+
+
+def weights_file(weights: str | os.PathLike) -> Path:
+    """The file of a bundled network's name or of a path. ValueError where no network has it."""
     if not isinstance(weights, (str, os.PathLike)):
         raise ValueError(
             f"A {type(weights).__name__} names no network; give a bundled one's name or a path."
         )
-    if isinstance(weights, str) and not {".", "/", os.sep} & set(weights):
-        known = sorted(path.stem for path in bundled("weights").glob("*.pth"))
-        if weights not in known:
-            raise ValueError(
-                f"There is no bundled network '{weights}'; choose {' or '.join(known)}, or give "
-                "the path of a .pth file."
-            )
-        weights = bundled("weights") / f"{weights}.pth"
-        check_sha256(weights)
-    with torch.inference_mode(False):  # whatever the caller's: saliency needs plain tensors
-        model = model_from_checkpoint(read_checkpoint(weights), weights)
-        to_device(model, choose_device(device))
-    return model
+    if not isinstance(weights, str) or {".", "/", os.sep} & set(weights):
+        return Path(weights)
+    known = sorted(path.stem for path in bundled("weights").glob("*.pth"))
+    if weights not in known:
+        raise ValueError(
+            f"There is no bundled network '{weights}'; choose {' or '.join(known)}, or give the "
+            "path of a .pth file."
+        )
+    path = bundled("weights") / f"{weights}.pth"
+    check_sha256(path)
+    return path
 
 
 @dataclass(frozen=True)

@@ -232,6 +232,13 @@ def run_train(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_calibrate(options: argparse.Namespace) -> int:
+    from multimix.apps.calibrate import calibrate_weights
+
+    print(calibrate_weights(options))
+    return 0
+
+
 def run_export(options: argparse.Namespace) -> int:
     from multimix.apps.export import export
 
@@ -288,5 +295,6 @@ RUN = {
     "doctor": run_doctor,
     "train": run_train,
     "sweep": run_sweep,
+    "calibrate": run_calibrate,
     "export": run_export,
 }

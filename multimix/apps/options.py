@@ -55,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
             "[options]",
         )
     )
+    add_calibrate(
+        commands.add_parser("calibrate", help="fit a network's threshold to films of your own site")
+    )
     add_export(
         commands.add_parser(
             "export", help="write a network as an ONNX file, the saliency bridge inside"
@@ -112,6 +115,19 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
         help="measure the class in each group that a CSV's columns, such as age, tell apart",
     )
     add_predict_options(command)
+    add_weights(command)
+
+
+def add_calibrate(command: argparse.ArgumentParser) -> None:
+    """Options of `calibrate`."""
+    command.add_argument(
+        "classification", nargs="+", metavar="FOLDER", help="films, with labels or without"
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the new weights file, a .pth"
+    )
+    add_classes(command)
+    command.add_argument("--layout", default="auto", choices=("auto", *LAYOUTS))
     add_weights(command)
 
 
