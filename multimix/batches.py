@@ -123,7 +123,7 @@ class Loader:
         films, masks = self._films(source, which, step), self._masks(source, which, step)
         films, masks, _ = self._joint_views(films, masks, step, stream=1)
         parts: dict = {"mask_films": films, "masks": masks}
-        if self.config.mask_consistency:
+        if self.config.mask_consistency and self.config.uses_unlabelled(step):
             plain = self._unlabelled_mask_films(source, step)
             views, _, affine = self._joint_views(plain, torch.zeros_like(plain), step, stream=2)
             parts["unlabelled_mask_films"] = views
@@ -142,7 +142,7 @@ class Loader:
             views = self._where(self.slots // 2 % 2 == 1, broad, views)
         labels = source.labels[which].to(self.device)
         parts = {"class_films": network_input(views), "labels": labels}
-        if self.config.pseudo_labels:
+        if self.config.pseudo_labels and self.config.uses_unlabelled(step):
             films = self._films(source, self._pick(len(source), step, stream=4), step)
             parts["weak"] = network_input(augment.weak(films, self._generators(4, step)))
             parts["strong"] = network_input(augment.strong(films, self._generators(5, step)))
@@ -179,7 +179,8 @@ class Loader:
             return network_input(films), masks, AffineParameters.identity(len(films))
         generators = self._generators(stream, step)
         affine = sample_affine(generators)
-        films, masks = joint_views(films, masks, affine, generators)
+        white_out = self.config.opacities
+        films, masks = joint_views(films, masks, affine, generators, white_out=white_out)
         return network_input(films), masks, affine
 
     def _pick(self, count: int, step: int, stream: int) -> Tensor:

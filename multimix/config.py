@@ -106,6 +106,10 @@ class Config:
     class_films_for_masks: bool = setting(
         False, "half of the unlabelled lung films are class films"
     )
+    opacities: bool = setting(False, "opaque lungs in broad views of the films with masks")
+    unlabelled_from: float = setting(
+        0.0, "share of the steps before unlabelled films join (warm start)", low=0, below=1
+    )
 
     # The rest.
     side: int = setting(256, "px that films are reduced to, and lungs are read at", SIDES)
@@ -222,6 +226,10 @@ class Config:
         if self.side_schedule == "progressive":
             return self.sides[min(step, self.steps - 1) * len(self.sides) // self.steps]
         return random.Random(f"{self.seed} {step}").choice(self.sides)
+
+    def uses_unlabelled(self, step: int) -> bool:
+        """Whether the batch of a step has unlabelled films, if the system takes any."""
+        return step >= self.unlabelled_from * self.steps
 
     @property
     def films_a_step(self) -> int:

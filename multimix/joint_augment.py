@@ -20,6 +20,7 @@ from multimix.augment import (
     Generators,
     blend,
     coin,
+    pixel_centres,
     random_numbers,
     transform,
     uniform,
@@ -60,10 +61,12 @@ def joint_views(
     affine: AffineParameters,
     generators: Generators,
     opaque: bool = True,
+    white_out: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """One view of films and their masks, both (N, 1, H, W): moved, exposed otherwise, marked.
 
     `opaque` lets haze lie on the lungs: a mask does not depend on how ill they are, a class does.
+    `white_out` makes some of them as bright as tissue.
     """
     edge = torch.where(coin(films, 0.5, generators), uniform(films, 0, 1, generators), 0.0)
     moved, inside = warp(torch.cat([films, masks.to(films.dtype)], 1), affine)
@@ -71,6 +74,8 @@ def joint_views(
     films = moved[:, :1]
     if opaque:
         films = haze(films, masks, generators)
+    if white_out:
+        films = opacities(films, masks, generators)
     films = marked(torch.where(inside, films, edge), generators)
     return exposed(films, generators), masks
 
@@ -100,6 +105,26 @@ def haze(films: Tensor, masks: Tensor, generators: Generators) -> Tensor:
     amount = torch.where(coin(films, 0.4, generators), uniform(films, 0.2, 0.9, generators), 0.0)
     missing = (uniform(films, 0.5, 0.9, generators) - films).clamp(min=0)
     return films + amount * patches * masks * missing
+
+
+def opacities(films: Tensor, masks: Tensor, generators: Generators) -> Tensor:
+    """Make lungs opaque, one or both, whole or from some height down, on three films in ten."""
+    numbers = random_numbers(generators, 7).to(films.device)[..., None, None, None]  # (N, 7, 1...)
+    applied, which, both, height, sharpness, grey, amount = numbers.unbind(1)
+    across = pixel_centres(films.shape[3], films)  # (W,)
+    lung_area = masks.sum((2, 3), keepdim=True).clamp(min=1)
+    middle = (masks * across).sum((2, 3), keepdim=True) / lung_area  # between the two lungs
+    turn = torch.where(which < 0.5, 1, -1)
+    one_lung = torch.sigmoid(30 * turn * (across - middle))  # (N, 1, 1, W)
+    one_lung = torch.where(both < 0.15, 1, one_lung)
+    down = pixel_centres(films.shape[2], films)[:, None]
+    below = torch.sigmoid((down - (2.4 * height - 1.6)) * (4 + 30 * sharpness))  # (N, 1, H, 1)
+    blurred = F.avg_pool2d(F.max_pool2d(masks, 5, 1, 2), 5, 1, 2)  # beyond the lungs' edge
+    region = blurred * one_lung * below * (applied < 0.3)
+    texture = normal_noise((1, 6, 6), generators).to(films.device)
+    texture = F.interpolate(texture, films.shape[2:], mode="bicubic", align_corners=False)
+    tissue = (0.5 + 0.4 * grey + 0.05 * texture).clamp(0, 1)
+    return films + (0.6 + 0.4 * amount) * region * (tissue - films).clamp(min=0)
 
 
 def marked(films: Tensor, generators: Generators) -> Tensor:

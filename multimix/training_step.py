@@ -25,7 +25,8 @@ def train_step(
 
     total = classification + lambda * pseudo_label + alpha * dice + beta * mask_consistency; the
     improved recipe may add 'mask_bce' and 'pixel_consistency'. A term that the system does not have
-    is absent. 'kept' is the share of unlabelled films whose pseudo-label counted.
+    is absent, one whose unlabelled films have not joined yet is 0. 'kept' is the share of
+    unlabelled films whose pseudo-label counted.
 
     Arguments:
         model: the network, in training mode.
@@ -58,7 +59,9 @@ def class_terms(
     assert batch.class_films is not None and batch.labels is not None
     if batch.strong is None or batch.weak is None:
         logits = model.classify(batch.class_films).float()  # (N, 2)
-        return {"classification": F.cross_entropy(logits, batch.labels)}
+        terms = {"classification": F.cross_entropy(logits, batch.labels)}
+        later = ("pseudo_label", "kept") if config.pseudo_labels else ()
+        return {**terms, **{name: logits.new_zeros(()) for name in later}}
     films = torch.cat([batch.class_films, batch.strong])  # one pass for both: (2N, 1, H, W)
     logits, strong_logits = model.classify(films).float().tensor_split([len(batch.class_films)])
     with torch.no_grad():
@@ -83,6 +86,10 @@ def mask_terms(
         terms["mask_bce"] = F.binary_cross_entropy_with_logits(logits, batch.masks)
     if unlabelled is not None:
         terms["mask_consistency"] = mask_consistency_loss(logits, unlabelled_logits)
+    elif config.mask_consistency:
+        terms["mask_consistency"] = logits.new_zeros(())
+        if config.pixel_consistency_weight:
+            terms["pixel_consistency"] = logits.new_zeros(())
     if batch.plain_mask_films is not None and batch.affine is not None:
         with torch.no_grad():
             plain_logits = teacher(batch.plain_mask_films).mask_logits.float()

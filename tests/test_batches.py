@@ -57,6 +57,16 @@ def test_every_film_of_a_step_is_at_its_side(films):
         assert set(batch.masks.unique().tolist()) == {0, 1}
 
 
+def test_unlabelled_films_join_after_their_share_of_the_steps(films):
+    config = replace(CONFIG, steps=10, unlabelled_from=0.3, pixel_consistency_weight=1.0)
+    loader = Loader(films, config)
+    for step in range(10):
+        batch = loader(step)
+        for part in (batch.weak, batch.strong, batch.unlabelled_mask_films, batch.plain_mask_films):
+            assert (part is None) == (step < 3)
+        assert len(batch.class_films) == len(batch.masks) == 4
+
+
 def test_both_views_show_the_same_films(films, monkeypatch):
     monkeypatch.setattr(augment, "weak", lambda x, chance: x)
     monkeypatch.setattr(augment, "strong", lambda x, chance: 1 - x)

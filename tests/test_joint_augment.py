@@ -1,9 +1,17 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from multimix.augment import AffineParameters
 from multimix.data import phantom
-from multimix.joint_augment import haze, joint_views, marked, sample_affine, warp
+from multimix.joint_augment import (
+    haze,
+    joint_views,
+    marked,
+    opacities,
+    sample_affine,
+    warp,
+)
 
 
 def chance(seed: int = 0, count: int = 16) -> list[torch.Generator]:
@@ -114,6 +122,23 @@ def test_haze_lies_on_the_lungs_alone(drawn):
     clear, _ = joint_views(films, masks, AffineParameters.identity(16), chance(), opaque=False)
     assert not torch.equal(
         clear, joint_views(films, masks, AffineParameters.identity(16), chance())[0]
+    )
+
+
+def test_opaque_lungs_are_bright_where_the_lungs_are(drawn):
+    films, masks = drawn
+    opaque = opacities(films, masks, chance())
+    far = F.max_pool2d(masks, 11, 1, 5) == 0
+    assert torch.equal(opaque[far], films[far]) and (opaque >= films).all() and opaque.max() <= 1
+    touched = (opaque - films).flatten(1).amax(1) > 0.05
+    assert 2 <= touched.sum() <= 9
+    for film, before, mask in zip(opaque[touched], films[touched], masks[touched]):
+        lung = mask > 0
+        assert film[lung].mean() > before[lung].mean() + 0.02
+    whole = joint_views(films, masks, AffineParameters.identity(16), chance(), white_out=True)
+    assert torch.equal(whole[1], masks)  # the lungs stay lungs
+    assert not torch.equal(
+        whole[0], joint_views(films, masks, AffineParameters.identity(16), chance())[0]
     )
 
 

@@ -183,6 +183,15 @@ def test_a_resumed_run_equals_an_unbroken_one(films, tmp_path, monkeypatch, reci
     )
 
 
+def test_what_has_not_joined_yet_is_logged_as_0(films, tmp_path):
+    config = replace(CONFIG, unlabelled_from=0.5, pixel_consistency_weight=1.0, threshold=0.0)
+    quietly(config, films, tmp_path)
+    before, between, after = read_log(tmp_path)
+    for name in ("kept", "mask_consistency"):
+        assert float(before[name]) == 0 and 0 < float(between[name]) < float(after[name])
+    assert float(before["pseudo_label"]) == float(before["pixel_consistency"]) == 0
+
+
 def test_another_schedule_of_sides_is_not_resumed(films, tmp_path):
     quietly(replace(CONFIG, steps=2, sides=(SIDE,)), films, tmp_path)
     changes = dict(sides=(SIDE, SIDE), side_schedule="progressive", class_sides=(SIDE,))

@@ -68,7 +68,8 @@ class RunFolder:
         before = config_before(path, content)
         now = self.config.as_dict()
         may_change = set(MAY_CHANGE)
-        by_step = self.config.schedule == "staircase" and not self.config.sides
+        by_share = self.config.sides or self.config.unlabelled_from
+        by_step = self.config.schedule == "staircase" and not by_share
         if by_step and content["step"] <= self.config.steps:
             may_change.add("steps")  # the steps that were made would be the same
         changed = []

@@ -29,6 +29,7 @@ OTHER = dict(
     bce_weight=0.1,
     pixel_consistency_weight=0.2,
     pixel_threshold=0.95,
+    unlabelled_from=0.25,
     side=64,
     sides=(32, 64),
     side_schedule={"multi-scale": "progressive", "progressive": "multi-scale"},
