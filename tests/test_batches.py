@@ -46,6 +46,7 @@ def test_batches_depend_on_seed_and_step_alone(films):
 
 def test_every_film_of_a_step_is_at_its_side(films):
     changes = dict(side=SIDE + 16, sides=(SIDE, SIDE + 16), side_schedule="progressive", steps=2)
+    changes |= dict(unlabelled_from=0)
     config = Config.preset("multimix", "improved", widths=TINY, batch=4, **changes)
     larger = load_films("phantom://20", "phantom://20", SIDE + 16, progress=False)
     loader = Loader(larger, config)

@@ -133,7 +133,7 @@ def test_a_recipes_sides_follow_the_side(monkeypatch):
 def test_unknown_presets_list_the_known_ones():
     with pytest.raises(ValueError, match="no system 'unets'; choose one of unet, enc"):
         Config.preset("unets")
-    with pytest.raises(ValueError, match="no recipe 'best'; choose one of paper, improved"):
+    with pytest.raises(ValueError, match="no recipe 'best'; choose one of paper, quick, improved"):
         Config.preset("unet", "best")
 
 

@@ -18,7 +18,9 @@ SYSTEM_HELP = (
     "of the paper: unet has lungs alone, enc the class alone, umtl both; with _ssl unlabelled "
     "films, with _s the saliency bridge; multimix has all (default)"
 )
-RECIPE_HELP = "paper: as published (default); improved: that of the bundled weights"
+RECIPE_HELP = (
+    "paper: as published (default); quick: past its figures in minutes; improved: better, slower"
+)
 WEIGHTS_HELP = "multimix (default), multimix_100_10, or a .pth file"
 DEVICE_HELP = "auto (default), cpu, cuda or mps"
 

@@ -90,7 +90,7 @@ def test_options_win_over_system_and_recipe_and_all_is_none():
         False,
         True,
         5,
-        0.995,
+        0.99,
     )
     config = config_of("--recipe", "improved", "--no-mask-augmentation", "--class-labels", "all")
     assert (config.mask_augmentation, config.class_labels) == (False, None)
@@ -116,10 +116,11 @@ def test_help_explains_every_field_and_names_its_default(command, capsys):
         if field.type == "bool":
             assert f"{option}, {option.replace('--', '--no-')} " in text
     assert "films of each of the five kinds in a step (default: 10)" in text
-    assert "(paper: 52200; improved: 6000)" in text and "(paper: off; improved: on)" in text
+    assert "(paper: 52200; quick: 460; improved: 800)" in text
+    assert "(paper: off; quick: on; improved: on)" in text
     assert "the class head (default: on; off in unet)" in text
     assert (
-        "px that films are reduced to, and lungs are read at (default: 256)" in text
+        "lungs are read at (paper: 256; quick: 96; improved: 160)" in text
         and "films-at-once" not in text
     )
     assert text.startswith("usage: ") and text.index("--recipe") < text.index("--learning-rate")

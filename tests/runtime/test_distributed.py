@@ -69,16 +69,8 @@ def test_two_processes_train_what_one_trains(tmp_path):
     # Slices of one film, so that dropout, too, is drawn film by film. One step: Adam magnifies what
     # rounding does.
     options = ("train", *FILMS, "--recipe", "improved", "--steps", "1", "--validate-every", "1")
-    options += (
-        "--films-at-once",
-        "1",
-        "--side",
-        "48",
-        "--sides",
-        "32,48",
-        "--class-sides",
-        "32,48",
-    )
+    options += ("--films-at-once", "1", "--unlabelled-from", "0")
+    options += ("--side", "48", "--sides", "32,48", "--class-sides", "32,48")
     for processes in (1, 2):
         printed = run(*options, "--out", str(processes), processes=processes, folder=tmp_path)
         assert printed.count("training on") == 1  # one speaks
