@@ -47,6 +47,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     | dict(
         steps=460,
         ema_decay=0.98,
+        opacities=False,
         unlabelled_from=0.8,
         side=96,
         sides=(64, 80, 96, 96),

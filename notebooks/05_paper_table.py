@@ -163,7 +163,8 @@ part("improved recipe")
 # %% [markdown]
 # **More than all parts of the paper together.** With the same network, labels and steps, the accuracy rises by five points, the
 # Dice by .03 at home and by .15 on the other hospital, where the paper's recipe draws lungs poorly. With all labels it adds more still to the
-# class (+.117), since that recipe does not lose by them, and less to the lungs. What it is made of stands in `weights/README.md`.
+# class (+.117), since that recipe does not lose by them, and less to the lungs. What it is made of stands in `weights/README.md`;
+# today's recipe of that name has several sides besides, and is measured in `tests/benchmarks/README.md`.
 
 # %% [markdown]
 # ## Check one yourself
@@ -240,6 +241,8 @@ plt.show()
 # python -m multimix sweep "${S[@]}" --class-labels 100 --masks 10
 # python -m multimix sweep "${S[@]}" --class-labels 1000 --masks 50 --systems umtl,multimix
 # python -m multimix sweep "${S[@]}" --class-labels all --masks all --systems unet,umtl,multimix
-# python -m multimix sweep "${S[@]}" --class-labels 100 --masks 10 --systems multimix --recipe improved
-# python -m multimix sweep "${S[@]}" --class-labels all --masks all --systems multimix --recipe improved
+# I=(--systems multimix --recipe improved --ema-decay 0.995 --no-opacities --unlabelled-from 0
+#    --sides none --class-sides none)  # as this recipe was then
+# python -m multimix sweep "${S[@]}" "${I[@]}" --class-labels 100 --masks 10
+# python -m multimix sweep "${S[@]}" "${I[@]}" --class-labels all --masks all
 # ```

@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parent / "golden"
 NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 TRAIN = ["train", "--classification", "phantom://60", "--segmentation", "phantom://40"]
 TRAIN += ["--class-labels", "20", "--masks", "5", "--side", "32", "--steps", "4"]
-TRAIN += ["--validate-every", "2"]
+TRAIN += ["--validate-every", "2", "--learning-rate", "1e-4"]
 
 
 def printed(*words) -> str:

@@ -2,12 +2,15 @@
 
 import json
 import re
+import shlex
 
 import pandas as pd
 import pytest
 from helpers import ROOT
 
+from multimix.apps.options import parser
 from multimix.config import SYSTEMS, Config
+from multimix.runtime.config_options import changes_of
 from multimix.study.report import spread
 from multimix.study.results import by_cell, read_table
 
@@ -23,9 +26,9 @@ def test_a_run_can_be_followed_to_its_films(name):
     config = Config.from_dict(json.loads(run["config"]))
     assert run["system"] in SYSTEMS
     assert (config.seed, config.steps) == (run["seed"], run["steps"])
-    assert run["command"].startswith(
-        f"python -m multimix train --system {run['system']} --recipe {run['recipe']} "
-    )
+    options = parser().parse_args(shlex.split(run["command"])[3:])
+    assert (options.system, options.recipe) == (run["system"], run["recipe"])
+    assert Config.preset(run["system"], run["recipe"], **changes_of(options)) == config
     log = read_table(FOLDER / name / "log.csv")
     assert log["step"].iloc[-1] == config.steps
     lungs = FILMS[FILMS["task"] == "segmentation"]
