@@ -221,11 +221,11 @@ plt.show()
 # %% [markdown]
 # ## On real folders
 #
-# One cell to change: the folders, and the published size.
+# One cell to change: the folders, and the recipe.
 #
 # ```python
-# films = multimix.load_films("chest_xray", "jsrt", cache="runs/cache")
-# config = multimix.Config.preset("multimix", recipe="improved", class_labels=100, masks=10)
+# config = multimix.Config.preset("multimix", recipe="quick", class_labels=100, masks=10, precision="bfloat16")
+# films = multimix.load_films("chest_xray", "jsrt", config.side, cache="runs/cache")
 # model = multimix.train(config, films, out="runs/few")  # with resume=True it goes on
 # multimix.evaluate(model, films, "test")
 # ```

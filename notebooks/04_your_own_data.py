@@ -223,8 +223,8 @@ for task in ("classification", "segmentation"):
 # runtime type) is used by itself. The same line with `resume=True` goes on where a training was stopped.
 #
 # ```python
-# data = multimix.load_films("my/films", "my/lungs", cache="runs/cache")
 # config = multimix.Config.preset("multimix", recipe="improved", precision="bfloat16")
+# data = multimix.load_films("my/films", "my/lungs", config.side, cache="runs/cache")
 # model = multimix.train(config, data, out="runs/mine")
 # ```
 #

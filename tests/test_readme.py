@@ -52,6 +52,8 @@ def place(tmp_path_factory):
     save(place / "folder" / "of" / "films" / "film.png", phantom.draw(1, 1, 200)[0])
     dicom(place / "film.dcm", phantom.draw(2, 0, 200)[0].astype("uint16") * 16)
     (place / "sample_data").symlink_to(ROOT / "sample_data")
+    (place / "my").mkdir()
+    (place / "my" / "films").symlink_to(place / "chest_xray")
     return place
 
 
