@@ -1,4 +1,4 @@
-"""Every number of a training, with the paper's symbol; the eight systems and the recipes."""
+"""Every number of a training, with the paper's symbol."""
 
 from __future__ import annotations
 
@@ -11,51 +11,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from multimix.model import SIDES, SIDES_NAMED, STRIDE
+from multimix.recipes import RECIPES, SYSTEMS
 
-# Which parts of the method each of the paper's systems switches on (table 2).
-SYSTEMS: dict[str, dict[str, Any]] = {
-    "unet": dict(classify=False, bridge=False, pseudo_labels=False, mask_consistency=False),
-    "enc": dict(segment=False, bridge=False, pseudo_labels=False, mask_consistency=False),
-    "enc_ssl": dict(segment=False, bridge=False, mask_consistency=False),
-    "umtl": dict(bridge=False, pseudo_labels=False, mask_consistency=False),
-    "umtl_s": dict(pseudo_labels=False, mask_consistency=False),
-    "umtl_ssl": dict(bridge=False, mask_consistency=False),
-    "umtl_ssl_s": dict(mask_consistency=False),
-    "multimix": dict(),
-}
-IMPROVED: dict[str, Any] = dict(
-    steps=800,
-    learning_rate=2e-3,
-    schedule="cosine",
-    ema_decay=0.99,
-    mask_augmentation=True,
-    class_augmentation=True,
-    balanced_classes=True,
-    bce_weight=2.5,
-    pixel_consistency_weight=1.0,
-    class_films_for_masks=True,
-    opacities=True,
-    unlabelled_from=0.5,
-    side=160,
-    sides=(96, 128, 160),
-    class_sides=(128, 160),
-    validate_every=200,
-)
-RECIPES: dict[str, dict[str, Any]] = {
-    "paper": dict(),
-    "quick": IMPROVED
-    | dict(
-        steps=460,
-        ema_decay=0.98,
-        opacities=False,
-        unlabelled_from=0.8,
-        side=96,
-        sides=(64, 80, 96, 96),
-        class_sides=(80, 96),
-        validate_every=230,
-    ),
-    "improved": IMPROVED,
-}
 SCHEDULES = ("staircase", "cosine")
 SIDE_SCHEDULES = ("multi-scale", "progressive")
 PRECISIONS = ("float32", "bfloat16")

@@ -141,7 +141,7 @@ from dataclasses import replace
 
 from IPython.display import display
 
-from multimix.config import SYSTEMS
+from multimix.recipes import SYSTEMS
 
 # %%
 history = {}

@@ -6,11 +6,12 @@ from helpers import SIDE, TINY
 
 from multimix import augment
 from multimix.batches import Loader
-from multimix.config import SYSTEMS, Config
+from multimix.config import Config
 from multimix.data.film_set import FilmSet
 from multimix.data.films import load_films
 from multimix.data.label_budget import sample_budget
 from multimix.images.reading import network_input
+from multimix.recipes import SYSTEMS
 
 CONFIG = Config(side=SIDE, widths=TINY, batch=4)
 

@@ -3,7 +3,8 @@ from dataclasses import fields
 
 import pytest
 
-from multimix.config import RECIPES, RENAMED, SYSTEMS, Config
+from multimix.config import RENAMED, Config
+from multimix.recipes import RECIPES, SYSTEMS
 
 
 def test_the_defaults_are_the_papers():

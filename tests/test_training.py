@@ -6,12 +6,13 @@ import torch
 from helpers import CONFIG, SIDE, TINY, quietly, read_log
 
 from multimix.batches import Loader
-from multimix.config import RECIPES, SYSTEMS, Config
+from multimix.config import Config
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.evaluation.evaluator import evaluate, score
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix
+from multimix.recipes import RECIPES, SYSTEMS
 from multimix.runtime.checkpoint import read_checkpoint
 from multimix.trainer import Trainer
 from multimix.training import train

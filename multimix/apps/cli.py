@@ -14,7 +14,7 @@ import torch
 from multimix.apps.options import parser
 from multimix.apps.predict_folder import PredictionFolder, films_to_predict
 from multimix.apps.prediction_table import as_json
-from multimix.config import SYSTEMS, Config
+from multimix.config import Config
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.data.manifest import apply_manifest
@@ -23,6 +23,7 @@ from multimix.evaluation.results import as_table, table_beside, write_results
 from multimix.evaluation.subgroups import subgroups
 from multimix.images.formats import film_paths
 from multimix.inference import PredictOptions, load_model
+from multimix.recipes import SYSTEMS
 from multimix.runtime.config_options import changes_of
 from multimix.runtime.device import memory_in_words
 from multimix.runtime.distributed import connect, is_main

@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 import multimix
-from multimix.config import PRECISIONS, RECIPES, SYSTEMS
+from multimix.config import PRECISIONS
 from multimix.data.dataset_layouts import LAYOUTS
 from multimix.inference import INVERT
 from multimix.model import CLASSES
+from multimix.recipes import RECIPES, SYSTEMS
 from multimix.runtime.config_options import add_field, add_fields, budget, option_of
 
 PROGRAM = "python -m multimix"

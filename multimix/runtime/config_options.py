@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any
 
-from multimix.config import RECIPES, RENAMED, SYSTEMS, Config
+from multimix.config import RENAMED, Config
+from multimix.recipes import RECIPES, SYSTEMS
 
 FIELDS = {field.name: field for field in fields(Config)}
 # Titles of the groups of Config's options, each by the field that it begins with.

@@ -202,10 +202,10 @@ def grid(
     """Every combination once, in which a system without a task has no budget for it.
 
     Arguments:
-        systems: names, of `multimix.config.SYSTEMS`.
+        systems: names, of `multimix.recipes.SYSTEMS`.
         class_labels, masks: numbers of films that keep theirs; None is all of them.
         seeds: trainings of each, with the seeds 0, 1, ...
-        recipe: a name, of `multimix.config.RECIPES`.
+        recipe: a name, of `multimix.recipes.RECIPES`.
         sources: the folders of films.
         changes: any field of Config, for all of them.
 

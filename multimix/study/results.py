@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from multimix.config import RECIPES, SYSTEMS
 from multimix.evaluation.metrics import check_metrics
+from multimix.recipes import RECIPES, SYSTEMS
 from multimix.runtime.files import read_whole_lines, write_text
 from multimix.study.jobs import Job, Measured, read_measured
 

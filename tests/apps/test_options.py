@@ -7,7 +7,8 @@ from helpers import TINY
 
 from multimix.apps.cli import main
 from multimix.apps.options import parser
-from multimix.config import RECIPES, RENAMED, SYSTEMS, Config
+from multimix.config import RENAMED, Config
+from multimix.recipes import RECIPES, SYSTEMS
 from multimix.runtime.config_options import changes_of, config_arguments
 
 # A value of each field that no system or recipe has; those that are on or off are turned over.

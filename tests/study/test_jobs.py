@@ -8,7 +8,7 @@ from study_helpers import PHANTOMS, SMALL, run_here, small
 
 from multimix.apps.cli import main
 from multimix.apps.options import parser
-from multimix.config import SYSTEMS
+from multimix.recipes import SYSTEMS
 from multimix.study.jobs import grid, read_measured
 from multimix.study.results import collect
 

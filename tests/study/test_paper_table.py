@@ -9,7 +9,8 @@ import pytest
 from helpers import ROOT
 
 from multimix.apps.options import parser
-from multimix.config import SYSTEMS, Config
+from multimix.config import Config
+from multimix.recipes import SYSTEMS
 from multimix.runtime.config_options import changes_of
 from multimix.study.report import spread
 from multimix.study.results import by_cell, read_table
