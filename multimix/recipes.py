@@ -16,10 +16,11 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "multimix": dict(),
 }
 IMPROVED: dict[str, Any] = dict(
-    steps=800,
+    steps=1900,
+    batch=5,
     learning_rate=2e-3,
     schedule="cosine",
-    ema_decay=0.99,
+    ema_decay=0.995,
     mask_augmentation=True,
     class_augmentation=True,
     balanced_classes=True,
@@ -27,24 +28,23 @@ IMPROVED: dict[str, Any] = dict(
     pixel_consistency_weight=1.0,
     class_films_for_masks=True,
     opacities=True,
-    unlabelled_from=0.5,
+    unlabelled_from=0.8,
     side=160,
     sides=(96, 128, 160),
-    class_sides=(128, 160),
-    validate_every=200,
+    class_sides=(96, 128, 160),
+    validate_every=475,
 )
 RECIPES: dict[str, dict[str, Any]] = {
     "paper": dict(),
     "quick": IMPROVED
     | dict(
-        steps=460,
-        ema_decay=0.98,
+        steps=860,
+        ema_decay=0.99,
         opacities=False,
-        unlabelled_from=0.8,
         side=96,
         sides=(64, 80, 96, 96),
-        class_sides=(80, 96),
-        validate_every=230,
+        class_sides=(64, 80, 96),
+        validate_every=430,
     ),
     "improved": IMPROVED,
 }
