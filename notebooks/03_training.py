@@ -230,10 +230,10 @@ plt.show()
 # multimix.evaluate(model, films, "test")
 # ```
 #
-# What to expect at 256 px and batches of ten, on two CPU cores: a step takes 5 s, or 3 s with `precision="bfloat16"` where
-# the processor has it (measured; `tests/benchmarks`). The recipe `improved` (6,000 steps) is then done overnight, the
-# paper's 52,200 steps take three days, or two in bfloat16. They want a GPU, on which nothing has been timed yet, neither
-# on Colab's T4 nor on an H200: the bar shows the time left after a few steps. On Colab choose Runtime, Change runtime
-# type, T4; the device is found by itself.
+# The recipe `quick` shows the films at 64 to 96 px and takes two minutes on two CPU cores, with `precision="bfloat16"` where
+# the processor has it (measured; `tests/benchmarks`); `improved`, at 96 to 160 px, takes four to five times as long. The
+# paper's 52,200 steps at 256 px take a week as they were published, and two days in bfloat16 here. They want a GPU, on
+# which nothing has been timed yet, neither on Colab's T4 nor on an H200: the bar shows the time left after a few steps. On
+# Colab choose Runtime, Change runtime type, T4; the device is found by itself.
 #
 # Next: `04_your_own_data` does this for folders of your own.

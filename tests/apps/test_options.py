@@ -117,7 +117,7 @@ def test_help_explains_every_field_and_names_its_default(command, capsys):
         if field.type == "bool":
             assert f"{option}, {option.replace('--', '--no-')} " in text
     assert "films of each of the five kinds in a step (paper: 10; quick: 5; improved: 5)" in text
-    assert "(paper: 52200; quick: 860; improved: 1900)" in text
+    assert "(paper: 52200; quick: 800; improved: 1900)" in text
     assert "(paper: off; quick: on; improved: on)" in text
     assert "the class head (default: on; off in unet)" in text
     assert (

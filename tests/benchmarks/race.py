@@ -101,9 +101,9 @@ def mean_dice(model: MultiMix, films: FilmSet) -> float:
 
 def test_films(folder: Path, side: int, cache: Path) -> dict[str, FilmSet]:
     """Classes at the network's side, masks at `REFERENCE_SIDE`."""
-    classes = load_films(folder / "chest_xray", (), side, cache=cache)
-    jsrt = load_films((), folder / "jsrt", REFERENCE_SIDE, cache=cache)
-    montgomery = load_films((), folder / "montgomery", REFERENCE_SIDE, cache=cache)
+    classes = load_films(folder / "chest_xray", (), side, progress=False, cache=cache)
+    jsrt = load_films((), folder / "jsrt", REFERENCE_SIDE, progress=False, cache=cache)
+    montgomery = load_films((), folder / "montgomery", REFERENCE_SIDE, progress=False, cache=cache)
     return {
         "classes": classes.labelled("test").classification,
         "JSRT": jsrt.labelled("test").segmentation,
@@ -141,7 +141,14 @@ def main() -> None:
     for seed in range(options.seeds):
         config = Config.preset("multimix", options.recipe, seed=seed, **budget)
         tests = test_films(folder, config.side, cache)
-        films = load_films(folder / "chest_xray", folder / "jsrt", config.side, seed, cache=cache)
+        films = load_films(
+            folder / "chest_xray",
+            folder / "jsrt",
+            config.side,
+            seed,
+            progress=False,
+            cache=cache,
+        )
         race = Race(config, options.out / f"{options.recipe}-seed{seed}", tests)
         race.run(films)
         print(f"seed {seed}, {race.describe(published)}", flush=True)
