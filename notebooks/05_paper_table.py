@@ -241,7 +241,7 @@ plt.show()
 # python -m multimix sweep "${S[@]}" --class-labels 100 --masks 10
 # python -m multimix sweep "${S[@]}" --class-labels 1000 --masks 50 --systems umtl,multimix
 # python -m multimix sweep "${S[@]}" --class-labels all --masks all --systems unet,umtl,multimix
-# I=(--systems multimix --recipe improved --ema-decay 0.995 --no-opacities --unlabelled-from 0
+# I=(--systems multimix --recipe improved --batch 10 --no-opacities --unlabelled-from 0
 #    --sides none --class-sides none)  # as this recipe was then
 # python -m multimix sweep "${S[@]}" "${I[@]}" --class-labels 100 --masks 10
 # python -m multimix sweep "${S[@]}" "${I[@]}" --class-labels all --masks all

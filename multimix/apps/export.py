@@ -22,6 +22,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from multimix.evaluation.calibration import class_probabilities
 from multimix.evaluation.outputs import logits_over_sides, network_of
 from multimix.images.reading import Source, network_input, picture_for_network
+from multimix.images.scaling import filter_weights
 from multimix.model import CLASSES, ModelOutput, MultiMix, bridge_maps
 from multimix.runtime.device import to_device
 from multimix.runtime.files import atomic_write
@@ -147,6 +148,8 @@ class TracedMultiMix(nn.Module):
         model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # stubs
         self.model = model
         self.encode = traced_encoder(model)
+        for side in model.class_sides:
+            filter_weights(model.side, side)  # kept from here on: while tracing they are no numbers
 
     def forward(self, films: Tensor) -> ExportedOutput:
         class_logits, maps, saliency = self.encode(films)

@@ -91,7 +91,7 @@ def test_options_win_over_system_and_recipe_and_all_is_none():
         False,
         True,
         5,
-        0.99,
+        0.995,
     )
     config = config_of("--recipe", "improved", "--no-mask-augmentation", "--class-labels", "all")
     assert (config.mask_augmentation, config.class_labels) == (False, None)
