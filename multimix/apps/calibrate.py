@@ -12,10 +12,8 @@ from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint
 from multimix.runtime.files import make_folder
 
 
-def calibrate_weights(options: argparse.Namespace) -> str:
+def run_calibrate(options: argparse.Namespace) -> int:
     """Write the network of `--weights` with the calibration of the given folders' films.
-
-    Returns: what was done, in words.
 
     Errors: ValueError where the new file's name does not do, or the films do not.
     """
@@ -40,7 +38,9 @@ def calibrate_weights(options: argparse.Namespace) -> str:
     point, temperature = found.values["operating_point"], found.values["temperature"]
     before = model.calibration.get("operating_point")
     was = "there was none" if before is None else f"it was {before:.3f}"
-    return (
-        f"{found.note}\nOperating point {point:.3f} ({was}), temperature {temperature:.2f}. "
-        f"Use it with: --weights {out}"
+    print(found.note)
+    print(
+        f"Operating point {point:.3f} ({was}), temperature {temperature:.2f}. Use it with: "
+        f"--weights {out}"
     )
+    return 0

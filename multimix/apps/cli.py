@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from multimix.apps.calibrate import run_calibrate
 from multimix.apps.options import parser
 from multimix.apps.predict_folder import PredictionFolder, films_to_predict
 from multimix.apps.prediction_table import as_json
@@ -230,13 +231,6 @@ def run_train(options: argparse.Namespace) -> int:
             f"The best network is in {best}; see it with: python -m multimix predict FILM "
             f"--weights {best}"
         )
-    return 0
-
-
-def run_calibrate(options: argparse.Namespace) -> int:
-    from multimix.apps.calibrate import calibrate_weights
-
-    print(calibrate_weights(options))
     return 0
 
 
