@@ -21,6 +21,7 @@ NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 TRAIN = ["train", "--classification", "phantom://60", "--segmentation", "phantom://40"]
 TRAIN += ["--class-labels", "20", "--masks", "5", "--side", "32", "--steps", "4"]
 TRAIN += ["--validate-every", "2", "--learning-rate", "1e-4"]
+TRAIN += ["--unlabelled-from", "0"]
 
 
 def printed(*words) -> str:
