@@ -231,7 +231,7 @@ plt.show()
 # ```
 #
 # The recipe `quick` shows the films at 64 to 96 px and takes two minutes on two CPU cores, with `precision="bfloat16"` where
-# the processor has it (measured; `tests/benchmarks`); `improved`, at 96 to 160 px, takes four to five times as long. The
+# the processor has it (measured; `tests/benchmarks`); `improved`, at 96 to 160 px, some four times as long (estimated). The
 # paper's 52,200 steps at 256 px take a week as they were published, and two days in bfloat16 here. They want a GPU, on
 # which nothing has been timed yet, neither on Colab's T4 nor on an H200: the bar shows the time left after a few steps. On
 # Colab choose Runtime, Change runtime type, T4; the device is found by itself.

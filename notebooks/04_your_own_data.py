@@ -218,7 +218,7 @@ for task in ("classification", "segmentation"):
 # %% [markdown]
 # ## For real
 #
-# Give your own folders above, and a recipe: `quick` takes two minutes on two CPU cores (bfloat16), `improved` four to five times
+# Give your own folders above, and a recipe: `quick` takes two minutes on two CPU cores (bfloat16), `improved` some four times
 # as long; more steps and a larger `side` are better still, where there are many films. A GPU (on Colab: Runtime, Change
 # runtime type) is used by itself. The same line with `resume=True` goes on where a training was stopped.
 #

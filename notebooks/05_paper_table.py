@@ -164,7 +164,7 @@ part("improved recipe")
 # **More than all parts of the paper together.** With the same network, labels and steps, the accuracy rises by five points, the
 # Dice by .03 at home and by .15 on the other hospital, where the paper's recipe draws lungs poorly. With all labels it adds more still to the
 # class (+.117), since that recipe does not lose by them, and less to the lungs. What it is made of stands in `weights/README.md`;
-# today's recipe of that name has several sides besides, and is measured in `tests/benchmarks/README.md`.
+# today's recipe of that name has several sides besides, and no figures on test films yet.
 
 # %% [markdown]
 # ## Check one yourself
