@@ -8,10 +8,13 @@ Prints the line for SHA256SUMS.
 import argparse
 import hashlib
 import io
+import sys
 import zipfile
 from pathlib import Path
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from multimix.runtime.checkpoint import model_from_checkpoint, read_checkpoint
 from multimix.runtime.files import atomic_write
