@@ -14,6 +14,9 @@ from multimix.images.reading import LoadedImage, resize
 MIN_SIDE = 128  # px; smaller films are tiny
 LUNG_SHARE = (0.08, 0.6)  # of the film that lungs may fill
 MAX_SIZE_RATIO = 4  # of the larger lung to the smaller one
+USUAL_SIZE_RATIO = 2  # beyond which the smaller one may be opaque
+MAX_BRIGHT = 0.5  # of a lung's pixels that may be as bright as tissue
+TISSUE = 25  # percentile of the grey between and around the lungs from which that is so
 MAX_HEIGHT_DIFFERENCE = 0.3  # of the film, between the middles of the two lungs
 MIN_ELONGATION = 1.2  # a lung's length over its width
 MAX_EDGE_CONTACT = 0.3  # of a side of the film that lungs may touch
@@ -65,11 +68,11 @@ def quality_warnings(
     darkest, brightest = np.percentile(film, (1, 99))
     if brightest - darkest < MIN_CONTRAST:
         found.append("The film has little contrast: it may be empty or badly exposed.")
-    return (*found, *lung_warnings(lungs))
+    return (*found, *lung_warnings(lungs, resize(film, len(lungs))))
 
 
-def lung_warnings(lungs: np.ndarray) -> list[str]:
-    """Whether lungs are as large, as many and as whole as those of a frontal chest film."""
+def lung_warnings(lungs: np.ndarray, film: np.ndarray) -> list[str]:
+    """Whether lungs are as large, as many, as whole and as dark as a frontal film's."""
     share = lungs.mean()
     if not LUNG_SHARE[0] < share < LUNG_SHARE[1]:
         return [
@@ -82,22 +85,48 @@ def lung_warnings(lungs: np.ndarray) -> list[str]:
             "The lungs are not two of about the same size, long and side by side: the film may be "
             "lateral, turned, cropped, no chest film, or one lung opaque."
         )
+    else:
+        found += opacity_warnings(lungs, film)
     edges = (lungs[0], lungs[-1], lungs[:, 0], lungs[:, -1])
     if max(edge.mean() for edge in edges) > MAX_EDGE_CONTACT:
         found.append("The lungs run over the film's edge: the film may be cropped.")
     return found
 
 
+def opacity_warnings(lungs: np.ndarray, film: np.ndarray) -> list[str]:
+    """Whether one of two lungs, (side, side), is opaque on a film (side, side), or may be."""
+    larger, smaller = largest_parts(lungs)
+    found = []
+    if larger.sum() > USUAL_SIZE_RATIO * smaller.sum():
+        found.append(
+            "One lung is outlined less than half as large as the other: it may be opaque or "
+            "cropped, and its outline too small."
+        )
+    (box,) = scipy.ndimage.find_objects(lungs.astype(int))
+    tissue = np.percentile(film[box][~lungs[box]], TISSUE)
+    if max((film[lung] > tissue).mean() for lung in (larger, smaller)) > MAX_BRIGHT:
+        found.append(
+            "A lung is about as bright as the tissue around it: it may be opaque, and its outline "
+            "is a guess."
+        )
+    return found
+
+
+def largest_parts(lungs: np.ndarray) -> list[np.ndarray]:
+    """The two largest connected parts, the larger first; one or none where there are no more."""
+    parts, count = scipy.ndimage.label(lungs)
+    sizes = np.bincount(parts.flat, minlength=count + 1)[1:]
+    return [parts == number for number in np.argsort(-sizes, kind="stable")[:2] + 1]
+
+
 def are_two_lungs(lungs: np.ndarray) -> bool:
     """Whether the two largest parts are alike in size, lie side by side, and are long."""
     middle = lungs.shape[1] // 2
     halves = lungs[:, :middle].sum(), lungs[:, middle:].sum()
-    parts, count = scipy.ndimage.label(lungs)
-    if count < 2 or max(halves) > MAX_SIZE_RATIO * min(halves):
+    parts = largest_parts(lungs)
+    if len(parts) < 2 or max(halves) > MAX_SIZE_RATIO * min(halves):
         return False
-    sizes = np.bincount(parts.flat, minlength=count + 1)[1:]
-    largest, second = np.argsort(-sizes, kind="stable")[:2] + 1
-    larger, smaller = np.argwhere(parts == largest), np.argwhere(parts == second)  # (pixels, 2)
+    larger, smaller = map(np.argwhere, parts)  # (pixels, 2)
     if len(larger) > MAX_SIZE_RATIO * len(smaller) or len(smaller) < 2:
         return False
     height_difference = abs(larger[:, 0].mean() - smaller[:, 0].mean()) / len(lungs)

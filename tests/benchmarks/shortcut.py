@@ -2,9 +2,9 @@
 
     python tests/benchmarks/shortcut.py FOLDER [--weights multimix] [--split val] [--every 1]
 
-The lungs are those that the network finds. 'Lungs alone' has the film's mean grey around them; 'lungs
-removed' has it in them, 'hull removed' in their convex hull, so that heart and shape go, too. An AUC
-well above .5 without the hull says that the class leans on what is outside the lungs.
+The lungs are those that the network finds. 'Lungs alone' has the film's mean grey around them,
+'lungs removed' has it in them, 'hull removed' in their convex hull, so that heart and shape go, too.
+An AUC well above .5 without the hull says that the class leans on what is outside the lungs.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ def main() -> None:
     films = films[torch.arange(0, len(films), options.every)]
     found: dict[str, list[torch.Tensor]] = {}
     for pixels in films.pixels.split(BATCH):
-        x = films_for(network, pixels)
-        lungs = run_network(network, x, clean=True).lung[:, 0].numpy() > 0.5
+        with torch.inference_mode():
+            output = run_network(network, films_for(network, pixels), clean=True)
+        lungs = output.lung[:, 0].numpy() > 0.5
         for name, changed in versions(pixels.numpy(), lungs).items():
             with torch.inference_mode():
                 log_odds = class_log_odds(network, films_for(network, torch.from_numpy(changed)))

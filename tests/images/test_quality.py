@@ -64,6 +64,15 @@ def test_implausible_lungs(mask, words):
     assert any(words in text for text in warnings_of(FILM, mask))
 
 
+def test_an_opaque_lung_is_warned_of():
+    left = LUNGS & (np.arange(256) >= 128)
+    rows = np.flatnonzero(left.any(1))
+    lost = LUNGS & ~(left & (np.arange(256)[:, None] > np.quantile(rows, 0.4)))
+    assert ["less than half as large" in text for text in warnings_of(FILM, lost)] == [True]
+    white = np.where(left, np.percentile(FILM[~LUNGS], 60), FILM).astype(np.uint8)
+    assert ["as bright as the tissue" in text for text in warnings_of(white, LUNGS)] == [True]
+
+
 def test_the_typical_film_is_the_mean_of_twelve_phantoms():
     small = [resize(phantom.draw(seed)[0], SMALL_SIDE) for seed in range(12)]
     mean = np.mean(small, axis=0)[CENTRE, CENTRE]
