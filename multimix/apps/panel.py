@@ -18,12 +18,11 @@ import numpy as np
 from PIL import Image
 
 from multimix.apps import panel_parts as parts
-from multimix.apps.panel_parts import LABELS, PanelFilm, dropdown, show_if, slider
+from multimix.apps.panel_parts import PanelFilm, dropdown, place_slider, show_if, slider
 from multimix.evaluation.film_pictures import (
     COLOUR_MAPS,
     HEEDED,
     VIEWS,
-    Layers,
     ViewSettings,
     compose,
     file_content,
@@ -58,14 +57,13 @@ class Panel(widgets.VBox):
         self.model: MultiMix | None = None
         self.network_name = ""  # of the model
         self.prediction: Prediction | None = None
-        self.layers: Layers  # of the prediction
         paths = look_through(Path(samples or bundled("sample_data"))).films
         self.films = [PanelFilm(path.name, path) for path in paths]
         self.film = self.films[0]  # that the prediction is of
         self._make_inputs(str(weights or "multimix"))
         self._make_view_settings()
         self._make_outputs()
-        super().__init__([self._arranged(), self.table])
+        super().__init__([self._arranged()])
         self._react()
         self.reload()
 
@@ -82,9 +80,9 @@ class Panel(widgets.VBox):
         own = weights not in networks
         self.network = dropdown("Network", [*networks, OWN_FILE])
         self.network.value = OWN_FILE if own else weights
-        self.weights = widgets.Text(
-            weights if own else "", description="Its path", continuous_update=False, style=LABELS
-        )
+        path = weights if own else ""
+        self.weights = widgets.Text(path, description="Its path", continuous_update=False)
+        self.weights.layout.width = "auto"
         self.device = dropdown("Device", ["auto", *available_devices()])
         show_if(self.device, len(self.device.options) > 2)
 
@@ -96,12 +94,12 @@ class Panel(widgets.VBox):
         self.opacity = slider("Opacity", 0.35)
         self.brightness = slider("Brightness", 0, lowest=-1)
         self.contrast = slider("Contrast", 1, lowest=0.2, highest=4)
-        self.colour_map = dropdown("Colours", COLOUR_MAPS)
+        self.colour_map = dropdown("Colours", COLOUR_MAPS, parts.BESIDE_SLIDERS)
         self.wipe = widgets.FloatSlider(0, min=0, max=1, step=0.01, readout=False)
         self.wipe.layout.width = "100%"
         self.pointing = widgets.Checkbox(description="Read the values at a point", indent=False)
-        self.row = widgets.IntSlider(description="Row", style=LABELS)
-        self.column = widgets.IntSlider(description="Column", style=LABELS)
+        self.row = place_slider("Row")
+        self.column = place_slider("Column")
 
     def _make_outputs(self) -> None:
         """What the panel shows."""
@@ -113,19 +111,18 @@ class Panel(widgets.VBox):
 
     def _arranged(self) -> widgets.HBox:
         """Films and answer left, the picture right; one below the other where it is narrow."""
-        wrapped = {"flex_flow": "row wrap", "grid_gap": "0 2em"}
         steps = widgets.HBox([self.previous, self.next])
         uploads = widgets.HBox([self.upload, self.upload_truth], layout={"flex_flow": "row wrap"})
         left = [self.choice, steps, uploads, self.network, self.weights, self.device]
-        left += [self.busy, self.message, self.answer, self.downloads]
+        left += [self.busy, self.message, self.answer, self.downloads, self.table]
         right = [self.view, self.picture, self.wipe, self.legend, self.zoom, self.threshold]
         right += [self.opacity, self.colour_map, self.brightness, self.contrast]
         right += [self.pointing, self.row, self.column, self.reading]
         columns = [
-            widgets.VBox(left, layout={"width": "26em", "max_width": "100%"}),
+            widgets.VBox(left, layout={"width": "30em", "max_width": "100%"}),
             widgets.VBox(right, layout={"flex": "1 1 26em", "max_width": "44em"}),
         ]
-        return widgets.HBox(columns, layout=wrapped)
+        return widgets.HBox(columns, layout={"flex_flow": "row wrap", "grid_gap": "0 2em"})
 
     def _react(self) -> None:
         """Have each setting call its method when it changes."""
@@ -137,7 +134,8 @@ class Panel(widgets.VBox):
         for widget in (self.network, self.weights, self.device):
             widget.observe(self.reload, "value")
         self.zoom.observe(self.rearrange, "value")
-        settings = [getattr(self, name) for name in ("view", *HEEDED)]
+        self.threshold.observe(self.mark_lungs, "value")
+        settings = [getattr(self, name) for name in ("view", *HEEDED) if name != "threshold"]
         for widget in (*settings, self.pointing, self.row, self.column):
             widget.observe(self.draw, "value")
 
@@ -230,6 +228,9 @@ class Panel(widgets.VBox):
         with self.working(f"Predicting {film.name}"):
             self.prediction, self.film = self.predict(film), film
             self.rearrange()
+            for widget, length in zip((self.row, self.column), self.prediction.film.shape):
+                if widget.max != length - 1:
+                    widget.max, widget.value = length - 1, length // 2
         waiting = [film for film in self.films if film.uploaded and film.row is None]
         for number, film in enumerate(waiting, start=1):
             with self.working(f"Predicting {film.name}, {number} of {len(waiting)}"):
@@ -250,9 +251,14 @@ class Panel(widgets.VBox):
         if self.prediction is None:
             return
         self.layers = layers_of(self.prediction, self.film.truth, self.zoom.value)
-        for widget, length in zip((self.row, self.column), self.prediction.film.shape):
-            if widget.max != length - 1:
-                widget.max, widget.value = length - 1, length // 2
+        self.mark_lungs()
+
+    def mark_lungs(self, _change: object = None) -> None:
+        """Draw with another threshold, which makes another mask."""
+        if self.prediction is None:
+            return
+        self.mask = self.prediction.mask_probability > self.threshold.value
+        self.mask_file = file_content(Image.fromarray(self.mask).convert("L"), "PNG")
         self.draw()
 
     def draw(self, _change: object = None) -> None:
@@ -263,18 +269,17 @@ class Panel(widgets.VBox):
         settings = self.settings(prediction)
         self.hide_what_does_nothing()
         picture = file_content(compose(self.layers, settings))
-        mask = prediction.mask_probability > settings.threshold
         self.picture.value = picture
         show_if(self.picture, True)
-        self.answer.value = parts.answer_html(prediction, mask, film, self.network_name)
+        self.answer.value = parts.answer_html(prediction, self.mask, film, self.network_name)
         self.legend.value = parts.legend_html(settings, film.truth is not None)
         if settings.point:
             self.reading.value = parts.point_html(prediction, self.layers, settings.point)
         listed = [other for other in self.films if other.uploaded == film.uploaded and other.row]
         self.table.value = parts.table_html(listed, film)
-        name, png = prediction.name, file_content(Image.fromarray(mask).convert("L"), "PNG")
+        name = prediction.name
         links = [
-            parts.link(f"{name}_mask.png", png, "mask"),
+            parts.link(f"{name}_mask.png", self.mask_file, "mask"),
             parts.link(f"{name}_{settings.view}.jpg", picture, "this picture"),
             parts.link("predictions.csv", parts.table_csv(listed), "table"),
         ]

@@ -17,15 +17,16 @@ from PIL import Image
 
 from multimix.apps.prediction_table import BETWEEN, warnings_of
 from multimix.evaluation.film_figures import LUNG
-from multimix.evaluation.film_pictures import TRUE_LUNG, Layers, ViewSettings, colour_table
+from multimix.evaluation.film_pictures import HEEDED, TRUE_LUNG, Layers, ViewSettings, colour_table
 from multimix.evaluation.metrics import overlap
 from multimix.evaluation.prediction import Prediction
 from multimix.images.formats import SUFFIXES, stem_of
 from multimix.images.reading import LoadedImage, check_mask_shapes, read_mask
 from multimix.runtime.files import csv_text
 
-LABELS = {"description_width": "11em"}
-HEADS = ("film", "class", "probability", "lungs at 0.5", "Dice", "warnings")
+BESIDE_FILMS = {"description_width": "80px"}  # as text fields have it
+BESIDE_SLIDERS = {"description_width": "11em"}
+WHOLE_WIDTH = {"width": "auto"}
 
 Result = TypeVar("Result")
 
@@ -91,16 +92,20 @@ def point_html(prediction: Prediction, layers: Layers, point: tuple[int, int]) -
 
 
 def legend_html(settings: ViewSettings, has_truth: bool) -> str:
-    """What the colours of a view say."""
+    """What the colours of a view say, and what the slider below the picture does."""
+    items = []
+    if settings.view == "overlay":
+        items.append(f"{swatch(LUNG)} lungs")
+    if settings.view in ("overlay", "mask") and has_truth:
+        items.append(f"{swatch(TRUE_LUNG)} true lungs")
     if settings.view == "saliency":
         steps = colour_table(settings.colour_map)[::51].tolist()
         colours = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in steps)
         bar = swatch(f"linear-gradient(to right, {colours})", "8em")
-        return f"What moved the class score: none {bar} most"
-    parts = [f"{swatch(LUNG)} lungs"] if settings.view == "overlay" else []
-    if settings.view in ("overlay", "mask") and has_truth:
-        parts.append(f"{swatch(TRUE_LUNG)} true lungs")
-    return " &nbsp; ".join(parts)
+        items.append(f"What moved the class score: none {bar} most")
+    if settings.view in HEEDED["wipe"]:
+        items.append("<i>Slide to uncover the film.</i>")
+    return " &nbsp; ".join(items)
 
 
 def swatch(colour: str, width: str = "1.6em") -> str:
@@ -110,23 +115,25 @@ def swatch(colour: str, width: str = "1.6em") -> str:
 
 
 def table_html(films: Sequence[PanelFilm], current: PanelFilm) -> str:
-    """The rows of films that are predicted; the current one is bold."""
-    lines = []
+    """The rows of films that are predicted, with the lungs at 0.5; the current one is bold."""
+    has_truth = any(film.truth is not None for film in films)
+    heads = ["film", "class", "lungs at 0.5", *(["Dice"] if has_truth else [])]
+    lines = [cells_html(heads, "color: gray")]
     for film in films:
         row = film.row or {}
-        probability, lungs = float(row[row["label"]]), float(row["lung_share"])
-        cells = [film.file, row["label"], f"{probability:.2f}", f"{lungs:.1%}", row["dice"][:5]]
-        cells.append(" ".join(warnings_of(row)))
-        weight = "bold" if film is current else "normal"
-        fields = "".join(
-            f"<td style='padding-right: 1em'>{html.escape(cell)}</td>" for cell in cells
-        )
-        lines.append(f"<tr style='font-weight: {weight}; vertical-align: top'>{fields}</tr>")
-    heads = "".join(
-        f"<th style='text-align: left; padding-right: 1em'>{head}</th>" for head in HEADS
-    )
-    table = f"<table><tr>{heads}</tr>{''.join(lines)}</table>"
-    return f"<div style='overflow-x: auto; line-height: 1.5'>{table}</div>"
+        label, lungs = row["label"], float(row["lung_share"])
+        cells = [film.file, f"{label} {float(row[label]):.2f}", f"{lungs:.1%}", row["dice"][:5]]
+        lines.append(cells_html(cells, f"font-weight: {'bold' if film is current else 'normal'}"))
+        for warning in warnings_of(row):
+            lines.append(f"<tr><td colspan=4>&#9888; {html.escape(warning)}</td></tr>")
+    table = f"<table style='width: 100%; line-height: 1.5'>{''.join(lines)}</table>"
+    return f"<div style='overflow-x: auto'>{table}</div>"
+
+
+def cells_html(cells: Sequence[str], style: str) -> str:
+    """A row of a table."""
+    fields = "".join(f"<td style='padding-right: 0.7em'>{html.escape(c)}</td>" for c in cells)
+    return f"<tr style='{style}; vertical-align: top'>{fields}</tr>"
 
 
 def table_csv(films: Sequence[PanelFilm]) -> bytes:
@@ -144,18 +151,26 @@ def link(name: str, content: bytes, text: str) -> str:
     )
 
 
-def dropdown(description: str, options: object) -> widgets.Dropdown:
+def dropdown(description: str, options: object, label: dict = BESIDE_FILMS) -> widgets.Dropdown:
     """A list to choose from."""
-    return widgets.Dropdown(options=options, description=description, style=LABELS)
+    return widgets.Dropdown(
+        options=options, description=description, style=label, layout=WHOLE_WIDTH
+    )
 
 
 def slider(
-    description: str, value: float, lowest: float = 0, highest: float = 1
+    description: str, value: float, lowest: float = 0, highest: float = 1, step: float = 0.05
 ) -> widgets.FloatSlider:
     """It tells its value while it moves."""
+    settings = {"style": BESIDE_SLIDERS, "layout": WHOLE_WIDTH}
     return widgets.FloatSlider(
-        value, min=lowest, max=highest, step=0.05, description=description, style=LABELS
+        value, min=lowest, max=highest, step=step, description=description, **settings
     )
+
+
+def place_slider(description: str) -> widgets.IntSlider:
+    """A row or column of a film."""
+    return widgets.IntSlider(description=description, style=BESIDE_SLIDERS, layout=WHOLE_WIDTH)
 
 
 def show_if(widget: widgets.Widget, shown: bool) -> None:

@@ -101,7 +101,7 @@ def compose(layers: Layers, settings: ViewSettings) -> Image.Image:
     if settings.view == "mask":
         picture = Image.fromarray(lungs).convert("RGB")
     elif settings.view == "overlay":
-        paint(picture, LUNG, settings.opacity * lungs)
+        paint(picture, LUNG, lungs, settings.opacity)
         paint(picture, LUNG, outline(lungs))
     elif settings.view == "saliency":
         paint_heat(picture, layers.saliency, settings)
@@ -116,9 +116,10 @@ def compose(layers: Layers, settings: ViewSettings) -> Image.Image:
     return picture
 
 
-def paint(picture: Image.Image, colour: str, opacity: np.ndarray) -> None:
-    """Lay a colour on a picture, as opaque as (h, w) says: bool, or floats in [0, 1]."""
-    picture.paste(colour, (0, 0), Image.fromarray((255 * opacity).astype(np.uint8)))
+def paint(picture: Image.Image, colour: str, mask: np.ndarray, opacity: float = 1) -> None:
+    """Lay a colour on a picture where a mask (h, w) bool is."""
+    level = np.uint8(255 * opacity)
+    picture.paste(colour, (0, 0), Image.fromarray(mask.astype(np.uint8) * level))
 
 
 def outline(mask: np.ndarray, width: int = 3) -> np.ndarray:

@@ -4,6 +4,7 @@ The browser's side is in test_browser, the pictures are in test_film_pictures.
 """
 
 import base64
+import html
 import io
 import re
 from types import SimpleNamespace
@@ -125,6 +126,9 @@ def test_several_uploads(panel):
         assert float(row["PNEUMONIA"]) == pytest.approx(p.probabilities["PNEUMONIA"], abs=1e-4)
         assert float(row["lung_share"]) == pytest.approx(p.lung_share, abs=1e-4)
         assert row["warnings"] == " | ".join(p.warnings) and row["dice"] == ""
+        assert p.warnings and all(
+            html.escape(warning) in panel.table.value for warning in p.warnings
+        )
     assert "one.png" in panel.table.value and "a.png" not in panel.table.value
     panel.next.click()
     assert panel.prediction.name == "two" and panel.message.value == ""
