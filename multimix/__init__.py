@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from multimix.apps.panel import Panel
     from multimix.config import Config
     from multimix.data.film_set import Films
     from multimix.data.films import load_films
@@ -18,6 +19,7 @@ else:
         "Config": "config",
         "Films": "data.film_set",
         "MultiMix": "model",
+        "Panel": "apps.panel",
         "Prediction": "evaluation.prediction",
         "evaluate": "evaluation.evaluator",
         "load_films": "data.films",
@@ -44,6 +46,7 @@ __all__ = [
     "Config",
     "Films",
     "MultiMix",
+    "Panel",
     "Prediction",
     "evaluate",
     "load_films",

@@ -133,12 +133,11 @@ plt.show()
 # %% [markdown]
 # The overlay and the mask can be kept: `p.save("predictions")` writes both as PNG, the mask at the film's own size.
 #
-# Or use the panel: choose a sample or upload a film, switch the view, move the threshold, download the mask.
+# Or use the panel: choose a sample or upload films, wipe the answer off the film, move the
+# threshold, zoom on the lungs, compare with a true mask, download the mask and the table.
 
 # %%
-from multimix.apps.panel import Panel
-
-Panel()
+multimix.Panel()
 
 # %% [markdown]
 # ## A folder to a table

@@ -73,19 +73,31 @@ def harmed(content: bytes, seed: int) -> bytes:
     return harmed.tobytes()
 
 
-def upload(panel: Panel, name: str, content: bytes) -> None:
-    """As the browser would, in the form of the ipywidgets that is installed."""
-    file = {
+def upload(panel: Panel, *files: object, to: ipywidgets.FileUpload | None = None) -> None:
+    """As the browser would, in the form of the ipywidgets that is installed.
+
+    Arguments:
+        files: a name and a content, or several such pairs.
+        to: the field; without one, that of the films.
+    """
+    pairs = files if isinstance(files[0], tuple) else [files]
+    value: dict | tuple
+    if ipywidgets.__version__.startswith("7."):
+        value = {name: {"metadata": {}, "content": content} for name, content in pairs}
+    else:
+        value = tuple(uploaded_file(name, content) for name, content in pairs)
+    (to or panel.upload).set_trait("value", value)
+
+
+def uploaded_file(name: str, content: bytes) -> dict:
+    """One file as ipywidgets 8 has it."""
+    return {
         "name": name,
         "type": "",
         "size": len(content),
         "content": memoryview(content),
         "last_modified": datetime.now(timezone.utc),
     }
-    seven = ipywidgets.__version__.startswith("7.")
-    panel.upload.set_trait(
-        "value", {name: {"metadata": {}, "content": content}} if seven else (file,)
-    )
 
 
 def quietly(config, films, out, **options) -> MultiMix:

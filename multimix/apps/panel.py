@@ -1,36 +1,48 @@
-"""The panel: choose or upload a film, see what the network says of it, move the thresholds.
+"""The panel: choose or upload films, see what the network says of them, look closer.
 
-It works with ipywidgets 7.7 and 8.
+It works with ipywidgets 7.7 and 8, without any extension.
 """
 
 from __future__ import annotations
 
 import base64
 import html
-import io
 import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
 from PIL import Image
 
-from multimix.evaluation.film_figures import VIEWS, as_png, plot_view
+from multimix.apps import panel_parts as parts
+from multimix.apps.panel_parts import PanelFilm, dropdown, place_slider, show_if, slider
+from multimix.evaluation.film_pictures import (
+    COLOUR_MAPS,
+    HEEDED,
+    VIEWS,
+    ViewSettings,
+    compose,
+    file_content,
+    layers_of,
+    still_picture,
+)
 from multimix.evaluation.prediction import Prediction
 from multimix.images.film_folder import look_through
-from multimix.images.formats import SUFFIXES, stem_of
 from multimix.images.reading import LoadedImage, load_image
 from multimix.inference import PredictOptions, load_model, predict_batch
 from multimix.model import MultiMix
-from multimix.runtime.device import choose_device
+from multimix.runtime.device import available_devices
 from multimix.runtime.files import bundled
 
-WIDE = {"description_width": "7em"}
+OWN_FILE = "a file of your own"  # instead of a bundled network
+SPINNER = "<i class='fa fa-spinner fa-spin'></i>"
 
 
 class Panel(widgets.VBox):
-    """A film, its lungs and its class, to play with in a notebook.
+    """Films, their lungs and their classes, to look at closely in a notebook.
 
     Arguments:
         samples: a folder of films to choose from; without one, the bundled films.
@@ -43,186 +55,246 @@ class Panel(widgets.VBox):
         self, samples: str | os.PathLike | None = None, weights: str | os.PathLike | None = None
     ):
         self.model: MultiMix | None = None
-        self.film: LoadedImage | None = None
+        self.network_name = ""  # of the model
         self.prediction: Prediction | None = None
-        self.name = ""
-        self.files = look_through(Path(samples or bundled("sample_data"))).films
-        self._make_inputs(str(weights or ""))
+        paths = look_through(Path(samples or bundled("sample_data"))).films
+        self.films = [PanelFilm(path.name, path) for path in paths]
+        self.film = self.films[0]  # that the prediction is of
+        self._make_inputs(str(weights or "multimix"))
+        self._make_view_settings()
         self._make_outputs()
         super().__init__([self._arranged()])
         self._react()
         self.reload()
-        self.show_sample()
 
     def _make_inputs(self, weights: str) -> None:
-        """What a person sets."""
-        samples = [(stem_of(path), index) for index, path in enumerate(self.files)]
-        self.sample = widgets.Dropdown(options=samples, description="Sample", style=WIDE)
-        self.upload = widgets.FileUpload(
-            description="Your own film", multiple=False, layout={"width": "auto"}
-        )
+        """Which films and which network."""
+        self.choice = dropdown("Film", self.titles())
+        self.previous = widgets.Button(description="Previous", icon="chevron-left")
+        self.next = widgets.Button(description="Next", icon="chevron-right")
+        self.upload = widgets.FileUpload(description="Your own films", multiple=True)
+        self.upload_truth = widgets.FileUpload(description="This film's true mask", multiple=True)
+        for button in (self.previous, self.next, self.upload, self.upload_truth):
+            button.layout = {"width": "auto", "flex": "1 1 auto"}
+        networks = sorted(path.stem for path in bundled("weights").glob("*.pth"))
+        own = weights not in networks
+        self.network = dropdown("Network", [*networks, OWN_FILE])
+        self.network.value = OWN_FILE if own else weights
+        path = weights if own else ""
+        self.weights = widgets.Text(path, description="Its path", continuous_update=False)
+        self.weights.layout.width = "auto"
+        self.device = dropdown("Device", ["auto", *available_devices()])
+        show_if(self.device, len(self.device.options) > 2)
+
+    def _make_view_settings(self) -> None:
+        """How the picture is drawn; no setting here runs the network."""
         self.view = widgets.ToggleButtons(options=VIEWS, style={"button_width": "6em"})
+        self.zoom = widgets.Checkbox(description="Zoom on the lungs", indent=False)
+        self.threshold = slider("Lung if probability >", 0.5)
         self.opacity = slider("Opacity", 0.35)
-        self.threshold = slider("Lung above", 0.5)
-        self.weights = widgets.Text(
-            weights,
-            description="Weights",
-            placeholder="the bundled ones",
-            continuous_update=False,
-            style=WIDE,
-        )
-        self.device = widgets.Dropdown(
-            options=["auto", *available_devices()], description="Device", style=WIDE
-        )
+        self.brightness = slider("Brightness", 0, lowest=-1)
+        self.contrast = slider("Contrast", 1, lowest=0.2, highest=4)
+        self.colour_map = dropdown("Colours", COLOUR_MAPS, parts.BESIDE_SLIDERS)
+        self.wipe = widgets.FloatSlider(0, min=0, max=1, step=0.01, readout=False)
+        self.wipe.layout.width = "100%"
+        self.pointing = widgets.Checkbox(description="Read the values at a point", indent=False)
+        self.row = place_slider("Row")
+        self.column = place_slider("Column")
 
     def _make_outputs(self) -> None:
         """What the panel shows."""
-        self.answer = widgets.HTML()
-        self.download = widgets.HTML()
-        layout = {"max_width": "100%", "object_fit": "contain"}
-        self.picture = widgets.Image(format="png", layout=layout)
+        self.busy = widgets.HTML(layout={"min_height": "2em"})
+        self.message, self.answer, self.downloads = (widgets.HTML() for _ in range(3))
+        self.legend, self.reading, self.table = (widgets.HTML() for _ in range(3))
+        layout = {"width": "100%", "max_height": "90vh", "object_fit": "contain", "display": "none"}
+        self.picture = widgets.Image(format="jpeg", layout=layout)
 
     def _arranged(self) -> widgets.HBox:
-        """Settings and answer left, the picture right; one below the other where it is narrow."""
-        settings = [self.sample, self.upload, self.opacity, self.threshold]
-        settings += [self.weights, self.device]
-        left = widgets.VBox([*settings, self.answer, self.download], layout={"width": "24em"})
-        right = widgets.VBox([self.view, self.picture], layout={"flex": "1 1 24em"})
-        return widgets.HBox([left, right], layout={"flex_flow": "row wrap"})
+        """Films and answer left, the picture right; one below the other where it is narrow."""
+        steps = widgets.HBox([self.previous, self.next])
+        uploads = widgets.HBox([self.upload, self.upload_truth], layout={"flex_flow": "row wrap"})
+        left = [self.choice, steps, uploads, self.network, self.weights, self.device]
+        left += [self.busy, self.message, self.answer, self.downloads, self.table]
+        right = [self.view, self.picture, self.wipe, self.legend, self.zoom, self.threshold]
+        right += [self.opacity, self.colour_map, self.brightness, self.contrast]
+        right += [self.pointing, self.row, self.column, self.reading]
+        columns = [
+            widgets.VBox(left, layout={"width": "30em", "max_width": "100%"}),
+            widgets.VBox(right, layout={"flex": "1 1 26em", "max_width": "44em"}),
+        ]
+        return widgets.HBox(columns, layout={"flex_flow": "row wrap", "grid_gap": "0 2em"})
 
     def _react(self) -> None:
         """Have each setting call its method when it changes."""
-        self.sample.observe(self.show_sample, "value")
-        self.upload.observe(self.show_upload, "value")
-        for widget in (self.weights, self.device):
+        self.choice.observe(self.choose, "value")
+        self.previous.on_click(lambda _: self.step(-1))
+        self.next.on_click(lambda _: self.step(1))
+        self.upload.observe(self.take_films, "value")
+        self.upload_truth.observe(self.take_truth, "value")
+        for widget in (self.network, self.weights, self.device):
             widget.observe(self.reload, "value")
-        for widget in (self.view, self.opacity, self.threshold):
+        self.zoom.observe(self.rearrange, "value")
+        self.threshold.observe(self.mark_lungs, "value")
+        settings = [getattr(self, name) for name in ("view", *HEEDED) if name != "threshold"]
+        for widget in (*settings, self.pointing, self.row, self.column):
             widget.observe(self.draw, "value")
 
     def __repr__(self) -> str:
         return "Panel: shown in a running notebook only."
 
+    def _repr_mimebundle_(self, **options: object) -> dict | None:
+        """As ipywidgets 8 gives it, and a still picture for where no kernel runs."""
+        bundle = super()._repr_mimebundle_(**options)
+        if bundle and self.prediction is not None:
+            bundle["image/jpeg"] = base64.b64encode(still_picture(self.prediction)).decode()
+        return bundle
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """The busy sign; a ValueError becomes a sentence, and what is shown stays."""
+        self.busy.value = f"{SPINNER} {html.escape(what)} ..."
+        try:
+            yield
+        except ValueError as error:
+            sentence = f"<b style='color: #D55E00'>{html.escape(str(error))}</b>"
+            self.message.value += f"<div style='line-height: 1.4'>{sentence}</div>"
+        finally:
+            self.busy.value = ""
+
+    def titles(self) -> list[tuple[str, int]]:
+        """What the list of films has to choose from."""
+        return [(film.name, index) for index, film in enumerate(self.films)]
+
     def reload(self, _change: object = None) -> None:
-        """Load the chosen weights on the chosen device, and predict the film again."""
-        try:
-            self.model = load_model(self.weights.value.strip() or "multimix", self.device.value)
-        except ValueError as error:
-            self.model = None
-            self.show_error(str(error))
+        """Load the chosen network on the chosen device, and predict anew."""
+        self.message.value = ""
+        own = self.network.value == OWN_FILE
+        show_if(self.weights, own)
+        name = self.weights.value.strip() if own else self.network.value
+        if not name:  # its path is still to come
             return
-        self.predict()
+        with self.working(f"Loading {name}"):
+            self.model, self.network_name = load_model(name, self.device.value), name
+            for film in self.films:
+                film.row = None
+            self.show()
 
-    def show_sample(self, _change: object = None) -> None:
-        """Take the film that was chosen from the list."""
-        if self.sample.value is not None:
-            path = self.files[self.sample.value]
-            self.read(path, path.name)
+    def choose(self, _change: object = None) -> None:
+        """Show the film that was chosen from the list."""
+        self.message.value = ""
+        self.show()
 
-    def show_upload(self, _change: object = None) -> None:
-        """Take the film that was uploaded; no sample is chosen any more."""
-        file = uploaded(self.upload.value)
-        if file is None:
-            return
-        # The same file can then be uploaded again.
-        self.upload.set_trait("value", type(self.upload.value)())
-        name, content = file
-        self.sample.value = None
-        suffix = Path(name).suffix.lower()
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / (f"film{suffix}" if suffix in SUFFIXES else "film")
-            path.write_bytes(content)
-            self.read(path, name)
+    def step(self, by: int) -> None:
+        """Go some films on, as far as there are any."""
+        self.choice.value = min(max(self.choice.value + by, 0), len(self.films) - 1)
 
-    def read(self, path: Path, name: str) -> None:
-        """Take a film from a file; one that cannot be read leaves one sentence."""
-        self.film, self.name = None, stem_of(Path(name))
-        try:
-            self.film = load_image(path)
-        except ValueError as error:
-            self.show_error(str(error).replace(str(path), name))
+    def take_films(self, _change: object = None) -> None:
+        """Put uploaded films on the list and show the first; a bad one leaves one sentence."""
+        files = parts.taken(self.upload)
+        if not files:
             return
-        self.predict()
+        self.message.value = ""
+        first = len(self.films)
+        for name, film in files:
+            with self.working(f"Reading {name}"):
+                self.films.append(PanelFilm(name, parts.read_upload(name, film, load_image)))
+        if first < len(self.films):
+            self.choice.unobserve(self.choose, "value")
+            self.choice.options = self.titles()
+            self.choice.value = first
+            self.choice.observe(self.choose, "value")
+            self.show()
 
-    def predict(self) -> None:
-        """Have the network predict the film, where there are both."""
-        if self.model is None or self.film is None:
+    def take_truth(self, _change: object = None) -> None:
+        """Compare the film that is shown with the mask, or one for each lung, that was uploaded."""
+        files, prediction = parts.taken(self.upload_truth), self.prediction
+        if not files or prediction is None:
             return
-        try:
-            predictions = predict_batch(self.model, [self.film], [self.name], PredictOptions())
-        except ValueError as error:
-            self.show_error(str(error))
+        self.message.value = ""
+        with self.working("Reading the mask"):
+            truth = np.zeros(prediction.film.shape, dtype=bool)
+            for name, mask in files:
+                read = partial(parts.mask_of_film, film=prediction.film)
+                truth |= parts.read_upload(name, mask, read)
+            self.film.truth = truth
+            self.film.row = parts.row_of(self.film, prediction, self.network_name)
+            self.rearrange()
+
+    def show(self) -> None:
+        """Predict the chosen film and draw it; then the uploads that have no answer yet."""
+        film = self.films[self.choice.value]
+        self.previous.disabled = film is self.films[0]
+        self.next.disabled = film is self.films[-1]
+        with self.working(f"Predicting {film.name}"):
+            self.prediction, self.film = self.predict(film), film
+            self.rearrange()
+            for widget, length in zip((self.row, self.column), self.prediction.film.shape):
+                if widget.max != length - 1:
+                    widget.max, widget.value = length - 1, length // 2
+        waiting = [film for film in self.films if film.uploaded and film.row is None]
+        for number, film in enumerate(waiting, start=1):
+            with self.working(f"Predicting {film.name}, {number} of {len(waiting)}"):
+                self.predict(film)
+                self.draw()
+
+    def predict(self, film: PanelFilm) -> Prediction:
+        """What the network says of a film, which gets its row of the table. Errors: ValueError."""
+        if self.model is None:
+            raise ValueError("No network is loaded; choose one.")
+        image = film.source if isinstance(film.source, LoadedImage) else load_image(film.source)
+        (prediction,) = predict_batch(self.model, [image], [film.name], PredictOptions())
+        film.row = parts.row_of(film, prediction, self.network_name)
+        return prediction
+
+    def rearrange(self, _change: object = None) -> None:
+        """Draw another film, or another part of it."""
+        if self.prediction is None:
             return
-        self.prediction = predictions[0]
+        self.layers = layers_of(self.prediction, self.film.truth, self.zoom.value)
+        self.mark_lungs()
+
+    def mark_lungs(self, _change: object = None) -> None:
+        """Draw with another threshold, which makes another mask."""
+        if self.prediction is None:
+            return
+        self.mask = self.prediction.mask_probability > self.threshold.value
+        self.mask_file = file_content(Image.fromarray(self.mask).convert("L"), "PNG")
         self.draw()
 
-    def show_error(self, sentence: str) -> None:
-        """Show what is wrong where the answer would be."""
-        self.prediction = None
-        self.picture.layout.display = "none"
-        self.download.value = ""
-        self.answer.value = f"<p style='color:#D55E00'><b>{html.escape(sentence)}</b></p>"
-
     def draw(self, _change: object = None) -> None:
-        """Picture, text and mask anew from the last prediction: no slider runs the network."""
-        prediction, threshold = self.prediction, self.threshold.value
+        """Picture, texts and downloads anew from the last prediction."""
+        prediction, film = self.prediction, self.film
         if prediction is None:
             return
-        mask = prediction.mask_probability > threshold
-        self.answer.value = answer_html(prediction, float(mask.mean()))
-        figure = plot_view(prediction, self.view.value, self.opacity.value, threshold)
-        self.picture.value = as_png(figure)
-        self.picture.layout.display = None
-        self.download.value = download_html(f"{prediction.name}_mask.png", mask)
+        settings = self.settings(prediction)
+        self.hide_what_does_nothing()
+        picture = file_content(compose(self.layers, settings))
+        self.picture.value = picture
+        show_if(self.picture, True)
+        self.answer.value = parts.answer_html(prediction, self.mask, film, self.network_name)
+        self.legend.value = parts.legend_html(settings, film.truth is not None)
+        if settings.point:
+            self.reading.value = parts.point_html(prediction, self.layers, settings.point)
+        listed = [other for other in self.films if other.uploaded == film.uploaded and other.row]
+        self.table.value = parts.table_html(listed, film)
+        name = prediction.name
+        links = [
+            parts.link(f"{name}_mask.png", self.mask_file, "mask"),
+            parts.link(f"{name}_{settings.view}.jpg", picture, "this picture"),
+            parts.link("predictions.csv", parts.table_csv(listed), "table"),
+        ]
+        self.downloads.value = f"Download: {', '.join(links)}"
 
+    def settings(self, prediction: Prediction) -> ViewSettings:
+        """What the sliders say."""
+        height, width = prediction.film.shape
+        point = min(self.row.value, height - 1), min(self.column.value, width - 1)
+        values = {name: getattr(self, name).value for name in ("view", *HEEDED)}
+        return ViewSettings(**values, point=point if self.pointing.value else None)
 
-def answer_html(prediction: Prediction, lung_share: float) -> str:
-    """Class, lungs and warnings."""
-    warnings = "".join(f"<br>&#9888; {html.escape(warning)}" for warning in prediction.warnings)
-    return (
-        f"<p><b>{prediction.label}</b>, probability {prediction.probability:.2f}<br>lungs: "
-        f"{lung_share:.1%} of the film{warnings}<br><i>For research, not for diagnosis.</i></p>"
-    )
-
-
-def download_html(name: str, mask: np.ndarray) -> str:
-    """A link that saves a mask (H, W) bool as a PNG, without asking the server."""
-    buffer = io.BytesIO()
-    Image.fromarray(mask).convert("L").save(buffer, "PNG")
-    content = base64.b64encode(buffer.getvalue()).decode()
-    return (
-        f"<a style='text-decoration: underline' download='{html.escape(name)}' "
-        f"href='data:image/png;base64,{content}'>Download the mask</a>"
-    )
-
-
-def slider(description: str, value: float) -> widgets.FloatSlider:
-    """From 0 to 1; it tells its value when it is let go."""
-    return widgets.FloatSlider(
-        value, min=0, max=1, step=0.05, description=description, continuous_update=False, style=WIDE
-    )
-
-
-def available_devices() -> list[str]:
-    """The devices that are here, of 'cpu', 'cuda' and 'mps'."""
-    found = []
-    for name in ("cpu", "cuda", "mps"):
-        try:
-            choose_device(name)
-        except ValueError:
-            continue
-        found.append(name)
-    return found
-
-
-def uploaded(value: dict | tuple) -> tuple[str, bytes] | None:
-    """Name and content of the last file that was uploaded.
-
-    Arguments:
-        value: of a FileUpload: {name: {'content': ...}} in ipywidgets 7, a tuple of dicts in 8.
-    """
-    if not value:
-        return None
-    if isinstance(value, dict):
-        name, file = list(value.items())[-1]
-        return name, bytes(file["content"])
-    return value[-1]["name"], bytes(value[-1]["content"])
+    def hide_what_does_nothing(self) -> None:
+        """Show those settings alone that the view heeds."""
+        for name, views in HEEDED.items():
+            show_if(getattr(self, name), self.view.value in views)
+        for widget in (self.row, self.column, self.reading):
+            show_if(widget, self.pointing.value)

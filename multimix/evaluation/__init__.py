@@ -2,5 +2,5 @@
 
 evaluator: `evaluate`, `validate`. results: `Results`. metrics: every one, with its definition.
 outputs: averaging and post-processing. calibration: probabilities. prediction: `Prediction`.
-figures, film_figures: what is drawn of them.
+figures, film_figures, film_pictures: what is drawn of them.
 """

@@ -14,22 +14,28 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
+def available_devices() -> list[str]:
+    """The kinds of device that are here, the best first: of 'cuda', 'mps' and 'cpu'."""
+    here = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    return [kind for kind, is_here in here.items() if is_here]
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """The device of a name: 'auto' takes CUDA, else Apple's MPS, else the CPU.
 
     Errors: ValueError where there is no such device.
     """
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
+    available = available_devices()
     if name == "auto":
-        name = next(kind for kind, there in available.items() if there)
+        name = available[0]
     kind = name.partition(":")[0]
-    if not available.get(kind):
-        choices = ["auto", *(known for known, there in available.items() if there)]
-        raise ValueError(f"There is no device '{name}' here; choose {' or '.join(choices)}.")
+    if kind not in available:
+        choices = " or ".join(["auto", *available])
+        raise ValueError(f"There is no device '{name}' here; choose {choices}.")
     try:
         return torch.empty(0, device=name).device
     except RuntimeError:

@@ -1,6 +1,6 @@
 """The panel in a real browser: Voila serves it, Chromium shows it, a person's moves are made.
 
-A screenshot stays in build/panel.png.
+Screenshots stay in build/.
 """
 
 import os
@@ -16,7 +16,9 @@ import nbformat
 import pytest
 from helpers import ROOT, save
 
+import multimix
 from multimix.data import phantom
+from multimix.runtime.files import parse_csv
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -41,7 +43,7 @@ def address(tmp_path):
     """Where Voila serves a notebook that holds the panel alone."""
     pytest.importorskip("voila")
     path = tmp_path / "panel.ipynb"
-    cell = nbformat.v4.new_code_cell("from multimix.apps.panel import Panel\n\nPanel()")
+    cell = nbformat.v4.new_code_cell("import multimix\n\nmultimix.Panel()")
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
     nbformat.write(notebook, path)
@@ -71,48 +73,121 @@ def wait_for(address: str, seconds: int = 120) -> None:
     raise TimeoutError(f"{address} does not answer")
 
 
-def test_a_person_at_the_panel(address, tmp_path):
-    playwright = pytest.importorskip("playwright.sync_api")
-    expect = playwright.expect
-    save(tmp_path / "mine.png", phantom.draw(2_000_004, 1, 300)[0])
+class Visitor:
+    """A person at the panel, in a window of some width."""
+
+    def __init__(self, page, expect, folder):
+        self.page, self.expect, self.folder = page, expect, folder
+        self.picture = page.locator("img.widget-image")
+        self.width = page.viewport_size["width"]
+
+    def upload(self, *names: str, button: int = 0) -> None:
+        with self.page.expect_file_chooser() as chooser:
+            self.page.locator("button.widget-upload").nth(button).click()
+        chooser.value.set_files([self.folder / name for name in names])
+
+    def changes_the_picture(self, move, *arguments) -> None:
+        before = self.picture.get_attribute("src")
+        move(*arguments)
+        self.page.wait_for_function(
+            "([img, src]) => img.src !== src",
+            arg=[self.picture.element_handle(), before],
+            timeout=30_000,
+        )
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name).click()
+
+    def slider(self, name: str, key: str, times: int = 1) -> None:
+        handle = self.page.locator(".widget-slider", has_text=name).locator(".noUi-handle")
+        for _ in range(times):
+            handle.press(key)
+
+    def wipe(self, share: float) -> None:
+        """Click on that share of the slider below the picture."""
+        bar = self.page.locator(".noUi-target").first
+        box = bar.bounding_box()
+        bar.click(position={"x": share * box["width"], "y": box["height"] / 2}, force=True)
+
+    def sees(self, text: str) -> None:
+        self.expect(self.page.get_by_text(text).first).to_be_visible(timeout=30_000)
+
+    def sees_link(self, name: str) -> None:
+        link = self.page.locator(f"a[download='{name}']")
+        self.expect(link).to_be_visible(timeout=30_000)
+
+    def table(self) -> list[dict[str, str]]:
+        with self.page.expect_download() as download:
+            self.page.locator("a[download='predictions.csv']").click()
+        return parse_csv(download.value.path().read_text(encoding="utf-8"))
+
+    def screenshot(self, name: str) -> None:
+        (ROOT / "build").mkdir(exist_ok=True)
+        self.page.screenshot(path=ROOT / "build" / f"panel_{self.width}_{name}.png", full_page=True)
+
+    def fits(self) -> None:
+        """Nothing reaches beyond the window."""
+        widest = self.page.evaluate("document.documentElement.scrollWidth")
+        assert widest <= self.width
+
+
+@pytest.fixture
+def films(tmp_path):
+    """Two films, the true lungs of the first, and nonsense."""
+    for name, seed in (("mine", 2_000_004), ("other", 2_000_005)):
+        film, lungs = phantom.draw(seed, 1, 300)
+        save(tmp_path / f"{name}.png", film)
+        save(tmp_path / f"{name}_true.png", lungs.astype("uint8") * 255)
     (tmp_path / "nonsense.png").write_text("not a picture")
+    return tmp_path
+
+
+@pytest.mark.parametrize("width", [480, 1280])
+def test_a_person_at_the_panel(address, films, width):
+    playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1100, "height": 760})
+        page = browser.new_page(viewport={"width": width, "height": 1300})
+        person = Visitor(page, playwright.expect, films)
         page.goto(address)
-        expect(page.get_by_text("For research, not for diagnosis")).to_be_visible(timeout=90_000)
-        picture = page.locator("img.widget-image")
-
-        def upload(name: str) -> None:
-            with page.expect_file_chooser() as chooser:
-                page.locator("button.widget-upload").click()
-            chooser.value.set_files(tmp_path / name)
-
-        def changed_by(move) -> None:
-            before = picture.get_attribute("src")
-            move()
-            page.wait_for_function(
-                "([img, src]) => img.src !== src",
-                arg=[picture.element_handle(), before],
-                timeout=30_000,
-            )
-
-        changed_by(lambda: upload("mine.png"))
-        expect(page.locator("a[download='mine_mask.png']")).to_be_visible()
-        for handle in range(2):
-            changed_by(
-                lambda number=handle: page.locator(".noUi-handle").nth(number).press("ArrowRight")
-            )
-        changed_by(lambda: page.get_by_role("button", name="saliency").click())
-        changed_by(lambda: page.get_by_role("button", name="overlay").click())
-        (ROOT / "build").mkdir(exist_ok=True)
-        page.screenshot(path=ROOT / "build" / "panel.png")
-        upload("nonsense.png")
-        expect(page.get_by_text("nonsense.png is not a picture that can be read")).to_be_visible(
-            timeout=30_000
-        )
+        playwright.expect(person.picture).to_be_visible(timeout=90_000)
+        person.screenshot("opened")
+        look_at_two_films(person)
+        person.upload("nonsense.png")
+        person.sees("nonsense.png is not a picture that can be read")
+        assert person.picture.is_visible()
+        person.screenshot("nonsense")
         page.locator(".widget-dropdown select").first.select_option("phantom_normal_1")
-        expect(page.locator("a[download='phantom_normal_1_mask.png']")).to_be_visible(
-            timeout=30_000
-        )
+        person.sees_link("phantom_normal_1_mask.png")
+        person.fits()
         browser.close()
+
+
+def look_at_two_films(person: Visitor) -> None:
+    """Upload them, look closer, and take the table home."""
+    person.changes_the_picture(person.upload, "mine.png", "other.png")
+    person.sees_link("mine_mask.png")
+    person.sees("other.png")
+    person.changes_the_picture(person.wipe, 0.5)
+    person.changes_the_picture(person.slider, "Lung if probability", "ArrowRight")
+    person.changes_the_picture(person.slider, "Opacity", "ArrowRight")
+    person.changes_the_picture(person.page.get_by_text("Zoom on the lungs").click)
+    person.upload("mine_true.png", button=1)
+    person.sees("Dice with the true mask")
+    person.fits()
+    person.screenshot("wiped")
+    person.press("saliency")
+    person.sees("What moved the class score")
+    person.page.get_by_text("Read the values at a point").click()
+    person.sees("lung probability")
+    person.screenshot("saliency")
+    person.press("overlay")
+    person.press("Next")
+    person.sees_link("other_mask.png")
+    rows = person.table()
+    assert [row["file"] for row in rows] == ["mine.png", "other.png"]
+    paths = [person.folder / row["file"] for row in rows]
+    for row, p in zip(rows, multimix.predict(multimix.load_model(), paths), strict=True):
+        assert (row["label"], row["network"]) == (p.label, "multimix")
+        assert float(row["PNEUMONIA"]) == pytest.approx(p.probabilities["PNEUMONIA"], abs=1e-3)
+        assert float(row["lung_share"]) == pytest.approx(p.lung_share, abs=1e-3)

@@ -236,15 +236,17 @@ def test_the_panel_takes_anything(corpus, weights):
     panel = Panel(weights=weights)
     for path in sorted(corpus.rglob("*_bad.*")):
         upload(panel, path.name, path.read_bytes())
-        if panel.prediction is None:
-            assert path.name in panel.answer.value and panel.picture.layout.display == "none"
+        if panel.message.value:
+            assert path.name in panel.message.value
         else:
-            assert "mask.png" in panel.download.value
+            assert f"{panel.prediction.name}_mask.png" in panel.downloads.value
+            assert panel.film.file == path.name
     good = (corpus / "NORMAL" / "person0_good.png").read_bytes()
     markup, long = "<script>alert(1)</script>.png", "a" * 300 + ".png"
     for name in (markup, "../../x.png", long, "\n.png", ".", "", "x.png\0"):
         upload(panel, name, good)
-        assert "<script" not in panel.answer.value + panel.download.value
+        shown = panel.answer.value + panel.downloads.value + panel.message.value
+        assert "<script" not in shown + panel.table.value
 
 
 def test_a_bundled_file_that_was_changed_is_not_loaded(tmp_path, monkeypatch):
