@@ -16,6 +16,7 @@ from multimix.apps.prediction_table import (
     Row,
     append,
     as_text,
+    cell,
     check_how,
     name_of_row,
     read_table,
@@ -193,9 +194,7 @@ class PredictionFolder:
         """Write a film's files; its row."""
         saved = prediction.write(self.out, prediction.name, self.figures)
         row = {"file": str(prediction.source), "label": prediction.label}
-        for name, probability in prediction.probabilities.items():
-            row[name] = f"{probability:.6f}"
-        row["lung_share"] = f"{prediction.lung_share:.6f}"
+        row |= {name: cell(number) for name, number in prediction.numbers.items()}
         row["seconds"] = f"{seconds:.3f}"
         row["warnings"] = BETWEEN.join(prediction.warnings)
         row["mask"] = str(self.out / f"{prediction.name}{MASK}")
