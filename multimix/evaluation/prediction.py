@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, PngImagePlugin
 
 from multimix.evaluation.lungs import LABELS, Lung, label_lungs, measured
-from multimix.images.answers import FIGURE, MASK, AnswerNames, film_id, mark_of
+from multimix.images.answers import FIGURE, MASK, AnswerFiles, AnswerNames, film_id
 from multimix.images.size import SizeCm
 from multimix.runtime.files import atomic_write, make_folder
 
@@ -124,7 +123,15 @@ class Prediction:
 
         return plot_prediction(self)
 
-    def save(self, out: str | os.PathLike, figure: bool = True) -> Path:
+    def save(
+        self,
+        out: str | os.PathLike,
+        figure: bool = True,
+        *,
+        arrays: bool = False,
+        label_mask: bool = False,
+        dicom_seg: bool = False,
+    ) -> Path:
         """Write `<name>.png` (the figure) and `<name>_mask.png` (0 or 255, the film's size).
 
         Where another film's answer has these names, they are numbered: `<name>-2.png`. An earlier
@@ -132,32 +139,34 @@ class Prediction:
 
         Arguments:
             out: a folder; it is made if it is missing.
-            figure: False writes the mask alone, which is many times faster.
+            figure: False leaves the figure out, which is faster.
+            arrays: write `<name>.npz` too: mask_probability and saliency, float32, for numpy.load.
+            label_mask: the mask has `label_mask`'s 0, 1 (right lung) and 2 (left), not 0 and 255.
+            dicom_seg: write `<name>_seg.dcm` too, a DICOM Segmentation of both lungs that refers to
+                the film, which has to be a DICOM file; `pip install multimix[dicom-seg]`.
 
         Returns: the path of the figure, else of the mask.
 
-        Errors: ValueError where that would overwrite a file that is no answer of this program.
+        Errors: ValueError where that would overwrite a file that is no answer of this program, or
+            no Segmentation can be made; then nothing is written.
         """
         out = Path(out)
-        return self.write(out, AnswerNames(out, figure).choose(self.name, self.film_id), figure)
+        files = AnswerFiles(figure, arrays, label_mask, dicom_seg)
+        names = AnswerNames(out, files.endings)
+        return self.write(out, names.choose(self.name, self.film_id), files)
 
     @property
     def film_id(self) -> str:
         """What tells this film from all others, kept in the files that `save` writes."""
         return film_id(self.source, self.film)
 
-    def write(self, out: Path, name: str, figure: bool) -> Path:
+    def write(self, out: Path, name: str, files: AnswerFiles) -> Path:
         """Write as `save` does, under a name that `AnswerNames` chose."""
-        make_folder(out)
-        mark = mark_of(self.film_id)
-        texts = PngImagePlugin.PngInfo()
-        for key, text in mark.items():
-            texts.add_text(key, text)
-        mask = out / f"{name}{MASK}"
-        with atomic_write(mask, durable=False) as file:
-            Image.fromarray(self.mask.astype(np.uint8) * 255).save(file, "PNG", pnginfo=texts)
-        if not figure:
-            return mask
-        from multimix.evaluation.film_figures import save_figure
+        from multimix.evaluation.answer_contents import contents
 
-        return save_figure(self.plot(), out / f"{name}{FIGURE}", mark)
+        found = contents(self, files)  # all, before any is written
+        make_folder(out)
+        for ending, content in found.items():
+            with atomic_write(out / f"{name}{ending}", durable=False) as file:
+                file.write(content)
+        return out / f"{name}{FIGURE if files.figure else MASK}"

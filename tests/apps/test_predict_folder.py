@@ -131,7 +131,7 @@ def test_folders_below_are_read_when_asked_for(place, run, capsys):
     }
     assert run(".", "--recursive", "--no-figures") == 0  # answers are no films
     assert "left out of .: " in (said := capsys.readouterr().err)
-    assert "3 pictures (a_film_mask.png, a_other_mask.png, b_film_mask.png) that this" in said
+    assert "3 files (a_film_mask.png, a_other_mask.png, b_film_mask.png) that this" in said
     assert set(rows()) == set(FILMS)
 
 
@@ -265,6 +265,23 @@ def test_both_lungs_are_in_the_table_under_their_names_in_python(place, run, cap
         film = told[Path(name).name]
         assert film["right_lung"] == float(row["right_lung"])
         assert (film["left_cm2"] is None) == (row["left_cm2"] == "") == name.endswith(".png")
+
+
+def test_all_files_of_a_film_that_are_wanted(place, run, capsys):
+    assert run("a/film.png", "--no-figures", "--arrays", "--label-mask") == 0
+    assert visible("predictions") == {"predictions.csv", "film_mask.png", "film.npz"}
+    with np.load("predictions/film.npz") as arrays:
+        assert arrays["mask_probability"].shape == arrays["saliency"].shape == (50, 50)
+    assert Image.open("predictions/film_mask.png").getextrema()[1] <= 2
+    assert run("a/film.png", "--no-figures", "--arrays", "--resume") == 2  # other masks
+    assert "give the same options, or another folder" in capsys.readouterr().err
+    words = ("a", "--no-figures", "--arrays", "--label-mask", "--resume")
+    assert run(*words) == 0 and "Predicted before: 1 more." in capsys.readouterr().out
+    os.remove("predictions/film.npz")
+    assert run(*words) == 0 and "Predicted before: 1 more." in capsys.readouterr().out
+    assert "film.npz" in visible("predictions")
+    assert run("predictions") == 2  # answers are no films
+    assert "There are no films in predictions" in capsys.readouterr().err
 
 
 def test_a_table_of_an_earlier_version_is_one_sentence(place, run, capsys):
