@@ -66,20 +66,21 @@ def segmentation(prediction: Prediction) -> bytes:
             "A DICOM Segmentation refers to its film's file, and this film came from none: predict "
             f"the path of a DICOM file, or {WITHOUT}"
         )
-    film = read_header(path)
     try:
         with without_decoder_warnings():
-            return written(prediction, film)
+            return written(prediction, read_header(path))
+    except (FilmError, OSError):
+        raise
     except Exception as error:  # noqa: BLE001  (of a header that is damaged, many kinds)
-        reason = in_brief(error, 100)
-        raise FilmError(path, f"allows no Segmentation ({reason}); {WITHOUT}") from None
+        reason = f"has a header that no Segmentation can take over ({in_brief(error, 100)})"
+        raise FilmError(path, f"{reason}; {WITHOUT}") from None
 
 
 def read_header(path: Path) -> Dataset:
     """What a film's file says of patient and study. FilmError where that is too little."""
     import pydicom
 
-    with open(path, "rb") as file, without_decoder_warnings():
+    with open(path, "rb") as file:
         if not is_dicom(file):
             raise FilmError(path, f"is no DICOM file, and a Segmentation needs one; {WITHOUT}")
         keywords = [*NEEDED, *MAY_BE_EMPTY, *MAY_BE_MISSING, "Rows", "Columns"]

@@ -57,7 +57,7 @@ def dicom_size_cm(dataset: Dataset) -> tuple[SizeCm | None, tuple[str, ...]]:
     absurd = ""
     for keyword in SPACING_KEYWORDS:
         found = [value or 0.0 for value in numbers(dataset, keyword)]
-        if not found:
+        if not any(found):  # nothing, or zeros for what is not known
             continue
         down, across = (*found, 0.0)[:2]
         spacing = (down / 10, across / 10)

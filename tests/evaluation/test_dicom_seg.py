@@ -93,6 +93,15 @@ def test_films_that_cannot_be_referred_to_are_one_sentence_and_the_others_go_on(
     assert main([*again, "--dicom-seg"]) == 2
 
 
+def test_a_header_that_is_damaged_is_one_sentence(tmp_path):
+    source = film_file(tmp_path / "film.dcm", **UIDS, **PATIENT)
+    content = source.read_bytes()
+    source.write_bytes(content.replace(b"ISO_IR 100", b"ISO_XX 100"))
+    with pytest.raises(ValueError, match=r"film\.dcm has a header that no Segmentation can take"):
+        prediction_of(MASK, source=source).save(tmp_path / "out", dicom_seg=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_came_from_no_file_is_one_sentence(tmp_path):
     with pytest.raises(ValueError, match="this film came from none: predict the path of a DICOM"):
         prediction_of(MASK).save(tmp_path / "out", dicom_seg=True)

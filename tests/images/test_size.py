@@ -67,6 +67,7 @@ def test_a_size_turns_with_its_film_and_stays_when_it_is_reduced(tmp_path):
         (dict(PixelSpacing=[1, 1], ImagerPixelSpacing=[1.1, 1.1]), (30, 20)),
         (dict(PixelSpacing=[9, 9], ImagerPixelSpacing=[1.1, 1.1]), (33, 22)),
         (dict(PixelSpacing=None), None),
+        (dict(PixelSpacing=[0, 0]), None),
         ({}, None),
     ),
 )
@@ -76,7 +77,7 @@ def test_a_dicom_films_spacing(tmp_path, elements, size):
 
 
 @pytest.mark.parametrize(
-    "spacing", ([0, 0], [-1, -1], [1e9, 1e9], [0.001, 0.001], [1, 9], [1], ["1e400", "1"])
+    "spacing", ([0, 1], [-1, -1], [1e9, 1e9], [0.001, 0.001], [1, 9], [1], ["1e400", "1"])
 )
 @pytest.mark.filterwarnings("ignore")  # pydicom's, as such elements are written
 def test_absurd_spacing_is_one_sentence(tmp_path, spacing):
