@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import zipfile
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from multimix.evaluation.prediction import Prediction
 from multimix.images.answers import (
     ARRAYS,
     FIGURE,
@@ -18,6 +18,9 @@ from multimix.images.answers import (
     mark_line,
     mark_of,
 )
+
+if TYPE_CHECKING:
+    from multimix.evaluation.prediction import Prediction
 
 
 def contents(prediction: Prediction, files: AnswerFiles) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from multimix.evaluation.answer_contents import contents
 from multimix.evaluation.lungs import LABELS, Lung, label_lungs, measured
 from multimix.images.answers import FIGURE, MASK, AnswerFiles, AnswerNames, film_id
 from multimix.images.size import SizeCm
@@ -162,8 +163,6 @@ class Prediction:
 
     def write(self, out: Path, name: str, files: AnswerFiles) -> Path:
         """Write as `save` does, under a name that `AnswerNames` chose."""
-        from multimix.evaluation.answer_contents import contents
-
         found = contents(self, files)  # all, before any is written
         make_folder(out)
         for ending, content in found.items():
