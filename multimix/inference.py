@@ -60,6 +60,7 @@ def load_model(weights: str | os.PathLike = "multimix", device: str = "auto") ->
     with torch.inference_mode(False):  # whatever the caller's: saliency needs plain tensors
         model = model_from_checkpoint(read_checkpoint(path), path)
         to_device(model, choose_device(device))
+    model.name = "/".join(Path(weights).parts[-2:])
     return model
 
 
@@ -242,6 +243,8 @@ def predict_batch(
                 enlarge(output.saliency[i], film.shape),
                 warnings,
                 None if disagreement is None else enlarge(disagreement[i], film.shape),
+                size_cm=image.size_cm,
+                network=model.name,
             )
         )
     return predictions

@@ -100,6 +100,7 @@ class MultiMix(nn.Module):
         seed: of the split of films that name none.
         manifest: CSV text, the films that the weights were trained on.
         calibration: 'temperature' and 'operating_point', if validation films chose them.
+        name: what `load_model` was asked for: a bundled one's name, or the end of a path.
     """
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS, bridge: bool = True):
@@ -110,6 +111,7 @@ class MultiMix(nn.Module):
             )
         self.widths, self.bridge = tuple(widths), bridge
         self.side, self.seed, self.manifest = 256, 0, ""
+        self.name = ""
         self.class_sides: tuple[int, ...] = ()
         self.calibration: dict[str, float] = {}
         self.encoder = Encoder(self.widths)

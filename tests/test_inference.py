@@ -40,6 +40,7 @@ def test_stored_answers(trained, name):
 
 def test_the_networks_that_come_with_it():
     few = load_model("multimix_100_10", "cpu")
+    assert few.name == "multimix_100_10"
     assert few.calibration.keys() == {"temperature", "operating_point"} and few.side == 256
     assert predict(few, bundled("sample_data") / "phantom_pneumonia_1.png").label == "PNEUMONIA"
     with pytest.raises(
@@ -58,8 +59,12 @@ def test_the_sample_masks_are_met(trained):
     assert len(masks) == 4
     for path in masks:
         truth = read_film(path) > 127
-        found = predict(trained, path.parent.parent / path.name).mask
+        p = predict(trained, path.parent.parent / path.name)
+        found, middle = p.mask, truth.shape[1] // 2
         assert 2 * (truth & found).sum() / (truth.sum() + found.sum()) > 0.9
+        halves = {"right": truth[:, :middle], "left": truth[:, middle:]}
+        for side, half in halves.items():
+            assert p.lungs[side].share == pytest.approx(half.sum() / truth.size, rel=0.15)
 
 
 def test_answers_have_the_films_own_size(model):
@@ -207,6 +212,7 @@ def test_a_trained_network_predicts_at_the_side_it_was_trained_at(films, tmp_pat
     trained = train(config, films, tmp_path, device="cpu", progress=False)
     again = load_model(tmp_path / "best.pth", "cpu")
     assert again.side == trained.side == 32 and not again.training
+    assert again.name == f"{tmp_path.name}/best.pth" and trained.name == ""
     film = phantom.draw(3)[0]
     assert predict(again, film).probabilities == predict(trained, film).probabilities
 

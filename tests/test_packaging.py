@@ -37,13 +37,18 @@ def imported_modules() -> set[str]:
 def test_requirements_are_those_of_the_project():
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     listed = [line for line in lines if line and not line.startswith("#")]
-    assert listed == PROJECT["dependencies"] + EXTRAS["export"] + EXTRAS["dev"]
+    assert listed == [
+        *PROJECT["dependencies"],
+        *EXTRAS["export"],
+        *EXTRAS["dicom-seg"],
+        *EXTRAS["dev"],
+    ]
 
 
 def test_every_import_is_declared_and_every_dependency_imported():
     declared = {module_of(line) for line in PROJECT["dependencies"]}
-    export = {module_of(line) for line in EXTRAS["export"]}
-    assert imported_modules() == (declared - NOT_IMPORTED) | export
+    extras = {module_of(line) for name in ("export", "dicom-seg") for line in EXTRAS[name]}
+    assert imported_modules() == (declared - NOT_IMPORTED) | extras
 
 
 def test_every_room_is_packaged():

@@ -22,6 +22,7 @@ from multimix.data.manifest import apply_manifest
 from multimix.evaluation.evaluator import evaluate
 from multimix.evaluation.results import as_table, table_beside, write_results
 from multimix.evaluation.subgroups import subgroups
+from multimix.images.answers import AnswerFiles
 from multimix.images.formats import film_paths
 from multimix.inference import PredictOptions, load_model
 from multimix.recipes import SYSTEMS
@@ -131,7 +132,7 @@ def run_predict(options: argparse.Namespace) -> int:
         model,
         PredictOptions(options.flip, not options.raw, options.invert),
         how_predicted(options),
-        not options.no_figures,
+        AnswerFiles(not options.no_figures, options.arrays, options.label_mask, options.dicom_seg),
     )
     precision = torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16")
     with connect(device) as world, precision:
@@ -155,6 +156,8 @@ def how_predicted(options: argparse.Namespace) -> str:
         words.append("flip")
     if options.raw:
         words.append("raw")
+    if options.label_mask:
+        words.append("label-mask")
     return " ".join(words)
 
 

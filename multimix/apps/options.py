@@ -81,7 +81,14 @@ def add_predict(command: argparse.ArgumentParser) -> None:
     )
     add("--recursive", action="store_true", help="films in the folders below a folder, too")
     add("--json", action="store_true", help="print JSON instead of a table")
-    add("--no-figures", action="store_true", help="masks and table alone: many times faster")
+    add("--no-figures", action="store_true", help="masks and table alone: faster")
+    add("--arrays", action="store_true", help="an .npz of lung probability and saliency, too")
+    add("--label-mask", action="store_true", help="masks of 0, 1 (right lung) and 2 (left)")
+    add(
+        "--dicom-seg",
+        action="store_true",
+        help="a DICOM Segmentation for each DICOM film, too: pip install multimix[dicom-seg]",
+    )
     add(
         "--resume",
         action="store_true",

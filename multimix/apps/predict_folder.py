@@ -16,14 +16,23 @@ from multimix.apps.prediction_table import (
     Row,
     append,
     as_text,
+    cell,
     check_how,
     name_of_row,
     read_table,
 )
+from multimix.evaluation.dicom_seg import check_highdicom
 from multimix.evaluation.prediction import Prediction
-from multimix.images.answers import MASK, NAME_BYTES, AnswerNames, film_id, marked_film
+from multimix.images.answers import (
+    MASK,
+    NAME_BYTES,
+    AnswerFiles,
+    AnswerNames,
+    film_id,
+    marked_film,
+)
 from multimix.images.film_folder import look_through
-from multimix.images.formats import stem_of
+from multimix.images.formats import FilmError, stem_of
 from multimix.inference import PredictOptions, predict_batches, shown
 from multimix.model import MultiMix
 from multimix.runtime.distributed import SINGLE, World
@@ -95,14 +104,14 @@ class PredictionFolder:
         model: what `load_model` gave.
         options: how to predict.
         how: network and options in words, for the table.
-        figures: False writes masks and the table alone, which is many times faster.
+        files: which are written for each film.
     """
 
     out: Path
     model: MultiMix
     options: PredictOptions
     how: str
-    figures: bool = True
+    files: AnswerFiles
 
     @property
     def table(self) -> Path:
@@ -122,9 +131,12 @@ class PredictionFolder:
             resume: leave out what the table has, instead of predicting it again.
 
         Errors: ValueError where the films to leave out are of another network or other options,
-            another process writes into the folder, or a file that is none of this program's for
-            that film would be overwritten: then nothing is written; OSError.
+            another process writes into the folder, highdicom is wanted and missing, or a file that
+            is none of this program's for that film would be overwritten: then nothing is written;
+            OSError.
         """
+        if self.files.dicom_seg:
+            check_highdicom()
         lock = lock_folder(self.out) if world.is_main else nullcontext()
         with lock, StopSignal() as stop:
             plan = self.plan(films, resume)
@@ -155,11 +167,11 @@ class PredictionFolder:
                 kept.append(row)
         done = {}
         for film, row in before.items():
-            if resume and self.mask_of(row).is_file():
+            if resume and self.is_done(row):
                 check_how(self.table, row, self.how)
                 done[film] = row
         kept += done.values()
-        names = AnswerNames(self.out, self.figures, map(name_of_row, kept))
+        names = AnswerNames(self.out, self.files.endings, map(name_of_row, kept))
         todo = []
         for film, (path, stem) in films.items():
             if film not in done:
@@ -171,6 +183,11 @@ class PredictionFolder:
         """The mask of a film that is done, wherever the folder has been moved to."""
         return self.out / f"{name_of_row(row)}{MASK}"
 
+    def is_done(self, row: Row) -> bool:
+        """Whether all files that are wanted of a film are there."""
+        name = name_of_row(row)
+        return all((self.out / f"{name}{ending}").is_file() for ending in self.files.endings)
+
     def predict_share(
         self, films: Sequence[tuple[Path, str]], is_main: bool, stop: StopSignal
     ) -> tuple[list[Row], list[str]]:
@@ -181,7 +198,12 @@ class PredictionFolder:
         start = time.perf_counter()
         for batch in predict_batches(self.model, counted, self.options, errors.append):
             seconds = (time.perf_counter() - start) / max(len(batch), 1)
-            new = [self.save(prediction, seconds) for prediction in batch]
+            new = []
+            for prediction in batch:
+                try:
+                    new.append(self.save(prediction, seconds))
+                except FilmError as error:  # a film of which there can be no Segmentation
+                    errors.append(error)
             append(self.table, new)
             rows += new
             if stop.came:
@@ -191,15 +213,13 @@ class PredictionFolder:
 
     def save(self, prediction: Prediction, seconds: float) -> Row:
         """Write a film's files; its row."""
-        saved = prediction.write(self.out, prediction.name, self.figures)
+        saved = prediction.write(self.out, prediction.name, self.files)
         row = {"file": str(prediction.source), "label": prediction.label}
-        for name, probability in prediction.probabilities.items():
-            row[name] = f"{probability:.6f}"
-        row["lung_share"] = f"{prediction.lung_share:.6f}"
+        row |= {name: cell(number) for name, number in prediction.numbers.items()}
         row["seconds"] = f"{seconds:.3f}"
         row["warnings"] = BETWEEN.join(prediction.warnings)
         row["mask"] = str(self.out / f"{prediction.name}{MASK}")
-        row["overlay"] = str(saved) if self.figures else ""
+        row["overlay"] = str(saved) if self.files.figure else ""
         row["how"] = self.how
         return row
 
@@ -209,7 +229,7 @@ class PredictionFolder:
         if not outcome.new:
             what = "No new ones:" if outcome.faults else "Nothing to do: all"
             return f"{what} {earlier} films have been predicted; see {self.table}."
-        files = "Masks, overlays (film, lungs, saliency)" if self.figures else "Masks"
+        files = "Masks, overlays (film, lungs, saliency)" if self.files.figure else "Masks"
         where = f"{files} and {self.table.name} are in {self.out}."
         if earlier:
             where += f" Predicted before: {earlier} more."

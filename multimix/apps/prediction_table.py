@@ -16,7 +16,9 @@ from multimix.model import CLASSES
 from multimix.runtime.files import csv_text, parse_csv, printable, read_whole_lines
 
 BETWEEN = " | "  # two warnings of one film
-NUMBERS = (*CLASSES, "lung_share", "seconds")
+MEASURES = ("lung_share", "right_lung", "left_lung", "right_cm2", "left_cm2", "expected_dice")
+UNKNOWN = ("right_cm2", "left_cm2")  # that may be empty
+NUMBERS = (*CLASSES, *MEASURES, "seconds")
 COLUMNS = ("file", "label", *NUMBERS, "warnings", "mask", "overlay", "how")
 HOW_SHOWN = 60  # letters of a table's `how` in a message
 
@@ -46,6 +48,12 @@ def read_table(table: Path) -> list[Row]:
         rows = parse_csv(text)
     except csv.Error:
         header, rows = (), []
+    missing = [name for name in COLUMNS if name not in header]
+    if missing and {"file", "label", "how"} <= set(header) <= set(COLUMNS):
+        raise ValueError(
+            f"{table} is of an earlier version, without the columns {', '.join(missing)}; choose "
+            "another folder (--out), or move it away."
+        )
     if header != COLUMNS or not all(map(is_whole, rows)):
         raise ValueError(
             f"{table} is not as this program left it; choose another folder (--out), or move it "
@@ -57,7 +65,7 @@ def read_table(table: Path) -> list[Row]:
 def is_whole(row: Row) -> bool:
     """Whether a row is one that this program wrote; the last column of one too short is empty."""
     try:
-        numbers = [float(row[name]) for name in NUMBERS]
+        numbers = [known(row, name) or 0.0 for name in NUMBERS]
     except ValueError:
         return False
     named = row["file"] and row["how"] and row["mask"].endswith(MASK)
@@ -66,6 +74,16 @@ def is_whole(row: Row) -> bool:
         and row["label"] in CLASSES
         and all(0 <= number < math.inf for number in numbers)
     )
+
+
+def cell(number: float | None) -> str:
+    """A number as the table has it; an unknown one is empty."""
+    return "" if number is None else f"{number:.6f}"
+
+
+def known(row: Row, name: str) -> float | None:
+    """A number of the table; None where it may be unknown, and is."""
+    return None if name in UNKNOWN and not row[name] else float(row[name])
 
 
 def name_of_row(row: Row) -> str:
@@ -93,7 +111,7 @@ def as_json(rows: Sequence[Row]) -> str:
                 "label": row["label"],
                 "probability": float(row[row["label"]]),
                 "probabilities": {name: float(row[name]) for name in CLASSES},
-                "lung_share": float(row["lung_share"]),
+                **{name: known(row, name) for name in MEASURES},
                 "seconds": float(row["seconds"]),
                 "warnings": warnings_of(row),
                 "mask": row["mask"],

@@ -2,5 +2,6 @@
 
 evaluator: `evaluate`, `validate`. results: `Results`. metrics: every one, with its definition.
 outputs: averaging and post-processing. calibration: probabilities. prediction: `Prediction`.
-figures, film_figures, film_pictures: what is drawn of them.
+lungs: right and left. answer_contents, dicom_seg: the files that are written of a prediction.
+figures, film_figures, film_pictures, overlay: what is drawn of them.
 """

@@ -12,10 +12,10 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
+from multimix.evaluation.overlay import LUNG, compose
 from multimix.evaluation.prediction import Prediction
 from multimix.runtime.files import atomic_write, printable
 
-LUNG = "#56B4E9"
 TRUE, PREDICTED = "#009E73", "#D55E00"  # a green and a red that differ to colour-blind eyes
 CURVE = "#0072B2"
 SHOWN = 640  # px: longer films are reduced for the screen
@@ -23,21 +23,12 @@ VIEWS = ("overlay", "film", "mask", "saliency")
 
 
 def plot_prediction(prediction: Prediction) -> Figure:
-    """Film, lungs and saliency side by side."""
-    film, lung_probability, saliency = reduced(prediction)
-    height = 0.6 + 3.65 * shown_aspect(film)
-    figure, axes = plt.subplots(1, 3, figsize=(12, height), layout="constrained")
-    for axis in axes:
-        draw_film(axis, film)
-        axis.set_axis_off()
-    film_axis, lung_axis, saliency_axis = axes
-    film_axis.set_title(printable(prediction.name), parse_math=False)
-    draw_lungs(lung_axis, lung_probability)
-    lung_axis.set_title(f"Lungs: {prediction.lung_share:.0%} of the film")
-    draw_saliency(saliency_axis, saliency)
-    saliency_axis.set_title(f"{prediction.label}, probability {prediction.probability:.2f}")
-    if prediction.warnings:
-        figure.supxlabel("\n".join(prediction.warnings), fontsize=9, color=PREDICTED)
+    """The picture that is saved, as a figure."""
+    picture = compose(prediction)
+    figure = plt.figure(figsize=(picture.width / 100, picture.height / 100))
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.imshow(picture)
+    axis.set_axis_off()
     return figure
 
 
@@ -114,17 +105,17 @@ def draw_saliency(axis: Axes, saliency: np.ndarray, opacity: float = 0.9) -> Non
     bar.set_label("what moved the class score", labelpad=-18)
 
 
-def save_figure(figure: Figure, path: Path, texts: dict[str, str] | None = None) -> Path:
-    """Write a PNG, with these texts inside, and close the figure."""
-    content = as_png(figure, texts)
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a PNG, and close the figure."""
+    content = as_png(figure)
     with atomic_write(path, durable=False) as file:
         file.write(content)
     return path
 
 
-def as_png(figure: Figure, texts: dict[str, str] | None = None) -> bytes:
+def as_png(figure: Figure) -> bytes:
     """The figure as the content of a PNG file; it is closed."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=90, format="png", metadata=texts)
+    figure.savefig(buffer, dpi=90, format="png")
     plt.close(figure)
     return buffer.getvalue()

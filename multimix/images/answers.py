@@ -1,4 +1,4 @@
-"""The pictures that this program writes for films, marked so that no others are overwritten."""
+"""The files that this program writes for films, marked so that no others are overwritten."""
 
 from __future__ import annotations
 
@@ -6,14 +6,35 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 from PIL import PngImagePlugin
 
+from multimix.images.opened import without_decoder_warnings
+
 SOFTWARE = "multimix"
 NAME_BYTES = 200  # of a film's name, so that the endings fit into a file's name
-MASK, FIGURE = "_mask.png", ".png"  # the ends of the names of a film's files
+# The ends of the names of a film's files.
+MASK, FIGURE, ARRAYS, SEGMENTATION = "_mask.png", ".png", ".npz", "_seg.dcm"
+
+
+@dataclass(frozen=True)
+class AnswerFiles:
+    """Which files are written for a film beside its mask, as `Prediction.save` explains them."""
+
+    figure: bool = True
+    arrays: bool = False
+    label_mask: bool = False
+    dicom_seg: bool = False
+
+    @property
+    def endings(self) -> list[str]:
+        """The ends of the files' names."""
+        wanted = {FIGURE: self.figure, ARRAYS: self.arrays, SEGMENTATION: self.dicom_seg}
+        return [MASK, *(ending for ending, is_wanted in wanted.items() if is_wanted)]
 
 
 def film_id(source: Path | None, film: np.ndarray | None = None) -> str:
@@ -31,16 +52,35 @@ def mark_of(film: str) -> dict[str, str]:
     return {"Software": SOFTWARE, "Source": film}
 
 
+def mark_line(film: str) -> str:
+    """The same in one line, for files that hold one text."""
+    return " ".join(mark_of(film).values())
+
+
 def marked_film(path: Path) -> str:
-    """The `film_id` in the mark of a picture that this program wrote; '' for any other file."""
+    """The `film_id` in the mark of a file that this program wrote; '' for any other file."""
     if path.is_symlink() or not path.is_file():
         return ""
     try:
-        with PngImagePlugin.PngImageFile(path) as picture:
-            texts = picture.info
-    except Exception:  # noqa: BLE001  (Pillow raises many kinds; this is no picture of ours)
+        with without_decoder_warnings():
+            software, film = read_mark(path)
+    except Exception:  # noqa: BLE001  (readers raise many kinds; this is no file of ours)
         return ""
-    return str(texts.get("Source", "")) if texts.get("Software") == SOFTWARE else ""
+    return film if software == SOFTWARE else ""
+
+
+def read_mark(path: Path) -> list[str]:
+    """What `mark_of` wrote into a file. Any error where it is none of ours."""
+    if path.name.endswith(ARRAYS):
+        with ZipFile(path) as archive:
+            return archive.comment.decode().split()
+    if path.name.endswith(SEGMENTATION):
+        import pydicom  # slow to import, and few folders have such a file
+
+        found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["ImageComments"])
+        return str(found.ImageComments).split()
+    with PngImagePlugin.PngImageFile(path) as picture:
+        return [str(picture.info.get(name, "")) for name in mark_of("")]
 
 
 class AnswerNames:
@@ -48,13 +88,13 @@ class AnswerNames:
 
     Arguments:
         out: the folder.
-        figures: whether figures are written beside the masks.
+        endings: of the files that are written for each film.
         taken: names that other films have.
     """
 
-    def __init__(self, out: Path, figures: bool, taken: Iterable[str] = ()):
+    def __init__(self, out: Path, endings: Iterable[str], taken: Iterable[str] = ()):
         self.out = out
-        self.endings = (MASK, FIGURE) if figures else (MASK,)
+        self.endings = list(endings)
         self.taken: set[str] = set()
         for name in taken:
             self._take(name)

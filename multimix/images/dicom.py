@@ -13,6 +13,7 @@ from multimix.images.dicom_elements import integer, number, text, value_of
 from multimix.images.dicom_frames import check_frame
 from multimix.images.dicom_subject import SUBJECT_KEYWORDS, subject_warnings
 from multimix.images.opened import MAX_BYTES, Opened, Undecodable, check_size
+from multimix.images.size import SPACING_KEYWORDS, dicom_size_cm
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -93,7 +94,7 @@ def wanted_tags() -> list[BaseTag]:
     from pydicom.tag import Tag
 
     keywords = IMAGE_KEYWORDS + DISPLAY_KEYWORDS + SUBJECT_KEYWORDS + PALETTE_KEYWORDS
-    return [Tag(keyword) for keyword in keywords + PIXEL_KEYWORDS]
+    return [Tag(keyword) for keyword in keywords + SPACING_KEYWORDS + PIXEL_KEYWORDS]
 
 
 def open_dataset(dataset: Dataset) -> Opened:
@@ -112,7 +113,9 @@ def open_dataset(dataset: Dataset) -> Opened:
         syntax = transfer_syntax(dataset)
         name = name if syntax.name == syntax else syntax.name  # an unknown one's is the UID
         grey, warnings = shown(decoded(dataset, keyword, syntax), dataset)
-        return Opened(grey, (*warnings, *subject_warnings(dataset)), kind="DICOM")
+        size_cm, absurd = dicom_size_cm(dataset)
+        warnings = (*warnings, *subject_warnings(dataset), *absurd)
+        return Opened(grey, warnings, kind="DICOM", size_cm=size_cm)
     except Undecodable:
         raise
     except Exception:  # noqa: BLE001  (pydicom and its decoders raise many kinds)

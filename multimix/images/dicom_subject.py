@@ -1,4 +1,4 @@
-"""What a DICOM file says that it shows, where that is no frontal chest film."""
+"""What a DICOM file says that it shows, where that is no usual frontal chest film."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ OTHER_PARTS = re.compile(
 
 
 def subject_warnings(dataset: Dataset) -> tuple[str, ...]:
-    """Sentences where a file says that it is no plain film, not frontal, or not of the chest."""
+    """Sentences where a file says that it is no plain film, not frontal, mirrored, no chest."""
     found = []
     modality = text(dataset, "Modality") or CLASSES.get(text(dataset, "SOPClassUID"), "")
     if modality not in PLAIN_FILMS:
@@ -63,6 +63,11 @@ def subject_warnings(dataset: Dataset) -> tuple[str, ...]:
     part = other_part(dataset)
     if part:
         found.append(f"The file says that the film shows no chest ({part[:40]}).")
+    if text(dataset, "PatientOrientation")[:1] == "R":
+        found.append(
+            "The file says that the film is as if mirrored, its rows running to the patient's "
+            "right: what is called the right lung is the left one."
+        )
     return tuple(found)
 
 

@@ -67,7 +67,7 @@ class FilmFolder:
         if unread := [*self.pictures_perhaps, *self.texts]:
             parts.append(f"{counted(unread, 'file')} of kinds that are not read")
         if self.answers:
-            parts.append(f"{counted(self.answers, 'picture')} that this program wrote")
+            parts.append(f"{counted(self.answers, 'file')} that this program wrote")
         if self.folders:
             parts.append(f"{counted(self.folders, 'folder')} below it, which --recursive reads")
         return "; ".join(parts)
@@ -108,8 +108,10 @@ def look_through(folder: Path, recursive: bool = False) -> FilmFolder:
 
 def sort_in(path: Path, found: FilmFolder) -> None:
     """Put a file where it belongs."""
-    if is_film(path):
-        kind = found.answers if marked_film(path) else found.films
+    if marked_film(path):
+        kind = found.answers
+    elif is_film(path):
+        kind = found.films
     else:
         kind = found.texts if path.suffix.lower() in TEXTS else found.pictures_perhaps
     kind.append(path)

@@ -22,6 +22,7 @@ SUFFIXES = PICTURE_SUFFIXES | DICOM_SUFFIXES | {RAW_SUFFIX, ARRAY_SUFFIX}
 DICOM_CONTENTS = "DICOMDIR"  # lists the films of a disc
 JSRT_SIDE = 2048  # px of JSRT's raw files
 JSRT_WHITE = 4095  # the largest value of their 12 bits
+JSRT_CM = 0.0175 * JSRT_SIDE  # 0.175 mm a pixel
 
 
 class FilmError(ValueError):
@@ -127,7 +128,8 @@ def open_raw(file: BinaryIO) -> Opened:
             f"has {size} bytes and a raw JSRT film has {expected}; copy or download it again."
         )
     values = np.frombuffer(file.read(), dtype=">u2").astype(np.int32)  # 12 bits, lung bright
-    return Opened(JSRT_WHITE - values.reshape(JSRT_SIDE, JSRT_SIDE))
+    grey = JSRT_WHITE - values.reshape(JSRT_SIDE, JSRT_SIDE)
+    return Opened(grey, size_cm=(JSRT_CM, JSRT_CM))
 
 
 def open_array(file: BinaryIO) -> Opened:

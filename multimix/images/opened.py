@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from multimix.images.size import SizeCm
+
 MAX_PIXELS = 50_000_000  # of a film; the largest detectors have some 20 million
 MAX_COSTLY_PIXELS = MAX_PIXELS // 2  # where decoding takes twice the memory
 MAX_BYTES = 500_000_000  # of a film's file
@@ -28,6 +30,7 @@ class Opened(NamedTuple):
     warnings: tuple[str, ...] = ()  # sentences about the film
     first_of_several: bool = False  # pages of a TIFF, frames of a GIF
     kind: str = ""  # of the file, where its content does not tell
+    size_cm: SizeCm | None = None  # height and width, where the file tells them
 
 
 class Undecodable(ValueError):

@@ -20,12 +20,14 @@ from multimix.images.opened import (
     check_size,
     without_decoder_warnings,
 )
+from multimix.images.size import picture_size_cm
 
 # Pillow tries no other decoder: some of them start programs.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
 QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 TILE_WIDTH, TILE_LENGTH = 322, 323  # tags of a TIFF
+IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
 BITS, COMPRESSION, ORIENTATION, PLANAR, SAMPLE_FORMAT = 258, 259, 274, 284, 339
 WHITE_IS_ZERO, UNCOMPRESSED, SEPARATE = 0, 1, 2  # what some of them may say
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # sample formats
@@ -77,9 +79,14 @@ def decode_picture(file: BinaryIO, side: int | None) -> Opened:
     """A picture that Pillow decodes."""
     picture = Image.open(file, formats=FORMATS)
     check_size(*picture.size)
+    stored_size, turned = picture.size, False
     if picture.format == "TIFF":
         tags = picture.tag_v2  # type: ignore[attr-defined]
+        # Pillow turns it itself as it loads it, and newer ones say so before.
+        stored_size = tags.get(IMAGE_WIDTH, 0), tags.get(IMAGE_LENGTH, 0)
+        turned = tags.get(ORIENTATION) in QUARTER_TURNS
         check_size(tags.get(TILE_WIDTH, 0), tags.get(TILE_LENGTH, 0))
+    size_cm = picture_size_cm(stored_size, picture.info.get("dpi"))
     if picture.format in ("JPEG", "MPO"):
         check_jpeg(file, picture)
         if side:
@@ -94,8 +101,11 @@ def decode_picture(file: BinaryIO, side: int | None) -> Opened:
         whole.getexif()[ORIENTATION] = picture.getexif().get(ORIENTATION, 1)
         picture = whole  # type: ignore[assignment]
     picture.load()
+    turned = turned or picture.getexif().get(ORIENTATION) in QUARTER_TURNS
+    if size_cm and turned:
+        size_cm = size_cm[::-1]
     ImageOps.exif_transpose(picture, in_place=True)
-    return Opened(picture, first_of_several=several)
+    return Opened(picture, first_of_several=several, size_cm=size_cm)
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from torch import Tensor
 from multimix.images.grey import array_or_picture, is_coloured, picture_values, to_8_bits
 from multimix.images.masks import lungs_of
 from multimix.images.pictures import picture_size
+from multimix.images.size import SizeCm
 from multimix.images.sources import Source, named, open_source
 
 
@@ -26,6 +27,7 @@ class LoadedImage(NamedTuple):
     first_of_several: bool  # pages of a TIFF, frames of a GIF
     kind: str  # Pillow's mode, the array's type, or DICOM
     warnings: tuple[str, ...] = ()  # plain sentences about what was found while reading
+    size_cm: SizeCm | None = None  # height and width, where the file tells them
 
 
 def read_film(source: Source, side: int | None = None) -> np.ndarray:
@@ -70,7 +72,12 @@ def load_image(source: Source, side: int | None = None) -> LoadedImage:
     coloured = isinstance(content, Image.Image) and is_coloured(content)
     kind = content.mode if isinstance(content, Image.Image) else str(content.dtype)
     return LoadedImage(
-        grey, coloured, opened.first_of_several, opened.kind or kind, opened.warnings
+        grey,
+        coloured,
+        opened.first_of_several,
+        opened.kind or kind,
+        opened.warnings,
+        opened.size_cm,
     )
 
 

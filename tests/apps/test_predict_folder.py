@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import save
+from helpers import dicom, save
 from PIL import Image
 
 from multimix.apps.cli import main
-from multimix.apps.prediction_table import as_json, read_table
+from multimix.apps.prediction_table import COLUMNS, MEASURES, as_json, read_table
 from multimix.data import phantom
 from multimix.images.answers import marked_film
 from multimix.inference import predict
+from multimix.runtime.files import csv_text
 
 FILMS = {"a/film.png": 50, "a/other.png": 60, "b/film.png": 70}  # side in px
 
@@ -130,7 +131,7 @@ def test_folders_below_are_read_when_asked_for(place, run, capsys):
     }
     assert run(".", "--recursive", "--no-figures") == 0  # answers are no films
     assert "left out of .: " in (said := capsys.readouterr().err)
-    assert "3 pictures (a_film_mask.png, a_other_mask.png, b_film_mask.png) that this" in said
+    assert "3 files (a_film_mask.png, a_other_mask.png, b_film_mask.png) that this" in said
     assert set(rows()) == set(FILMS)
 
 
@@ -248,3 +249,52 @@ def test_films_saved_in_python_keep_their_own_files(place, model):
             one.save(out)
     saved = [predict(model, array).save("out", figure=False).name for array in (*arrays, arrays[0])]
     assert saved == ["film-1_mask.png", "film-1-2_mask.png", "film-1_mask.png"]
+
+
+def test_both_lungs_are_in_the_table_under_their_names_in_python(place, run, capsys, model):
+    dicom(
+        place / "a" / "sized.dcm", phantom.draw(5, 0, 64)[0].astype("uint16"), PixelSpacing=[5, 5]
+    )
+    assert run("a", "--no-figures", "--json") == 0
+    told = {Path(film["file"]).name: film for film in json.loads(capsys.readouterr().out)}
+    for name, row in rows().items():
+        numbers = predict(model, name).numbers
+        for column, number in numbers.items():
+            assert (row[column] == "") == (number is None)
+            assert float(row[column] or 0) == pytest.approx(number or 0, abs=1e-3)
+        film = told[Path(name).name]
+        assert film["right_lung"] == float(row["right_lung"])
+        assert (film["left_cm2"] is None) == (row["left_cm2"] == "") == name.endswith(".png")
+
+
+def test_all_files_of_a_film_that_are_wanted(place, run, capsys):
+    assert run("a/film.png", "--no-figures", "--arrays", "--label-mask") == 0
+    assert visible("predictions") == {"predictions.csv", "film_mask.png", "film.npz"}
+    with np.load("predictions/film.npz") as arrays:
+        assert arrays["mask_probability"].shape == arrays["saliency"].shape == (50, 50)
+    assert Image.open("predictions/film_mask.png").getextrema()[1] <= 2
+    assert run("a/film.png", "--no-figures", "--arrays", "--resume") == 2  # other masks
+    assert "give the same options, or another folder" in capsys.readouterr().err
+    words = ("a", "--no-figures", "--arrays", "--label-mask", "--resume")
+    assert run(*words) == 0 and "Predicted before: 1 more." in capsys.readouterr().out
+    os.remove("predictions/film.npz")
+    assert run(*words) == 0 and "Predicted before: 1 more." in capsys.readouterr().out
+    assert "film.npz" in visible("predictions")
+    assert run("predictions") == 2  # answers are no films
+    assert "There are no films in predictions" in capsys.readouterr().err
+
+
+def test_a_table_of_an_earlier_version_is_one_sentence(place, run, capsys):
+    assert run("a", "--no-figures") == 0
+    old = [name for name in COLUMNS if name not in MEASURES[1:]]
+    table = Path("predictions/predictions.csv")
+    content = csv_text([{name: row[name] for name in old} for row in rows().values()])
+    table.write_bytes(content.encode())
+    capsys.readouterr()
+    assert run("a", "--no-figures") == 2
+    assert capsys.readouterr().err == (
+        "multimix: predictions/predictions.csv is of an earlier version, without the columns "
+        "right_lung, left_lung, right_cm2, left_cm2, expected_dice; choose another folder "
+        "(--out), or move it away.\n"
+    )
+    assert table.read_bytes() == content.encode()

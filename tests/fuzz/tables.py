@@ -28,6 +28,7 @@ from multimix.data.cache import read_films
 from multimix.data.films import load_films
 from multimix.data.found_films import Film
 from multimix.data.manifest import apply_manifest
+from multimix.images.answers import AnswerFiles
 from multimix.images.reading import read_film
 from multimix.inference import PredictOptions, load_model
 from multimix.runtime.checkpoint import read_checkpoint
@@ -102,8 +103,11 @@ class Pool:
 
     def predictions(self) -> None:
         """Films predicted into a folder, or the rest of them."""
-        model = load_model(self.folder / "run" / "best.pth", "cpu")
-        folder = PredictionFolder(self.folder / "out", model, PredictOptions(), "how", False)
+        model, masks = (
+            load_model(self.folder / "run" / "best.pth", "cpu"),
+            AnswerFiles(figure=False),
+        )
+        folder = PredictionFolder(self.folder / "out", model, PredictOptions(), "how", masks)
         films = films_to_predict([self.folder / "set"], recursive=False)[0]
         folder.predict(films, resume=True)
 

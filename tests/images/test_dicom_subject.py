@@ -57,6 +57,7 @@ def code(keyword, meaning):
         (dict(BodyPartExamined="HAND"), "shows no chest (HAND)"),
         (code("AnatomicRegionSequence", "Abdomen"), "shows no chest (ABDOMEN)"),
         (dict(SeriesDescription="knee ap"), "shows no chest (KNEE)"),
+        (dict(PatientOrientation=["R", "F"]), "what is called the right lung is the left one"),
     ),
 )
 def test_what_is_no_frontal_chest_film_is_warned_of(tmp_path, elements, words):

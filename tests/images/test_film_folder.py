@@ -10,7 +10,7 @@ from helpers import save
 from PIL import Image
 
 from multimix.data import phantom
-from multimix.images.answers import AnswerNames, film_id, marked_film
+from multimix.images.answers import AnswerFiles, AnswerNames, film_id, marked_film
 from multimix.images.film_folder import counted, look_through, sources_of
 
 FILM = phantom.draw(1, 0, 40)[0]
@@ -65,7 +65,7 @@ def test_marks_are_read_from_pictures_of_ours_alone(tmp_path):
 
 
 def test_names_are_numbered_and_told_apart_by_every_file_system(tmp_path):
-    names = AnswerNames(tmp_path, figures=True, taken=["kept"])
+    names = AnswerNames(tmp_path, AnswerFiles().endings, taken=["kept"])
     chosen = [names.choose(stem, stem) for stem in ("film", "Film", "film_mask", "kept", "x" * 300)]
     assert chosen == ["film", "Film-2", "film_mask-2", "kept-2", "x" * 200]
     composed, decomposed = "\u00fc", "u\u0308"
