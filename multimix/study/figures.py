@@ -37,7 +37,7 @@ def draw_figures(folder: Path) -> dict[str, Figure]:
     for metric in METRICS:
         figures |= draw_curves(runs, folder, metric)
     if (folder / "comparisons.csv").exists():
-        compared = read_table(folder / "comparisons.csv", ("part", "metric", "domain"))
+        compared = read_table(folder / "comparisons.csv", ("metric", "domain", "part", "off"))
         if len(compared):
             figures["verdicts"] = plot_verdicts(compared)
     return figures

@@ -20,7 +20,10 @@ PARTS = {
     "second task": (("enc", "umtl"), ("enc_ssl", "umtl_ssl"), ("unet", "umtl")),
     "all but the second task": (("umtl", "multimix"),),
 }
-RECIPES = {"quick": "quick recipe", "improved": "improved recipe"}  # parts too: against 'paper'
+RECIPE_PARTS = {
+    "quick": "quick recipe",
+    "improved": "improved recipe",
+}  # parts too: against 'paper'
 # Metrics that are means of a film's values, and the columns of those.
 PER_FILM = {"accuracy": "raw_correct", "auc": "placement", "dice": "dice"}
 SAME_FILM = ["patient", "film", "label"]
@@ -103,7 +106,7 @@ def pairs(cells: Sequence[Cell]) -> list[Pair]:
         for off in cells:
             if same_budget(off, on):
                 found += [Pair(part, off, on) for part in parts_between(off, on)]
-    order = [*PARTS, *RECIPES.values()]
+    order = [*PARTS, *RECIPE_PARTS.values()]
     return sorted(found, key=lambda pair: order.index(pair.part))
 
 
@@ -117,8 +120,8 @@ def parts_between(off: Cell, on: Cell) -> list[str]:
     """The parts of the method that `on` has and `off` has not, if they differ in nothing else."""
     if off.recipe == on.recipe:
         return [part for part, systems in PARTS.items() if (off.system, on.system) in systems]
-    if off.system == on.system and off.recipe == "paper" and on.recipe in RECIPES:
-        return [RECIPES[on.recipe]]
+    if off.system == on.system and off.recipe == "paper" and on.recipe in RECIPE_PARTS:
+        return [RECIPE_PARTS[on.recipe]]
     return []
 
 

@@ -65,7 +65,7 @@ class Cell(NamedTuple):
 def title_of(label: str) -> str:
     """'MultiMix, quick' of a cell's label 'multimix, quick'."""
     system, comma, recipe = label.partition(", ")
-    return SYSTEM_NAMES[system] + comma + recipe
+    return SYSTEM_NAMES.get(system, system) + comma + recipe
 
 
 @dataclass(frozen=True)
