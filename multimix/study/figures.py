@@ -11,15 +11,24 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from multimix.evaluation.figures import square
-from multimix.evaluation.film_figures import CURVE, PREDICTED
-from multimix.study.results import Cell, by_cell, read_table
+from multimix.evaluation.film_figures import CURVE, PREDICTED, TRUE
+from multimix.study.results import SYSTEM_NAMES, Cell, by_cell, read_table, title_of
 
 DOMAINS = {"test": "test film", "cross": "film from elsewhere"}
 METRICS = {"auc": ("AUC", "class_labels"), "dice": ("Dice", "masks")}  # title, label budget
+PANELS = {
+    ("auc", "test"): "AUC",
+    ("auc", "cross"): "AUC elsewhere",
+    ("accuracy", "test"): "accuracy",
+    ("accuracy", "cross"): "accuracy elsewhere",
+    ("dice", "test"): "Dice",
+    ("dice", "cross"): "Dice elsewhere",
+}
+VERDICTS = {"helped": (TRUE, "^"), "harmed": (PREDICTED, "v")}  # colour and marker
 
 
 def draw_figures(folder: Path) -> dict[str, Figure]:
-    """Every figure that the folder's `runs.csv`, `films.csv` and its runs' logs allow, by name."""
+    """Every figure that the folder's tables and its runs' logs allow, by name."""
     runs = read_table(folder / "runs.csv", ("run", *Cell._fields))
     films = read_table(folder / "films.csv", ("domain", "task"))
     figures: dict[str, Figure] = {}
@@ -27,6 +36,10 @@ def draw_figures(folder: Path) -> dict[str, Figure]:
         figures |= draw_dice(runs, films, domain)
     for metric in METRICS:
         figures |= draw_curves(runs, folder, metric)
+    if (folder / "comparisons.csv").exists():
+        compared = read_table(folder / "comparisons.csv", ("metric", "domain", "part", "off"))
+        if len(compared):
+            figures["verdicts"] = plot_verdicts(compared)
     return figures
 
 
@@ -133,6 +146,45 @@ def plot_boxes(groups: Mapping[str, pd.Series], title: str) -> Figure:
     )
     axis.set_yticks(range(1, len(groups) + 1), list(groups)[::-1])
     axis.set(title=title, xlabel="Dice")
+    return figure
+
+
+def plot_verdicts(compared: pd.DataFrame, panels: Mapping[tuple[str, str], str] = PANELS) -> Figure:
+    """Every comparison: a row for each part and pair of systems, a panel for metric and films.
+
+    Arguments:
+        compared: lines of `comparisons.csv`.
+        panels: by metric and domain, what a panel is called.
+    """
+    measured = compared.groupby(["metric", "domain"], sort=False).groups
+    panels = {panel: title for panel, title in panels.items() if panel in measured}
+    keys = ["part", "off", "on", "class_labels", "masks"]
+    pairs = compared[keys].drop_duplicates().itertuples(index=False, name=None)
+    rows = {pair: -row for row, pair in enumerate(pairs)}
+    figure, axes = plt.subplots(
+        ncols=len(panels),
+        sharey=True,
+        squeeze=False,
+        figsize=(4 + 1.6 * len(panels), 1.2 + 0.28 * len(rows)),
+        layout="constrained",
+    )
+    for axis, (panel, title) in zip(axes.flat, panels.items()):
+        axis.axvline(0, color="grey", linewidth=0.8)
+        for row in compared.loc[measured[panel]].itertuples():
+            colour, marker = VERDICTS.get(row.verdict, ("grey", "."))
+            error = [[row.difference - row.low], [row.high - row.difference]]
+            up = rows[tuple(getattr(row, key) for key in keys)]
+            axis.errorbar(row.difference, up, xerr=error, color=colour, fmt=marker)
+        axis.set_title(title, fontsize=9)
+        axis.tick_params(labelsize=8)
+    names = []
+    for part, off, _, labels, masks in rows:
+        beside = title_of(off)
+        if beside.startswith("+"):
+            beside = f"{SYSTEM_NAMES['umtl']} {beside}"
+        names.append(f"{part}, beside {beside} ({labels} / {masks})")
+    axes[0, 0].set_yticks(list(rows.values()), names)
+    figure.supxlabel("on - off, 95% interval: ▲ helped, ▼ harmed, · not shown", fontsize=9)
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -41,11 +41,13 @@ HEADS = {
     "cross_dice": "cross Dice",
     "cross_asd": "cross ASD",
 }
+LOWER_IS_BETTER = ("test_asd", "cross_asd")
 NOTE = (
-    "A part helped or harmed where Wilcoxon's signed-rank test over patients gives p < 0.05, "
-    "adjusted for the number of\nlines (Benjamini and Hochberg), the interval (bootstrap over "
-    "patients) leaves 0 out, and all seeds agree. Test and\ninterval tell of other films, not of "
-    "other trainings: the seeds have to show those.\n"
+    "A part helped or harmed where p < 0.05, adjusted for the number of lines (Benjamini and "
+    "Hochberg). Differences are\nmeans over seeds. Interval and p take both for chance, the films "
+    "and the trainings: seeds are the readers and patients\nthe cases of a multi-reader study "
+    "(Obuchowski and Rockette, Hillis), films of the AUC counted by their placements\n(DeLong). "
+    "With one seed they tell of films alone.\n"
 )
 
 
@@ -97,27 +99,50 @@ def published_figures() -> pd.DataFrame:
     return read_table(PUBLISHED).set_index(["system", "class_labels", "masks"])
 
 
-def results_table(runs: pd.DataFrame) -> str:
-    """Markdown, of `runs.csv`: each cell's mean ± deviation over seeds, below it the paper's."""
-    shown = [name for name in HEADS if name in runs and runs[name].notna().any()]
-    heads = [HEADS[name] for name in shown]
-    lines = [["system", "class labels", "masks", "", *heads]]
+def results_table(runs: pd.DataFrame, heads: Mapping[str, str] = HEADS) -> str:
+    """Markdown, of `runs.csv`: each cell's mean ± deviation over seeds, below it the paper's.
+
+    Arguments:
+        runs: the rows to show; the best mean of a column is bold.
+        heads: the columns to show, and what the table calls them.
+    """
+    shown = [name for name in heads if name in runs and runs[name].notna().any()]
+    lines = [["system", "labels / masks", "", *(heads[name] for name in shown)]]
+    best = best_means(runs, shown)
     paper = published_figures()
     marked = False
     for cell, rows in by_cell(runs).items():
-        count = len(rows)
-        seeds = "ours, 1 seed" if count == 1 else f"ours, {count} seeds"
-        ours = [spread(rows[name]) for name in shown]
-        lines.append([cell.label, cell.class_labels, cell.masks, seeds, *ours])
+        ours = []
+        for name in shown:
+            text = spread(rows[name])
+            ours.append(f"**{text}**" if text and rows[name].mean() == best[name] else text)
+        title = f"{cell.title} ({cell.system})"
+        lines.append([title, f"{cell.class_labels} / {cell.masks}", whose(rows), *ours])
         key = (cell.system, cell.class_labels, cell.masks)
         if cell.recipe == "paper" and key in paper.index:
             theirs = published_cells(paper.loc[key], shown)
             marked = marked or any(text.endswith("†") for text in theirs)
-            lines.append(["", "", "", "paper", *theirs])
+            if any(theirs):
+                lines.append(["", "", "paper", *theirs])
     text = markdown(lines)
     if marked:
         text += "\n\n† As published; no masks can have a Jaccard above their Dice."
     return text
+
+
+def best_means(runs: pd.DataFrame, shown: Sequence[str]) -> dict[str, float]:
+    """The best of the cells' means, by column."""
+    means = pd.DataFrame([rows[list(shown)].mean() for rows in by_cell(runs).values()])
+    lower, higher = means.min(), means.max()
+    return {name: (lower if name in LOWER_IS_BETTER else higher)[name] for name in shown}
+
+
+def whose(rows: pd.DataFrame) -> str:
+    """'ours, 5 seeds', and the machine where `runs.csv` has it."""
+    count = len(rows)
+    seeds = "ours, 1 seed" if count == 1 else f"ours, {count} seeds"
+    machines = rows["machine"].dropna().unique() if "machine" in rows else []
+    return ", ".join([seeds, *machines])
 
 
 def published_cells(figures: pd.Series, shown: Sequence[str]) -> list[str]:
@@ -142,8 +167,8 @@ def spread(numbers: pd.Series) -> str:
 
 def verdicts_table(compared: pd.DataFrame) -> str:
     """Markdown, of `comparisons.csv`: whether each part of the method helped."""
-    heads = ["part", "off", "on", "class labels / masks", "films", "metric", "on - off"]
-    lines = [[*heads, "95% interval", "p", "seeds that agree", ""]]
+    heads = ["part", "off", "on", "labels / masks", "films", "metric", "on - off"]
+    lines = [[*heads, "95% interval", "p", "adjusted p", "seeds that agree", ""]]
     for row in compared.itertuples():
         lines.append(
             [
@@ -156,6 +181,7 @@ def verdicts_table(compared: pd.DataFrame) -> str:
                 f"{row.difference:+.4f}",
                 f"{row.low:+.4f} to {row.high:+.4f}",
                 f"{row.p:.2g}",
+                f"{row.adjusted_p:.2g}",
                 f"{row.agreeing} of {row.seeds}",
                 f"**{row.verdict}**",
             ]

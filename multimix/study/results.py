@@ -13,17 +13,31 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from multimix.evaluation.metrics import check_metrics
+from multimix.config import Config
+from multimix.evaluation.metrics import check_metrics, placements
+from multimix.model import CLASSES
 from multimix.recipes import RECIPES, SYSTEMS
 from multimix.runtime.files import read_whole_lines, write_text
-from multimix.study.jobs import Job, Measured, read_measured
+from multimix.study.jobs import Job, Measured, Sources, read_measured
 
 FILM_COLUMNS = ["domain", "task", "film", "patient", "label"]  # columns that name a film
 RUN_COLUMNS = ["run", "system", "recipe", "class_labels", "masks", "seed", "side", "steps"]
 COMPARED_COLUMNS = ["part", "off", "on", "metric", "verdict"]
 # The others are numbers.
-TEXT_COLUMNS = [*FILM_COLUMNS, *RUN_COLUMNS[:5], "command", "config", *COMPARED_COLUMNS]
+MORE_TEXT = ["machine", "command", "config"]
+TEXT_COLUMNS = [*FILM_COLUMNS, *RUN_COLUMNS[:5], *MORE_TEXT, *COMPARED_COLUMNS]
 ALL = float("inf")  # of the labels: more than any number
+# What each of the paper's systems is made of; those with a plus are "U-Net + classifier" and more.
+SYSTEM_NAMES = {
+    "unet": "U-Net alone",
+    "enc": "classifier alone",
+    "enc_ssl": "classifier + unlabelled films",
+    "umtl": "U-Net + classifier",
+    "umtl_s": "+ bridge",
+    "umtl_ssl": "+ unlabelled films",
+    "umtl_ssl_s": "+ both",
+    "multimix": "MultiMix",
+}
 
 
 class Cell(NamedTuple):
@@ -41,6 +55,17 @@ class Cell(NamedTuple):
     def label(self) -> str:
         """The system, and the recipe if it is not the paper's."""
         return self.system if self.recipe == "paper" else f"{self.system}, {self.recipe}"
+
+    @property
+    def title(self) -> str:
+        """What the system is made of, and the recipe if it is not the paper's."""
+        return title_of(self.label)
+
+
+def title_of(label: str) -> str:
+    """'MultiMix, quick' of a cell's label 'multimix, quick'."""
+    system, comma, recipe = label.partition(", ")
+    return SYSTEM_NAMES.get(system, system) + comma + recipe
 
 
 @dataclass(frozen=True)
@@ -135,8 +160,9 @@ def films_table(found: Sequence[RunResult]) -> pd.DataFrame:
     for run in found:
         films = run.films.reindex(columns=[*FILM_COLUMNS, "dice", "raw_probability"])
         values = films.set_index(FILM_COLUMNS)
-        either = values["dice"].fillna(values["raw_probability"])
-        columns[run.job.name] = either.map(lambda number: round(number, 4))
+        # Probabilities near 1 are many: fewer places would take them for one, and move the AUC.
+        either = values["dice"].round(4).fillna(values["raw_probability"].round(6))
+        columns[run.job.name] = either
     table = pd.concat(columns, axis="columns", sort=False).reset_index()
     by_first_film = sorted(columns, key=lambda run: table[run].first_valid_index())
     return table[[*FILM_COLUMNS, *by_first_film]]
@@ -184,6 +210,44 @@ def read_table(path: Path, needed: Sequence[str] = ()) -> pd.DataFrame:
         )
     words = numbers.columns.difference(table.select_dtypes("number").columns)
     return table.astype(dict.fromkeys(words, float))  # such as a column with the word nan
+
+
+def read_results(folder: Path) -> list[RunResult]:
+    """The results behind `runs.csv` and `films.csv`, as exact as these have them.
+
+    Errors: ValueError where a table is not as it was written.
+    """
+    runs = read_table(folder / "runs.csv", ("run", *Cell._fields, "config"))
+    films = read_table(folder / "films.csv", ("domain", "task", "film", "patient"))
+    found = []
+    for row in runs.to_dict("records"):
+        config = Config.from_dict(json.loads(row["config"]))
+        job = Job(row["system"], row["recipe"], config, Sources())
+        metrics: dict[str, dict[str, float]] = {}
+        for name, value in row.items():
+            domain, _, metric = name.partition("_")
+            if domain in ("test", "cross") and pd.notna(value):
+                metrics.setdefault(domain, {})[metric] = value
+        measured = films[[*FILM_COLUMNS, row["run"]]].rename(columns={row["run"]: "value"})
+        found.append(RunResult(job, metrics, film_rows(measured.dropna(subset="value"))))
+    return found
+
+
+def film_rows(measured: pd.DataFrame) -> pd.DataFrame:
+    """One run's films, from its column of `films.csv`."""
+    lungs = measured[measured["task"] == "segmentation"].rename(columns={"value": "dice"})
+    rows = [lungs.assign(label="")] if len(lungs) else []
+    classes = measured[measured["task"] == "classification"]
+    for _, films in classes.groupby("domain", sort=False):
+        probability = films["value"].to_numpy()
+        positive = (films["label"] == CLASSES[1]).to_numpy()
+        rows.append(
+            films.rename(columns={"value": "raw_probability"}).assign(
+                raw_correct=(probability > 0.5) == positive,
+                placement=placements(probability, positive.astype(int)),
+            )
+        )
+    return pd.concat(rows, ignore_index=True)
 
 
 def by_cell(runs: pd.DataFrame) -> dict[Cell, pd.DataFrame]:

@@ -3,7 +3,9 @@
 import json
 import re
 import shlex
+from itertools import product
 
+import numpy as np
 import pandas as pd
 import pytest
 from helpers import ROOT
@@ -12,8 +14,15 @@ from multimix.apps.options import parser
 from multimix.config import Config
 from multimix.recipes import SYSTEMS
 from multimix.runtime.config_options import changes_of
-from multimix.study.report import spread
-from multimix.study.results import by_cell, read_table
+from multimix.study.paired_tests import (
+    PER_FILM,
+    comparisons_table,
+    film_changes,
+    mean_change,
+    pairs,
+)
+from multimix.study.report import published_figures, spread
+from multimix.study.results import by_cell, read_results, read_table
 
 FOLDER = ROOT / "notebooks" / "paper_table"
 RUNS = read_table(FOLDER / "runs.csv")
@@ -40,9 +49,9 @@ def test_a_run_can_be_followed_to_its_films(name):
             assert dice.mean() == pytest.approx(run[f"{domain}_dice"], abs=1e-4)
     classes = FILMS[(FILMS["task"] == "classification") & FILMS[name].notna()]
     assert bool(len(classes)) == config.classify
-    if config.classify:
-        right = (classes[name] > 0.5) == (classes["label"] == "PNEUMONIA")
-        assert right.mean() == pytest.approx(run["test_accuracy"], abs=1e-4)
+    for domain, films in classes.groupby("domain"):
+        right = (films[name] > 0.5) == (films["label"] == "PNEUMONIA")
+        assert right.mean() == pytest.approx(run[f"{domain}_accuracy"], abs=1e-4)
 
 
 def test_the_manifests_name_as_many_labels_as_the_table():
@@ -57,16 +66,47 @@ def test_the_manifests_name_as_many_labels_as_the_table():
             assert (training["use"] == "labelled").sum() == expected
 
 
+def test_the_comparisons_follow_from_the_films():
+    again = comparisons_table(read_results(FOLDER))
+    committed = read_table(FOLDER / "comparisons.csv")
+    pd.testing.assert_frame_equal(again, committed, check_dtype=False)
+
+
+def test_with_swapped_names_of_systems_one_comparison_in_twenty_is_below_a_twentieth():
+    cells: dict[str, list] = {}
+    for result in read_results(FOLDER):
+        if result.cell.recipe == "paper":
+            cells.setdefault(result.cell, []).append(result)
+    p_values = []
+    for pair in pairs([cell for cell, results in cells.items() if len(results) == 5]):
+        for domain, metric in product(("test", "cross"), PER_FILM):
+            changes = film_changes(cells[pair.off], cells[pair.on], domain, metric)
+            if changes.empty:
+                continue
+            # Seed 0 stays: swapped in all seeds it would be the same test.
+            for swapped in product((1, -1), repeat=len(changes.columns) - 1):
+                turned = changes * np.array([1, *swapped])
+                p_values.append(mean_change(turned, by_class=metric == "auc").p)
+    assert len(p_values) >= 800 and 0.02 <= np.mean(np.array(p_values) < 0.05) <= 0.07
+
+
 def test_the_readme_shows_these_figures():
-    shown = []
+    shown = {}
     for line in README.splitlines():
-        if re.match(r"\| .* \| (\d+|all|none) / (\d+|all|none) \|", line):
-            shown.append([cell.strip() for cell in line.strip("|").split("|")])
-    cells = by_cell(RUNS)
-    assert len(shown) == len(cells)
-    columns = ("test_auc", "test_accuracy", "test_f1_normal", "test_dice", "cross_dice")
-    for (cell, runs), (name, budget, *figures) in zip(cells.items(), shown):
-        assert (name, budget) == (cell.label, f"{cell.class_labels} / {cell.masks}")
-        for column, figure in zip(columns, figures):
-            ours = spread(runs[column]).replace("0.", ".")
-            assert figure.partition(" (")[0] == ours, (name, column)
+        name, *figures = (cell.strip(" *") for cell in line.strip("|").split("|"))
+        shown[name] = figures
+    columns = ("test_auc", "test_accuracy", "test_dice", "cross_dice", "cross_auc")
+    paper, checked = published_figures(), 0
+    for cell, runs in by_cell(RUNS).items():
+        fewest = cell.class_labels in ("100", "none") and cell.masks in ("10", "none")
+        if not fewest or cell.title not in shown:
+            continue
+        checked += 1
+        published = (cell.system, cell.class_labels, cell.masks)
+        for column, figure in zip(columns, shown[cell.title], strict=True):
+            expected = spread(runs[column])
+            if cell.recipe == "paper" and published in paper.index and column in paper:
+                theirs = paper.loc[published, column]
+                expected += f" ({theirs:.3f})" if pd.notna(theirs) else ""
+            assert figure.replace("*", "") == expected.replace("0.", "."), (cell, column)
+    assert checked >= 7

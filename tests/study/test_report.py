@@ -14,9 +14,10 @@ from helpers import SIDE
 from study_helpers import PHANTOMS, SMALL, fake, run_here, small
 
 from multimix.apps.cli import main
-from multimix.study.figures import budget_curves, draw_figures, mean_log
+from multimix.recipes import SYSTEMS
+from multimix.study.figures import budget_curves, draw_figures, mean_log, plot_verdicts
 from multimix.study.jobs import QUICK, Measured, Sources, grid
-from multimix.study.paired_tests import PER_FILM, comparisons, film_values
+from multimix.study.paired_tests import PER_FILM, comparisons, comparisons_table, film_values
 from multimix.study.report import (
     HEADS,
     published_figures,
@@ -25,9 +26,11 @@ from multimix.study.report import (
     write_tables,
 )
 from multimix.study.results import (
+    SYSTEM_NAMES,
     RunResult,
     collect,
     films_table,
+    read_results,
     read_table,
     readable,
     runs_table,
@@ -52,14 +55,15 @@ def test_quick_does_it_all(tmp_path, capsys, monkeypatch):
     text = (tmp_path / "table.md").read_text()
     assert text in printed and "8 runs, 6 of them done; 2 at once." in printed
     drawn = {"dice_test", "dice_cross", "scatter_test", "scatter_cross"}
-    drawn |= {"training_auc", "training_dice"}
+    drawn |= {"training_auc", "training_dice", "verdicts"}
     assert {path.stem for path in tmp_path.glob("*.png")} == drawn
     assert all(f"{name}.png" in printed for name in drawn)
     with open(tmp_path / "runs.csv", newline="") as file:
         runs = list(csv.DictReader(file))
     dice = [float(run["test_dice"]) for run in runs if run["system"] == "unet"]
     mean = f"{np.mean(dice):.3f} ± {np.std(dice, ddof=1):.3f}"
-    assert f"| unet | none | 5 | ours, 2 seeds |  |  |  |  |  | {mean} |" in text
+    row = f"| U-Net alone (unet) | none / 5 | ours, 2 seeds |  |  |  |  |  | {mean} |"
+    assert row in text.replace("**", "")
     assert "| second task | unet | umtl | 20 / 5 | cross | dice |" in text
 
 
@@ -79,7 +83,7 @@ def test_a_folder_may_be_filled_by_several_commands(tmp_path):
     compared = {(found.part, found.off, found.on) for found in comparisons(found)}
     assert compared == {("improved recipe", "umtl", "umtl, improved")}
     text, figures = write_report(improved, tmp_path)
-    assert "| umtl, improved | 4 | 2 | ours, 2 seeds |" in text
+    assert "| U-Net + classifier, improved (umtl) | 4 / 2 | ours, 2 seeds |" in text
     assert "# 4 runs: 32 px, 2 steps each" in text and all(path.is_file() for path in figures)
     with open(tmp_path / "films.csv", newline="") as file:
         films = list(csv.DictReader(file))
@@ -130,8 +134,8 @@ def test_damaged_results_and_tables_are_named(tmp_path, capsys):
 def test_the_table_marks_what_was_published_and_is_impossible():
     runs = runs_table([fake("umtl", 0, [0.5, 0.7])], Path("out"))
     text = results_table(runs)
-    assert "| umtl | 100 | 10 | ours, 1 seed | 0.600 |" in text
-    assert "|  |  |  | paper | 0.626 |" in text and "†" not in text
+    assert "| U-Net + classifier (umtl) | 100 / 10 | ours, 1 seed | **0.600** |" in text
+    assert "|  |  | paper | 0.626 |" in text and "†" not in text
     text = results_table(runs.assign(test_jaccard=0.45))
     assert "0.871†" in text and "no masks can have a Jaccard above their Dice" in text
 
@@ -171,7 +175,7 @@ def test_names_that_are_not_utf_8_stay_apart():
 
 
 def test_a_film_has_a_row_whichever_runs_measured_it():
-    runs = [fake("umtl", 0, [0.5, 0.7]), fake("umtl", 1, [0.12345, 0.6, 0.9])]
+    runs = [fake("umtl", 0, [0.5, 0.7]), fake("umtl", 1, [0.12347, 0.6, 0.9])]
     for run in runs:
         run.films["task"] = "segmentation"
     table = films_table(runs)
@@ -223,3 +227,50 @@ def test_runs_of_before_raw_probabilities_had_a_name_are_read():
     found = RunResult.from_measured(run.job, {"test": measured})
     assert films_table([found])[found.job.name].tolist() == [0.75, 0.25]
     assert film_values(found, "test", PER_FILM["accuracy"]).tolist() == [0, 1]
+
+
+def test_results_come_back_from_their_tables(tmp_path):
+    jobs = small(["enc", "unet"], 1)
+    assert run_here(jobs, tmp_path) == []
+    found = collect(jobs, tmp_path)
+    write_tables(found, tmp_path)
+    again = {run.job.name: run for run in read_results(tmp_path)}
+    assert len(again) == len(found) == 2
+    for run in found:
+        back = again[run.job.name]
+        assert (back.cell, back.job.config) == (run.cell, run.job.config)
+        for domain, metrics in run.metrics.items():
+            assert back.metrics[domain] == pytest.approx(metrics, abs=1e-5)
+            for column in PER_FILM.values():
+                values, expected = (film_values(each, domain, column) for each in (back, run))
+                assert values.index.droplevel("label").equals(expected.index.droplevel("label"))
+                assert values.to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-4)
+
+
+def test_the_best_of_a_column_is_bold_and_a_machine_is_named():
+    runs = runs_table([fake("umtl", 0, [0.5]), fake("multimix", 0, [0.7])], Path("out"))
+    text = results_table(runs.assign(test_asd=[2.0, 3.0], machine="CPU"), {"test_dice": "Dice"})
+    assert "| MultiMix (multimix) | 100 / 10 | ours, 1 seed, CPU | **0.700** |" in text
+    assert "| ours, 1 seed, CPU | 0.500 |" in text and "ASD" not in text
+    text = results_table(runs.assign(test_asd=[2.0, 3.0]))
+    assert "| 0.500 | **2.000** |" in text and "| **0.700** | 3.000 |" in text
+
+
+def test_every_comparison_is_drawn_with_its_verdict():
+    runs = []
+    for seed in (0, 1):
+        runs += [fake("umtl", seed, [0.5, 0.6, 0.7]), fake("unet", seed, [0.8, 0.91, 1.0])]
+        runs.append(fake("multimix", seed, [0.5, 0.6, 0.7 + 0.01 * seed]))
+    figure = plot_verdicts(comparisons_table(runs))
+    plt.close("all")
+    (axis,) = figure.axes
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == [
+        "second task, beside U-Net alone (100 / 10)",
+        "all but the second task, beside U-Net + classifier (100 / 10)",
+    ]
+    assert axis.get_title() == "Dice" and len(axis.containers) == 2
+
+
+def test_every_system_has_a_name():
+    assert set(SYSTEM_NAMES) == set(SYSTEMS)
