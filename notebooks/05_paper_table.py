@@ -141,7 +141,8 @@ figures["dice_cross"]
 #
 # ## What another recipe adds
 #
-# The same system, MultiMix, with the same labels, trained otherwise: `quick` and `improved` have their own sides and steps.
+# The same system, MultiMix, with the same labels, trained otherwise: `quick` has its own sides and steps. Today's recipe
+# `improved` was not measured in this table.
 
 # %%
 Markdown(verdicts_table(compared[recipes]))
@@ -149,7 +150,7 @@ Markdown(verdicts_table(compared[recipes]))
 # %% [markdown]
 # **More than all parts of the paper together**, in the other hospitals: `quick` adds .11 of Dice at Montgomery, .08 of
 # AUC at NIH and .19 of accuracy there, with all five seeds; at home no gain was shown. So ten masks do not stand in the way of the published Dice.
-# What these recipes are made of stands in `weights/README.md` and `tests/benchmarks`.
+# What it is made of stands in `weights/README.md` and `tests/benchmarks`.
 #
 # ## More labels
 

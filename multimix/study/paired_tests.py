@@ -20,10 +20,8 @@ PARTS = {
     "second task": (("enc", "umtl"), ("enc_ssl", "umtl_ssl"), ("unet", "umtl")),
     "all but the second task": (("umtl", "multimix"),),
 }
-RECIPE_PARTS = {
-    "quick": "quick recipe",
-    "improved": "improved recipe",
-}  # parts too: against 'paper'
+# Recipes that count as parts too: each against 'paper', with the same system.
+RECIPE_PARTS = {"quick": "quick recipe", "improved": "improved recipe"}
 # Metrics that are means of a film's values, and the columns of those.
 PER_FILM = {"accuracy": "raw_correct", "auc": "placement", "dice": "dice"}
 SAME_FILM = ["patient", "film", "label"]
