@@ -19,7 +19,6 @@ from multimix.runtime.files import atomic_write, printable
 TRUE, PREDICTED = "#009E73", "#D55E00"  # a green and a red that differ to colour-blind eyes
 CURVE = "#0072B2"
 SHOWN = 640  # px: longer films are reduced for the screen
-VIEWS = ("overlay", "film", "mask", "saliency")
 
 
 def plot_prediction(prediction: Prediction) -> Figure:
@@ -29,33 +28,6 @@ def plot_prediction(prediction: Prediction) -> Figure:
     axis = figure.add_axes((0, 0, 1, 1))
     axis.imshow(picture)
     axis.set_axis_off()
-    return figure
-
-
-def plot_view(
-    prediction: Prediction, view: str = "overlay", opacity: float = 0.35, threshold: float = 0.5
-) -> Figure:
-    """One view of a prediction.
-
-    Arguments:
-        prediction: what is shown.
-        view: one of `VIEWS`.
-        opacity: in [0, 1], of what lies on the film.
-        threshold: in [0, 1]: lung is where it is more probable than this.
-    """
-    film, lung_probability, saliency = reduced(prediction)
-    height = 0.4 + 5.1 * shown_aspect(film)
-    figure, axis = plt.subplots(figsize=(5.5, height), layout="constrained")
-    axis.set_axis_off()
-    axis.set_title(printable(prediction.name), parse_math=False)
-    if view == "mask":
-        axis.imshow(lung_probability > threshold, cmap="gray", vmin=0, vmax=1)
-    else:
-        draw_film(axis, film)
-    if view == "overlay":
-        draw_lungs(axis, lung_probability, opacity, threshold)
-    if view == "saliency":
-        draw_saliency(axis, saliency, min(2 * opacity, 1))
     return figure
 
 
