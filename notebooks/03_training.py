@@ -404,8 +404,8 @@ plt.show()
 # class (orange). What is kept is taught, and what is taught is kept: seeds 0 and 4, whose orange stays widest, are the two that lost.
 # Where it shrinks (2 and 3), the network gained. With t = 0.9 fewer films teach at first, and less of what they teach is wrong.
 #
-# It is no law. Where first guesses are wrong too often, no threshold helped, in one or two seeds each: a scanner with $v^{3.5}$ or with
-# negatives ended near coin tossing on its own films, and of two seeds with turned and shifted films one won and one lost.
+# It is no law. Where first guesses are wrong too often, unlabelled films can do harm (one or two seeds each): with a scanner of $v^{3.5}$,
+# or of negatives, the accuracy on its films fell to a coin's; of two seeds with turned and shifted films one won and one lost.
 #
 # ## On real folders
 #
