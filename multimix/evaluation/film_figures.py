@@ -14,7 +14,7 @@ from PIL import Image
 
 from multimix.evaluation.overlay import LUNG, compose
 from multimix.evaluation.prediction import Prediction
-from multimix.runtime.files import atomic_write, printable
+from multimix.runtime.files import atomic_write
 
 TRUE, PREDICTED = "#009E73", "#D55E00"  # a green and a red that differ to colour-blind eyes
 CURVE = "#0072B2"

@@ -3,7 +3,7 @@
     python tests/benchmarks/shortcut.py FOLDER [--weights multimix] [--split val] [--every 1]
 
 The lungs are those that the network finds. 'Lungs alone' has the film's mean grey around them,
-'lungs removed' has it in them, 'hull removed' in their convex hull, so that heart and shape go, too.
+'lungs removed' has it in them, 'hull removed' in their convex hull, so that the heart goes, too.
 An AUC well above .5 without the hull says that the class leans on what is outside the lungs.
 """
 
