@@ -20,11 +20,11 @@ def trained() -> multimix.MultiMix:
 # What the bundled weights say about the bundled films: label, probability, share of the film that
 # is lung.
 STORED = {
-    "phantom_normal_1.png": ("NORMAL", 0.9652, 0.2940),
-    "phantom_normal_2.png": ("NORMAL", 0.9791, 0.2259),
-    "phantom_pneumonia_1.png": ("PNEUMONIA", 0.9270, 0.3430),
-    "phantom_pneumonia_2.png": ("PNEUMONIA", 0.9944, 0.3818),
-    "real_adult_pa.png": ("PNEUMONIA", 0.7991, 0.3524),
+    "phantom_normal_1.png": ("NORMAL", 0.9309, 0.2934),
+    "phantom_normal_2.png": ("NORMAL", 0.6281, 0.2251),
+    "phantom_pneumonia_1.png": ("NORMAL", 0.7993, 0.3417),
+    "phantom_pneumonia_2.png": ("PNEUMONIA", 0.5792, 0.3793),
+    "real_adult_pa.png": ("PNEUMONIA", 0.7107, 0.3524),
 }
 
 
@@ -41,7 +41,7 @@ def test_stored_answers(trained, name):
 def test_the_networks_that_come_with_it():
     few = load_model("multimix_100_10", "cpu")
     assert few.name == "multimix_100_10"
-    assert few.calibration.keys() == {"temperature", "operating_point"} and few.side == 256
+    assert few.calibration.keys() == {"temperature", "operating_point"} and few.side == 192
     assert predict(few, bundled("sample_data") / "phantom_pneumonia_1.png").label == "PNEUMONIA"
     with pytest.raises(
         ValueError,

@@ -92,8 +92,8 @@ def test_the_scripts(place, monkeypatch):
     assert 0 <= names["results"]["dice"] <= 1 and names["mask_probability"].shape == (
         1,
         1,
-        256,
-        256,
+        224,
+        224,
     )
     assert (place / "predictions" / "real_adult_pa.png").exists()
     film = multimix.predict(multimix.load_model(), "sample_data/real_adult_pa.png")
