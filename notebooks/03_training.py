@@ -378,7 +378,7 @@ plt.show()
 # **What to see.** Grey lines are seeds, diamonds their means; titles give the mean gain over labels alone, with its 95 % interval over five
 # seeds. In the upper row, t = 0.9 raises the AUC on scanner B with all five seeds; with t = 0.8 two seeds lose, and
 # the worst network of all is among them. But 0.9 was tried after 0.8 had been seen on these seeds. So it was
-# tested on five **fresh** ones, in the lower row: **on scanner B unlabelled films win with all five again**, AUC +.037
+# tested on five **fresh** ones (of the same test films), in the lower row: **on scanner B unlabelled films win with all five again**, AUC +.037
 # and accuracy +.021, for the price of no label. On scanner A, which the labels already show, most of the intervals reach 0.
 #
 # ## Pseudo-labels over time
@@ -405,7 +405,7 @@ plt.show()
 # Where it shrinks (2 and 3), the network gained. With t = 0.9 fewer films teach at first, and less of what they teach is wrong.
 #
 # It is no law. Where first guesses are wrong too often, unlabelled films can do harm (one or two seeds each): with a scanner of $v^{3.5}$,
-# or of negatives, the accuracy on its films fell to a coin's; of two seeds with turned and shifted films one won and one lost.
+# or of negatives, the accuracy on its films fell to a coin's (the exponent 2 was taken after these); of two seeds with turned and shifted films one won and one lost.
 #
 # ## On real folders
 #
@@ -420,9 +420,9 @@ plt.show()
 #
 # `train` is the loop above with a folder around it: checkpoints, a log, the best network by validation films. The recipe `quick` shows
 # the films at 64 to 96 px and takes two minutes on two CPU cores, with `precision="bfloat16"` where
-# the processor has it (measured; `tests/benchmarks`); `improved`, at 96 to 160 px, some four times as long (estimated). The
-# paper's 52,200 steps at 256 px take a week as they were published, and two days in bfloat16 here. They want a GPU, on
-# which nothing has been timed yet, neither on Colab's T4 nor on an H200: the bar shows the time left after a few steps. On
+# the processor has it (measured; `tests/benchmarks`); `improved`, at 96 to 160 px, some four times as long. The
+# paper's 52,200 steps at 256 px take a week as they were published, and two days in bfloat16 here. They want a GPU:
+# the bar shows the time left after a few steps. On
 # Colab choose Runtime, Change runtime type, T4; the device is found by itself.
 #
 # Next: `04_your_own_data` does this for folders of your own.

@@ -58,13 +58,21 @@ def dice_of(mask: np.ndarray, truth: np.ndarray) -> float:
 def row_of(film: PanelFilm, prediction: Prediction, network: str) -> dict[str, str]:
     """The film's row of the table, with the lungs at 0.5; named as in predictions.csv."""
     row = {"file": film.file, "label": prediction.label}
-    for name, probability in prediction.probabilities.items():
-        row[name] = f"{probability:.6f}"
-    row["lung_share"] = f"{prediction.lung_share:.6f}"
+    for name, number in prediction.numbers.items():
+        row[name] = "" if number is None else f"{number:.6f}"
     row["dice"] = "" if film.truth is None else f"{dice_of(prediction.mask, film.truth):.6f}"
     row["warnings"] = BETWEEN.join(prediction.warnings)
     row["network"] = network
     return row
+
+
+def lungs_in_words(prediction: Prediction) -> str:
+    """'right 18.3%, left 17.0%', with cm² where the film tells its size."""
+    words = []
+    for side, lung in prediction.lungs.items():
+        area = "" if lung.area_cm2 is None else f" ({lung.area_cm2:.0f} cm²)"
+        words.append(f"{side} {lung.share:.1%}{area}")
+    return ", ".join(words)
 
 
 def answer_html(prediction: Prediction, mask: np.ndarray, film: PanelFilm, network: str) -> str:
@@ -73,6 +81,7 @@ def answer_html(prediction: Prediction, mask: np.ndarray, film: PanelFilm, netwo
         html.escape(prediction.name),
         f"<b>{prediction.label}</b>, probability {prediction.probability:.2f}",
         f"lungs: {mask.mean():.1%} of the film",
+        f"at 0.5: {lungs_in_words(prediction)}; expected Dice {prediction.expected_dice:.2f}",
     ]
     if film.truth is not None:
         lines.append(f"Dice with the true mask: {dice_of(mask, film.truth):.3f}")
