@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from multimix.apps.panel import Panel
+    from multimix.apps.predict_folder import predict_folder
     from multimix.config import Config
     from multimix.data.film_set import Films
     from multimix.data.films import load_films
@@ -25,6 +26,7 @@ else:
         "load_films": "data.films",
         "load_model": "inference",
         "predict": "inference",
+        "predict_folder": "apps.predict_folder",
         "predict_iter": "inference",
         "train": "training",
     }
@@ -52,6 +54,7 @@ __all__ = [
     "load_films",
     "load_model",
     "predict",
+    "predict_folder",
     "predict_iter",
     "train",
 ]

@@ -13,7 +13,7 @@ import torch
 
 from multimix.apps.calibrate import run_calibrate
 from multimix.apps.options import parser
-from multimix.apps.predict_folder import PredictionFolder, films_to_predict
+from multimix.apps.predict_folder import PredictionFolder, films_to_predict, in_words
 from multimix.apps.prediction_table import as_json
 from multimix.config import Config
 from multimix.data.film_set import Films
@@ -127,11 +127,12 @@ def run_predict(options: argparse.Namespace) -> int:
     if is_main():
         for sentence in sentences:
             complain(sentence)
+    how = PredictOptions(options.flip, not options.raw, options.invert)
     folder = PredictionFolder(
         options.out,
         model,
-        PredictOptions(options.flip, not options.raw, options.invert),
-        how_predicted(options),
+        how,
+        in_words(options.weights, how, options.precision, options.label_mask),
         AnswerFiles(not options.no_figures, options.arrays, options.label_mask, options.dicom_seg),
     )
     precision = torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16")
@@ -147,18 +148,6 @@ def run_predict(options: argparse.Namespace) -> int:
     if outcome.stopped:
         raise KeyboardInterrupt("stopped; the same command with --resume goes on from there")
     return 2 if outcome.faults else 0
-
-
-def how_predicted(options: argparse.Namespace) -> str:
-    """Network and options in words: 'multimix invert-auto float32 flip'."""
-    words = [options.weights, f"invert-{options.invert}", options.precision]
-    if options.flip:
-        words.append("flip")
-    if options.raw:
-        words.append("raw")
-    if options.label_mask:
-        words.append("label-mask")
-    return " ".join(words)
 
 
 def run_evaluate(options: argparse.Namespace) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ from multimix.model import MultiMix
 from multimix.runtime.distributed import SINGLE, World
 from multimix.runtime.files import csv_text, lock_folder, write_text
 from multimix.runtime.stop_signal import StopSignal
+
+SHOWN_FAULTS = 3  # of those that one error names
 
 # By `film_id`: a film's file, and what its answer is called unless another film has that name.
 FilmsToPredict = dict[str, tuple[Path, str]]
@@ -234,3 +237,75 @@ class PredictionFolder:
         if earlier:
             where += f" Predicted before: {earlier} more."
         return f"{as_text(outcome.new)}\n\n{where} For research, not for diagnosis."
+
+
+def predict_folder(
+    model: MultiMix,
+    films: str | os.PathLike | Iterable[str | os.PathLike],
+    out: str | os.PathLike,
+    *,
+    recursive: bool = False,
+    resume: bool = False,
+    figures: bool = True,
+    flip: bool = False,
+    clean: bool = True,
+    invert: str = "auto",
+    on_error: Callable[[str], None] | None = None,
+) -> list[Row]:
+    """Predict any number of films into a folder, as `python -m multimix predict` does.
+
+    The folder gets a mask and a figure for each film, and the table `predictions.csv`; what it has
+    of other films stays. A bar shows how far it is.
+
+    Arguments:
+        model: what `load_model` gave.
+        films: a file, a folder, or a list of such.
+        out: the folder; it is made if it is missing.
+        recursive: go into the folders below a folder.
+        resume: leave out the films that the table has.
+        figures: False writes masks and table alone, which is faster.
+        flip, clean, invert: as for `predict`.
+        on_error: called with a sentence for each film that could not be predicted.
+
+    Returns: the table's rows of these films, by column, as text.
+
+    Warns: of what else a folder has.
+
+    Errors: ValueError where films could not be predicted and nobody takes `on_error`, after all
+        others were; and as for `PredictionFolder.predict`. KeyboardInterrupt where a signal ended
+        it: `resume` goes on.
+    """
+    paths = [films] if isinstance(films, (str, os.PathLike)) else list(films)
+    found, sentences = films_to_predict([Path(path) for path in paths], recursive)
+    for sentence in sentences:
+        warnings.warn(sentence, stacklevel=2)
+    options = PredictOptions(flip, clean, invert)
+    folder = PredictionFolder(
+        Path(out),
+        model,
+        options,
+        in_words(model.name or "a network", options),
+        AnswerFiles(figures),
+    )
+    outcome = folder.predict(found, resume=resume)
+    if outcome.stopped:
+        raise KeyboardInterrupt("stopped; resume=True goes on from there")
+    if on_error is None and outcome.faults:
+        named = "; ".join(fault.rstrip(".") for fault in outcome.faults[:SHOWN_FAULTS])
+        raise ValueError(
+            f"{len(outcome.faults)} of {len(found)} films could not be predicted: {named}. The "
+            f"others are in {folder.table}; give on_error to go on without."
+        )
+    for fault in outcome.faults:
+        if on_error is not None:
+            on_error(fault)
+    return outcome.rows
+
+
+def in_words(
+    network: str, options: PredictOptions, precision: str = "float32", label_mask: bool = False
+) -> str:
+    """How films are predicted, for the table: 'multimix invert-auto float32 flip'."""
+    words = [network, f"invert-{options.invert}", precision]
+    words += ["flip"] * options.flip + ["raw"] * (not options.clean) + ["label-mask"] * label_mask
+    return " ".join(words)

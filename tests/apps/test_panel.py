@@ -152,7 +152,7 @@ def test_a_true_mask(panel):
     assert "The mask half.png has 140 x 70 pixels and its film 140 x 140" in panel.message.value
     assert np.array_equal(panel.film.truth, mask)  # the last good one
     panel.next.click()
-    assert "Dice" not in panel.answer.value
+    assert "Dice with the true mask" not in panel.answer.value
     panel.previous.click()
     assert f"Dice with the true mask: {expected:.3f}" in panel.answer.value
 

@@ -15,10 +15,11 @@ from helpers import dicom, save
 from PIL import Image
 
 from multimix.apps.cli import main
+from multimix.apps.predict_folder import predict_folder
 from multimix.apps.prediction_table import COLUMNS, MEASURES, as_json, read_table
 from multimix.data import phantom
 from multimix.images.answers import marked_film
-from multimix.inference import predict
+from multimix.inference import load_model, predict
 from multimix.runtime.files import csv_text
 
 FILMS = {"a/film.png": 50, "a/other.png": 60, "b/film.png": 70}  # side in px
@@ -298,3 +299,31 @@ def test_a_table_of_an_earlier_version_is_one_sentence(place, run, capsys):
         "(--out), or move it away.\n"
     )
     assert table.read_bytes() == content.encode()
+
+
+def test_python_and_the_command_line_share_a_folder(place, run, weights):
+    model = load_model(weights, "cpu")
+    found = predict_folder(model, ["a", "b/film.png"], "answers")
+    assert [row["file"] for row in found] == list(FILMS) and set(rows("answers")) == set(FILMS)
+    one = predict(model, "a/film.png")
+    assert float(found[0]["lung_share"]) == pytest.approx(one.lung_share, abs=1e-4)
+    times = {name: row["seconds"] for name, row in rows("answers").items()}
+    again = predict_folder(model, "a", "answers", resume=True)
+    assert {row["file"]: row["seconds"] for row in again}.items() <= times.items()
+    with pytest.raises(ValueError, match=r"holds answers of .* and these would be of .*raw"):
+        predict_folder(model, "a", "answers", resume=True, clean=False)
+
+
+def test_python_names_what_it_could_not_predict(place, weights):
+    Path("a/bad.png").write_bytes(b"no film")
+    Path("a/notes.txt").write_text("no film either")
+    model, faults = load_model(weights, "cpu"), []
+    with pytest.warns(UserWarning, match="left out of a: 1 file"):
+        rows_of_a = predict_folder(model, "a", "answers", figures=False, on_error=faults.append)
+    assert len(rows_of_a) == 2 and ["bad.png" in fault for fault in faults] == [True]
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(ValueError, match=r"1 of 3 films could not be predicted: a/bad\.png .*"),
+    ):
+        predict_folder(model, "a", "answers")
+    assert len(rows("answers")) == 2
