@@ -13,8 +13,8 @@ import torch
 
 from multimix.apps.calibrate import run_calibrate
 from multimix.apps.options import parser
-from multimix.apps.predict_folder import PredictionFolder, films_to_predict, in_words
-from multimix.apps.prediction_table import as_json
+from multimix.apps.predict_folder import PredictionFolder, films_to_predict
+from multimix.apps.prediction_table import as_json, how_in_words
 from multimix.config import Config
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
@@ -132,7 +132,7 @@ def run_predict(options: argparse.Namespace) -> int:
         options.out,
         model,
         how,
-        in_words(options.weights, how, options.precision, options.label_mask),
+        how_in_words(options.weights, how, options.precision, options.label_mask),
         AnswerFiles(not options.no_figures, options.arrays, options.label_mask, options.dicom_seg),
     )
     precision = torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16")

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from multimix.apps.prediction_table import BETWEEN, warnings_of
-from multimix.evaluation.film_figures import LUNG
 from multimix.evaluation.film_pictures import HEEDED, TRUE_LUNG, Layers, ViewSettings, colour_table
 from multimix.evaluation.metrics import overlap
+from multimix.evaluation.overlay import LUNG
 from multimix.evaluation.prediction import Prediction
 from multimix.images.formats import SUFFIXES, stem_of
 from multimix.images.reading import LoadedImage, check_mask_shapes, read_mask

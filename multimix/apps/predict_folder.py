@@ -19,6 +19,7 @@ from multimix.apps.prediction_table import (
     as_text,
     cell,
     check_how,
+    how_in_words,
     name_of_row,
     read_table,
 )
@@ -280,32 +281,18 @@ def predict_folder(
     for sentence in sentences:
         warnings.warn(sentence, stacklevel=2)
     options = PredictOptions(flip, clean, invert)
-    folder = PredictionFolder(
-        Path(out),
-        model,
-        options,
-        in_words(model.name or "a network", options),
-        AnswerFiles(figures),
-    )
+    how = how_in_words(model.name or "a network", options)
+    folder = PredictionFolder(Path(out), model, options, how, AnswerFiles(figures))
     outcome = folder.predict(found, resume=resume)
     if outcome.stopped:
         raise KeyboardInterrupt("stopped; resume=True goes on from there")
-    if on_error is None and outcome.faults:
+    if on_error is not None:
+        for fault in outcome.faults:
+            on_error(fault)
+    elif outcome.faults:
         named = "; ".join(fault.rstrip(".") for fault in outcome.faults[:SHOWN_FAULTS])
         raise ValueError(
             f"{len(outcome.faults)} of {len(found)} films could not be predicted: {named}. The "
             f"others are in {folder.table}; give on_error to go on without."
         )
-    for fault in outcome.faults:
-        if on_error is not None:
-            on_error(fault)
     return outcome.rows
-
-
-def in_words(
-    network: str, options: PredictOptions, precision: str = "float32", label_mask: bool = False
-) -> str:
-    """How films are predicted, for the table: 'multimix invert-auto float32 flip'."""
-    words = [network, f"invert-{options.invert}", precision]
-    words += ["flip"] * options.flip + ["raw"] * (not options.clean) + ["label-mask"] * label_mask
-    return " ".join(words)

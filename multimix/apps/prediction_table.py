@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from multimix.images.answers import MASK
+from multimix.inference import PredictOptions
 from multimix.model import CLASSES
 from multimix.runtime.files import csv_text, parse_csv, printable, read_whole_lines
 
@@ -99,6 +100,15 @@ def check_how(table: Path, row: Row, how: str) -> None:
             f"{table} holds answers of '{before}', and these would be of '{how}'; give the same "
             "options, or another folder (--out)."
         )
+
+
+def how_in_words(
+    network: str, options: PredictOptions, precision: str = "float32", label_mask: bool = False
+) -> str:
+    """How films are predicted, for the table: 'multimix invert-auto float32 flip'."""
+    words = [network, f"invert-{options.invert}", precision]
+    words += ["flip"] * options.flip + ["raw"] * (not options.clean) + ["label-mask"] * label_mask
+    return " ".join(words)
 
 
 def as_json(rows: Sequence[Row]) -> str:

@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from multimix.evaluation.film_figures import LUNG
+from multimix.evaluation.overlay import FAINTEST, LUNG, saliency_top
 from multimix.evaluation.prediction import Prediction
 
 LONGEST = 1000  # px
@@ -30,8 +30,6 @@ HEEDED = {  # the views that heed a setting
     "contrast": WITH_FILM,
 }
 COLOUR_MAPS = ("magma", "viridis", "cividis", "hot")
-FAINTEST = 0.25  # opacity where there is no saliency: the film shows through
-TOP_PERCENTILE = 99.5  # of the saliency: the few sharpest pixels would leave the rest dark
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,15 @@ def layers_of(prediction: Prediction, truth: np.ndarray | None, zoom: bool) -> L
     def resized(values: np.ndarray) -> Image.Image:
         return Image.fromarray(values).crop(box).resize(size, Image.Resampling.BILINEAR)
 
-    saliency_top = max(float(np.percentile(prediction.saliency, TOP_PERCENTILE)), 1e-12)
-    saliency = 255 * (np.asarray(resized(prediction.saliency)) / saliency_top).clip(0, 1)
+    most = saliency_top(prediction.saliency)
+    saliency = 255 * (np.asarray(resized(prediction.saliency)) / most).clip(0, 1)
     return Layers(
         resized(prediction.film),
         np.asarray(resized(prediction.mask_probability)),
         Image.fromarray(saliency.astype(np.uint8)),
         None if truth is None else np.asarray(resized(255 * truth.astype(np.uint8))) > 127,
         box,
-        saliency_top,
+        most,
     )
 
 

@@ -12,6 +12,7 @@ import scipy
 import torch
 from torch import Tensor, nn
 
+from multimix.images.quality import largest_parts
 from multimix.images.reading import network_input
 from multimix.images.scaling import rescale
 from multimix.model import MultiMix
@@ -172,9 +173,7 @@ def post_process(lung: Tensor) -> Tensor:
     processed = []
     for p in lung[:, 0].numpy():
         mask = p > 0.5
-        parts, count = scipy.ndimage.label(mask)
-        sizes = np.bincount(parts.flat, minlength=count + 1)[1:]
-        largest = np.argsort(-sizes, kind="stable")[:2] + 1
-        wanted = scipy.ndimage.binary_fill_holes(np.isin(parts, largest))
+        lungs = np.logical_or.reduce([np.zeros_like(mask), *largest_parts(mask)])
+        wanted = scipy.ndimage.binary_fill_holes(lungs)
         processed.append(np.where(wanted != mask, 1 - p, p))
     return torch.from_numpy(np.stack(processed))[:, None]

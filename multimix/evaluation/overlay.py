@@ -25,6 +25,8 @@ TITLE, TEXT = 30, 21  # px of letters
 LINE = 30  # px from one line of text to the next
 OUTLINE = 2  # px
 TINT = 0.12  # of the lungs' colour within their outline
+FAINTEST = 0.25  # opacity where there is no saliency: the film shows through
+TOP_PERCENTILE = 99.5  # of the saliency: the few sharpest pixels would leave the rest dark
 LUNG, WARNING = "#56B4E9", "#D55E00"  # by Okabe and Ito
 
 
@@ -67,11 +69,15 @@ def draw_panels(prediction: Prediction) -> list[np.ndarray]:
     lungs = probability > 0.5
     outline = lungs & ~scipy.ndimage.binary_erosion(lungs, iterations=OUTLINE)
     opacity = np.where(outline, 1.0, np.where(lungs, TINT, 0.0))
-    top = max(float(np.percentile(saliency, 99.5)), 1e-12)
-    share = np.clip(saliency / top, 0, 1)  # the few sharpest pixels would leave the rest dark
+    share = np.clip(saliency / saliency_top(saliency), 0, 1)
     heat = heat_colours()[np.rint(share * 255).astype(np.uint8)]
     blue = 255 * np.array(to_rgb(LUNG))
-    return [film, blended(film, blue, opacity), blended(film, heat, np.clip(share, 0.25, 0.9))]
+    return [film, blended(film, blue, opacity), blended(film, heat, np.clip(share, FAINTEST, 0.9))]
+
+
+def saliency_top(saliency: np.ndarray) -> float:
+    """The saliency that has the colour of most."""
+    return max(float(np.percentile(saliency, TOP_PERCENTILE)), 1e-12)
 
 
 def reduced(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:

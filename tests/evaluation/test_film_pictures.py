@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from multimix.evaluation.film_figures import LUNG
 from multimix.evaluation.film_pictures import (
     HEEDED,
     LONGEST,
@@ -23,6 +22,7 @@ from multimix.evaluation.film_pictures import (
     outline,
     still_picture,
 )
+from multimix.evaluation.overlay import LUNG
 from multimix.evaluation.prediction import Prediction
 
 GREY = 100
