@@ -41,13 +41,14 @@ def test_requirements_are_those_of_the_project():
         *PROJECT["dependencies"],
         *EXTRAS["export"],
         *EXTRAS["dicom-seg"],
+        *EXTRAS["panel"],
         *EXTRAS["dev"],
     ]
 
 
 def test_every_import_is_declared_and_every_dependency_imported():
     declared = {module_of(line) for line in PROJECT["dependencies"]}
-    extras = {module_of(line) for name in ("export", "dicom-seg") for line in EXTRAS[name]}
+    extras = {module_of(line) for name in ("export", "dicom-seg", "panel") for line in EXTRAS[name]}
     assert imported_modules() == (declared - NOT_IMPORTED) | extras
 
 

@@ -1,6 +1,6 @@
 """The panel: choose or upload films, see what the network says of them, look closer.
 
-It works with ipywidgets 7.7 and 8, without any extension.
+It works with ipywidgets 7.7 and 8, without any extension; with anywidget, by clicks too.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import html
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import ipywidgets as widgets
-import numpy as np
 from PIL import Image
 
 from multimix.apps import panel_parts as parts
+from multimix.apps.clickable import report_clicks
 from multimix.apps.panel_parts import PanelFilm, dropdown, place_slider, show_if, slider
 from multimix.evaluation.film_pictures import (
     COLOUR_MAPS,
@@ -138,6 +137,7 @@ class Panel(widgets.VBox):
         settings = [getattr(self, name) for name in ("view", *HEEDED) if name != "threshold"]
         for widget in (*settings, self.pointing, self.row, self.column):
             widget.observe(self.draw, "value")
+        report_clicks(self.picture, self.read_at)
 
     def __repr__(self) -> str:
         return "Panel: shown in a running notebook only."
@@ -212,13 +212,14 @@ class Panel(widgets.VBox):
             return
         self.message.value = ""
         with self.working("Reading the mask"):
-            truth = np.zeros(prediction.film.shape, dtype=bool)
-            for name, mask in files:
-                read = partial(parts.mask_of_film, film=prediction.film)
-                truth |= parts.read_upload(name, mask, read)
-            self.film.truth = truth
+            self.film.truth = parts.true_lungs(files, prediction.film)
             self.film.row = parts.row_of(self.film, prediction, self.network_name)
             self.rearrange()
+
+    def read_at(self, message: dict) -> None:
+        """Read the values where the picture was clicked, or a pixel beside by a key."""
+        parts.move_point(self.row, self.column, message, self.layers.box)
+        self.pointing.value = True
 
     def show(self) -> None:
         """Predict the chosen film and draw it; then the uploads that have no answer yet."""
@@ -277,10 +278,9 @@ class Panel(widgets.VBox):
             self.reading.value = parts.point_html(prediction, self.layers, settings.point)
         listed = [other for other in self.films if other.uploaded == film.uploaded and other.row]
         self.table.value = parts.table_html(listed, film)
-        name = prediction.name
         links = [
-            parts.link(f"{name}_mask.png", self.mask_file, "mask"),
-            parts.link(f"{name}_{settings.view}.jpg", picture, "this picture"),
+            parts.link(f"{prediction.name}_mask.png", self.mask_file, "mask"),
+            parts.link(f"{prediction.name}_{settings.view}.jpg", picture, "this picture"),
             parts.link("predictions.csv", parts.table_csv(listed), "table"),
         ]
         self.downloads.value = f"Download: {', '.join(links)}"

@@ -8,6 +8,7 @@ import mimetypes
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -182,6 +183,22 @@ def place_slider(description: str) -> widgets.IntSlider:
     return widgets.IntSlider(description=description, style=BESIDE_SLIDERS, layout=WHOLE_WIDTH)
 
 
+def move_point(
+    row: widgets.IntSlider, column: widgets.IntSlider, message: dict, box: tuple[int, int, int, int]
+) -> None:
+    """Move the sliders to where a picture of that box was clicked, or by some pixels."""
+    if "step" in message:
+        down, right = message["step"]
+        row.value += down
+        column.value += right
+        return
+    left, top, right, bottom = box
+    y, x = message["share"]
+    with row.hold_trait_notifications(), column.hold_trait_notifications():
+        row.value = top + int(y * (bottom - top))
+        column.value = left + int(x * (right - left))
+
+
 def show_if(widget: widgets.Widget, shown: bool) -> None:
     """Show or hide a widget."""
     widget.layout.display = None if shown else "none"
@@ -217,3 +234,11 @@ def mask_of_film(path: Path, film: np.ndarray) -> np.ndarray:
     height, width = film.shape
     square = read_mask([path], max(film.shape))
     return np.asarray(Image.fromarray(square).resize((width, height)))
+
+
+def true_lungs(files: Sequence[tuple[str, bytes]], film: np.ndarray) -> np.ndarray:
+    """The union of uploaded masks, bool, at the size of their film (H, W). Errors: ValueError."""
+    lungs = np.zeros(film.shape, dtype=bool)
+    for name, file in files:
+        lungs |= read_upload(name, file, partial(mask_of_film, film=film))
+    return lungs

@@ -4,6 +4,7 @@ Screenshots stay in build/.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from helpers import ROOT, save
 
 import multimix
 from multimix.data import phantom
+from multimix.evaluation.film_pictures import lung_box
 from multimix.runtime.files import parse_csv
 
 CHROMIUM = shutil.which("chromium")
@@ -109,6 +111,21 @@ class Visitor:
         box = bar.bounding_box()
         bar.click(position={"x": share * box["width"], "y": box["height"] / 2}, force=True)
 
+    def click(self, down: float, right: float) -> tuple[int, int]:
+        """Click on that share of the picture; the row and column that values are shown of."""
+        reading = self.page.get_by_text("lung probability")
+        before = reading.inner_text()
+        self.picture.scroll_into_view_if_needed()
+        height, width = self.picture.evaluate("img => [img.naturalHeight, img.naturalWidth]")
+        box = self.picture.bounding_box()  # it can be wider or higher than the picture
+        scale = min(box["height"] / height, box["width"] / width)
+        x = box["x"] + box["width"] / 2 + (right - 0.5) * scale * width
+        y = box["y"] + box["height"] / 2 + (down - 0.5) * scale * height
+        self.page.mouse.click(x, y)
+        self.expect(reading).not_to_have_text(before, timeout=30_000)
+        row, column = re.match(r"Row (\d+), column (\d+)", reading.inner_text()).groups()
+        return int(row), int(column)
+
     def sees(self, text: str) -> None:
         self.expect(self.page.get_by_text(text).first).to_be_visible(timeout=30_000)
 
@@ -136,6 +153,8 @@ def films(tmp_path):
     """Two films, the true lungs of the first, and nonsense."""
     for name, seed in (("mine", 2_000_004), ("other", 2_000_005)):
         film, lungs = phantom.draw(seed, 1, 300)
+        if name == "other":
+            film, lungs = film[:240], lungs[:240]
         save(tmp_path / f"{name}.png", film)
         save(tmp_path / f"{name}_true.png", lungs.astype("uint8") * 255)
     (tmp_path / "nonsense.png").write_text("not a picture")
@@ -181,9 +200,12 @@ def look_at_two_films(person: Visitor) -> None:
     person.page.get_by_text("Read the values at a point").click()
     person.sees("lung probability")
     person.screenshot("saliency")
+    click_on(person, "mine.png", zoom=True)
     person.press("overlay")
     person.press("Next")
     person.sees_link("other_mask.png")
+    person.changes_the_picture(person.page.get_by_text("Zoom on the lungs").click)
+    click_on(person, "other.png", zoom=False)
     rows = person.table()
     assert [row["file"] for row in rows] == ["mine.png", "other.png"]
     paths = [person.folder / row["file"] for row in rows]
@@ -191,3 +213,23 @@ def look_at_two_films(person: Visitor) -> None:
         assert (row["label"], row["network"]) == (p.label, "multimix")
         assert float(row["PNEUMONIA"]) == pytest.approx(p.probabilities["PNEUMONIA"], abs=1e-3)
         assert float(row["lung_share"]) == pytest.approx(p.lung_share, abs=1e-3)
+
+
+def click_on(person: Visitor, name: str, zoom: bool) -> None:
+    """What is read at a point that is clicked, and at its neighbours, is what the API says."""
+    p = multimix.predict(multimix.load_model(), person.folder / name)
+    left, top, right, bottom = lung_box(p.mask, zoom)
+    size = person.page.viewport_size
+    person.page.set_viewport_size({**size, "height": 500})  # less than the picture has
+    for down, across in ((0.25, 0.3), (0.8, 0.9)):
+        at = person.click(down, across)
+        expected = top + down * (bottom - top), left + across * (right - left)
+        assert at == pytest.approx(expected, abs=1)
+        found = f"grey value {p.film[at]}, lung probability {p.mask_probability[at]:.2f}, saliency "
+        person.sees(f"Row {at[0]}, column {at[1]}: {found}{p.saliency[at]:.3g} ")
+        person.screenshot(f"clicked_{p.name}_{down}")
+    person.page.keyboard.press("ArrowUp")
+    person.sees(f"Row {at[0] - 1}, column {at[1]}: grey value {p.film[at[0] - 1, at[1]]}, ")
+    person.page.keyboard.press("ArrowRight")
+    person.sees(f"Row {at[0] - 1}, column {at[1] + 1}: ")
+    person.page.set_viewport_size(size)

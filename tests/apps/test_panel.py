@@ -7,6 +7,7 @@ import base64
 import html
 import io
 import re
+import sys
 from types import SimpleNamespace
 
 import ipywidgets
@@ -110,6 +111,44 @@ def test_the_values_at_a_point(panel):
     assert (panel.row.max, panel.column.max) == (149, 89)
     panel.zoom.value = True
     assert panel.layers.box[2] <= 90
+
+
+def send(panel: multimix.Panel, message: dict) -> None:
+    """What the picture's listener sends from the browser."""
+    (name,) = [name for name in panel.picture._dom_classes if name.startswith("multimix-")]
+    (listener,) = [w for w in ipywidgets.Widget.widgets.values() if name in getattr(w, "_esm", "")]
+    listener._handle_custom_msg(message, [])
+
+
+@pytest.mark.parametrize("zoom", (False, True))
+def test_a_click_and_the_arrow_keys_set_the_point(panel, zoom):
+    pytest.importorskip("anywidget")
+    upload(panel, "wide.png", png(FILM[:100]))
+    panel.zoom.value = zoom
+    left, top, right, bottom = panel.layers.box
+    assert zoom == ((left, top, right, bottom) != (0, 0, 150, 100))
+    send(panel, {"share": [0.25, 0.999]})
+    row, column = top + int(0.25 * (bottom - top)), right - 1
+    assert panel.pointing.value and (panel.row.value, panel.column.value) == (row, column)
+    assert panel.reading.value.startswith(f"Row {row}, column {column}: grey value ")
+    send(panel, {"step": [1, 0]})
+    send(panel, {"step": [0, -1]})
+    assert panel.reading.value.startswith(f"Row {row + 1}, column {column - 1}: grey value ")
+    send(panel, {"share": [0, 0]})
+    assert (panel.row.value, panel.column.value) == (top, left)
+    if not zoom:
+        send(panel, {"step": [-1, 0]})  # there is no pixel beyond
+        assert panel.reading.value.startswith("Row 0, column 0: ")
+
+
+@pytest.mark.parametrize("module, value", (("anywidget", None), ("google.colab", "there")))
+def test_without_anywidget_the_sliders_set_the_point(panel, monkeypatch, module, value):
+    monkeypatch.setitem(sys.modules, module, value)
+    plain = multimix.Panel(panel.films[0].source.parent, panel.weights.value)
+    assert panel.picture.value == plain.picture.value and not plain.picture._dom_classes
+    plain.pointing.value = True
+    plain.row.value = 20
+    assert plain.reading.value.startswith("Row 20, column 70: ") and is_shown(plain.picture)
 
 
 def test_several_uploads(panel):
