@@ -21,25 +21,22 @@
 # # Train on films of your own
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aaz-imran/MultiMix/blob/main/notebooks/04_your_own_data.ipynb)
+# [![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)](https://kaggle.com/kernels/welcome?src=https://github.com/aaz-imran/MultiMix/blob/main/notebooks/04_your_own_data.ipynb)
+# [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/aaz-imran/MultiMix/main?labpath=notebooks/04_your_own_data.ipynb)
 #
 # You have a folder of films with classes, and outlined the lungs in a few others. This notebook takes you from there to a
 # trained network, its measured quality and a table of predictions. Synthetic films stand in for yours, so that it runs
 # anywhere, offline, in a few minutes on a CPU.
 
-# %% tags=["bootstrap"]
-import importlib.util
+# %% cellView="form" tags=["bootstrap"]
+#@title Find the project, or fetch it where the notebook stands alone (Colab, Kaggle)
 import os
-import subprocess
-import sys
+import runpy
 
-REPOSITORY = "https://github.com/aaz-imran/MultiMix"
-if not os.path.isdir("multimix"):  # in notebooks/ of a checkout, or alone, as on Colab
-    if not os.path.isdir("../multimix") and not os.path.isdir("MultiMix"):
-        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "MultiMix"], check=True)
-    os.chdir(".." if os.path.isdir("../multimix") else "MultiMix")
-if any(importlib.util.find_spec(name) is None for name in ("torch", "filelock", "pydicom")):
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-r", "requirements.txt"], check=True)
-sys.path.insert(0, os.getcwd())
+start = next(filter(os.path.isfile, ("notebooks/start.py", "../notebooks/start.py")), "MultiMix/notebooks/start.py")
+if not os.path.isfile(start) and os.system("git clone --depth 1 -c multimix.clone=1 https://github.com/aaz-imran/MultiMix MultiMix"):
+    raise SystemExit("The project was not fetched. It takes git and the internet (on Kaggle: Settings, Internet on); then run this cell again.")
+_ = runpy.run_path(start)
 
 # %% [markdown]
 # ## Two folders

@@ -12,16 +12,20 @@ import pytest
 from helpers import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-BADGE = (
+BADGES = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-    "(https://colab.research.google.com/github/{owner}/blob/main/notebooks/{name})"
+    "(https://colab.research.google.com/github/{owner}/blob/main/notebooks/{name})",
+    "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
+    "(https://kaggle.com/kernels/welcome?src=https://github.com/{owner}/blob/main/notebooks/{name})",
+    "[![Open in Binder](https://mybinder.org/badge_logo.svg)]"
+    "(https://mybinder.org/v2/gh/{owner}/main?labpath=notebooks/{name})",
 )
 
 
 def test_every_notebook_has_its_twin():
     assert len(NOTEBOOKS) == 5
     assert [path.stem for path in NOTEBOOKS] == [
-        path.stem for path in sorted((ROOT / "notebooks").glob("*.py"))
+        path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.py"))
     ]
 
 
@@ -71,7 +75,8 @@ def test_one_address(path):
         r'Repository = "(https://github.com/([^"]+))"', (ROOT / "pyproject.toml").read_text()
     ).groups()
     cells = nbformat.read(path, as_version=4).cells
-    assert BADGE.format(owner=address[1], name=path.name) in cells[0].source
+    for badge in BADGES:
+        assert badge.format(owner=address[1], name=path.name) in cells[0].source
     (bootstrap,) = (cell for cell in cells if "bootstrap" in cell.metadata.get("tags", ()))
-    assert f'REPOSITORY = "{address[0]}"' in bootstrap.source
+    assert f"git clone --depth 1 -c multimix.clone=1 {address[0]} MultiMix" in bootstrap.source
     assert set(re.findall(r"github(?:\.com)?/([\w-]+/[\w.-]+)", path.read_text())) == {address[1]}

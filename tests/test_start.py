@@ -1,0 +1,137 @@
+"""The notebooks' first cell, run as it stands in a notebook: alone, in a checkout, without network.
+
+A small repository of files plays GitHub.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+tomllib = pytest.importorskip("tomllib")
+FIRST_CELL = re.search(
+    r'# %% .*tags=\["bootstrap"\]\n(.*?)# %%',
+    (ROOT / "notebooks" / "01_inference.py").read_text(encoding="utf-8"),
+    re.DOTALL,
+).group(1)
+AFTER = "\nimport os, multimix; print('ran in', os.getcwd(), 'with', multimix.__version__)\n"
+ADDRESS = "https://github.com/aaz-imran/MultiMix"
+
+
+def git(folder: Path, *words: str) -> None:
+    name = ["-c", "user.name=x", "-c", "user.email=x@y"]
+    subprocess.run(["git", "-C", str(folder), *name, *words], check=True, capture_output=True)
+
+
+def publish(origin: Path, version: str) -> None:
+    (origin / "multimix" / "__init__.py").write_text(f"__version__ = '{version}'\n")
+    git(origin, "add", "-A")
+    git(origin, "commit", "-m", version)
+
+
+@pytest.fixture
+def origin(tmp_path) -> Path:
+    origin = tmp_path / "origin"
+    for folder in ("multimix", "notebooks"):
+        (origin / folder).mkdir(parents=True)
+    for name in ("notebooks/start.py", "requirements.txt"):
+        (origin / name).write_bytes((ROOT / name).read_bytes())
+    git(origin, "init", "--initial-branch", "main")
+    publish(origin, "1")
+    return origin
+
+
+@pytest.fixture
+def alone(tmp_path) -> Path:
+    """A folder with nothing in it."""
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    return folder
+
+
+def run(folder: Path, origin: Path, cell: str = FIRST_CELL + AFTER, **environment: str) -> str:
+    """What the cell prints, run in a folder where the repository's address leads to `origin`."""
+    config = {"count": "1", "key_0": f"url.file://{origin}.insteadOf", "value_0": ADDRESS}
+    environment |= {f"GIT_CONFIG_{name.upper()}": value for name, value in config.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", cell],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout + done.stderr
+
+
+def test_alone_it_fetches_the_project_and_later_a_newer_one(origin, alone):
+    assert f"ran in {alone / 'MultiMix'} with 1" in run(alone, origin)
+    publish(origin, "2")
+    twice = run(alone, origin, FIRST_CELL + AFTER + FIRST_CELL + AFTER)
+    assert twice.count(f"ran in {alone / 'MultiMix'} with 2") == 2
+    assert twice.count("Looking for a newer version") == 1
+
+
+def test_without_network_it_says_so_or_goes_on_with_what_is_there(origin, alone):
+    said = run(alone, origin / "gone")
+    assert "was not fetched" in said.splitlines()[-1] and "Traceback" not in said
+    run(alone, origin)
+    said = run(alone, origin / "gone")
+    assert "None could be fetched" in said and f"ran in {alone / 'MultiMix'} with 1" in said
+
+
+@pytest.mark.parametrize("place", [".", "notebooks"])
+def test_in_a_checkout_nothing_is_fetched(origin, alone, place):
+    git(alone, "clone", f"file://{origin}", "mine")
+    publish(origin, "2")
+    said = run(alone / "mine" / place, origin)
+    assert said == f"ran in {alone / 'mine'} with 1\n"
+
+
+def test_a_checkout_beside_the_notebook_is_used_and_left_alone(origin, alone):
+    git(alone, "clone", f"file://{origin}", "MultiMix")
+    publish(origin, "2")
+    assert run(alone, origin) == f"ran in {alone / 'MultiMix'} with 1\n"
+
+
+def test_what_is_missing_is_installed(origin, alone):
+    lines = (origin / "requirements.txt").read_text()
+    (origin / "requirements.txt").write_text(f"# own\nnumpy>=1\nsmall-missing>=1\n\n{lines}")
+    publish(origin, "1")
+    with zipfile.ZipFile(alone / "small_missing-1-py3-none-any.whl", "w") as wheel:
+        info = "small_missing-1.dist-info"
+        wheel.writestr("small_missing.py", "")
+        wheel.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: small-missing\nVersion: 1\n"
+        )
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+    offline = {"PIP_NO_INDEX": "1", "PIP_TARGET": str(alone / "packages")}
+    said = run(alone, origin, **offline)
+    assert "small-missing>=1 could not be installed" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    said = run(alone, origin, PIP_FIND_LINKS=str(alone), **offline)
+    assert "Installing small-missing>=1 ..." in said and "with 1" in said
+    assert (alone / "packages" / "small_missing.py").is_file()
+
+
+def test_what_runs_is_the_first_part_of_the_requirements():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    first = (ROOT / "requirements.txt").read_text(encoding="utf-8").split("\n\n")[0]
+    assert first.splitlines()[1:] == project["dependencies"]
+
+
+def test_every_notebook_begins_so():
+    for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        assert "".join(cells[1]["source"]) == FIRST_CELL.strip()
+        assert cells[1]["metadata"]["cellView"] == "form"
+        assert cells[1]["outputs"] == []
