@@ -5,7 +5,6 @@ It works with ipywidgets 7.7 and 8, without any extension; with anywidget, by cl
 
 from __future__ import annotations
 
-import base64
 import html
 import os
 from collections.abc import Iterator
@@ -26,7 +25,6 @@ from multimix.evaluation.film_pictures import (
     compose,
     file_content,
     layers_of,
-    still_picture,
 )
 from multimix.evaluation.prediction import Prediction
 from multimix.images.film_folder import look_through
@@ -142,11 +140,11 @@ class Panel(widgets.VBox):
     def __repr__(self) -> str:
         return "Panel: shown in a running notebook only."
 
-    def _repr_mimebundle_(self, **options: object) -> dict | None:
+    def _repr_mimebundle_(self, **options: object) -> dict | tuple[dict, dict] | None:
         """As ipywidgets 8 gives it, and a still picture for where no kernel runs."""
         bundle = super()._repr_mimebundle_(**options)
         if bundle and self.prediction is not None:
-            bundle["image/jpeg"] = base64.b64encode(still_picture(self.prediction)).decode()
+            return parts.with_still_picture(bundle, self.prediction)
         return bundle
 
     @contextmanager

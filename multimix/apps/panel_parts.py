@@ -17,7 +17,14 @@ import numpy as np
 from PIL import Image
 
 from multimix.apps.prediction_table import BETWEEN, warnings_of
-from multimix.evaluation.film_pictures import HEEDED, TRUE_LUNG, Layers, ViewSettings, colour_table
+from multimix.evaluation.film_pictures import (
+    HEEDED,
+    TRUE_LUNG,
+    Layers,
+    ViewSettings,
+    colour_table,
+    still_picture,
+)
 from multimix.evaluation.metrics import overlap
 from multimix.evaluation.overlay import LUNG
 from multimix.evaluation.prediction import Prediction
@@ -159,6 +166,13 @@ def link(name: str, content: bytes, text: str) -> str:
         f"<a style='text-decoration: underline' download='{html.escape(name)}' "
         f"href='data:{kind};base64,{data}'>{text}</a>"
     )
+
+
+def with_still_picture(bundle: dict, prediction: Prediction) -> tuple[dict, dict]:
+    """What a notebook displays, with a picture for where no kernel runs, and what it shows."""
+    data = base64.b64encode(still_picture(prediction)).decode()
+    alt = f"The panel with {prediction.name}: the film, and the lungs that were found"
+    return {**bundle, "image/jpeg": data}, {"image/jpeg": {"alt": alt}}
 
 
 def dropdown(description: str, options: object, label: dict = BESIDE_FILMS) -> widgets.Dropdown:

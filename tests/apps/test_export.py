@@ -86,7 +86,8 @@ def test_the_file_alone_is_enough(tmp_path, model, monkeypatch):
 def check_the_readmes_lines(model: MultiMix) -> None:
     """Without torch they give what `predict` gives, at the network's side, with its calibration."""
     Path("sample_data").symlink_to(ROOT / "sample_data")
-    script = (ROOT / "multimix" / "README.md").read_text(encoding="utf-8").split("import numpy, onnx")[1]
+    guide = (ROOT / "multimix" / "README.md").read_text(encoding="utf-8")
+    script = guide.split("import numpy, onnx")[1]
     names: dict = {}
     exec("import numpy, onnx" + script.split("```")[0], names)
     film = ROOT / "sample_data" / "real_adult_pa.png"

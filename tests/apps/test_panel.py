@@ -262,7 +262,8 @@ def test_without_a_network_there_is_a_sentence(tmp_path):
 
 @pytest.mark.skipif(ipywidgets.__version__ < "8", reason="ipywidgets 7 shows the panel its own way")
 def test_a_still_picture_stands_where_no_kernel_runs(panel):
-    bundle = panel._repr_mimebundle_()
+    bundle, metadata = panel._repr_mimebundle_()
+    assert panel.prediction.name in metadata["image/jpeg"]["alt"]
     assert base64.b64decode(bundle["image/jpeg"]).startswith(b"\xff\xd8")
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/plain"] == "Panel: shown in a running notebook only."
