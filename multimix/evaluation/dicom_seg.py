@@ -33,7 +33,8 @@ MAY_BE_EMPTY = (
     "ReferringPhysicianName",
     "PatientOrientation",
 )
-# Not the spacing: highdicom reads no Segmentation that has one without a slice's thickness.
+# Not the spacing: highdicom, and the standard where there is a frame of reference, want a slice's
+# thickness beside it, of which viewers make a volume, and a film has none. The film has it.
 MAY_BE_MISSING = ("SpecificCharacterSet", "FrameOfReferenceUID", "PositionReferenceIndicator")
 LUNGS = {
     "right": ("3341006", "SCT", "Right lung"),

@@ -13,7 +13,7 @@ from multimix.images.dicom_elements import integer, number, text, value_of
 from multimix.images.dicom_frames import check_frame
 from multimix.images.dicom_subject import SUBJECT_KEYWORDS, subject_warnings
 from multimix.images.opened import MAX_BYTES, Opened, Undecodable, check_size
-from multimix.images.size import SPACING_KEYWORDS, dicom_size_cm
+from multimix.images.size import SIZE_KEYWORDS, dicom_size_cm
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -94,7 +94,7 @@ def wanted_tags() -> list[BaseTag]:
     from pydicom.tag import Tag
 
     keywords = IMAGE_KEYWORDS + DISPLAY_KEYWORDS + SUBJECT_KEYWORDS + PALETTE_KEYWORDS
-    return [Tag(keyword) for keyword in keywords + SPACING_KEYWORDS + PIXEL_KEYWORDS]
+    return [Tag(keyword) for keyword in keywords + SIZE_KEYWORDS + PIXEL_KEYWORDS]
 
 
 def open_dataset(dataset: Dataset) -> Opened:

@@ -20,6 +20,10 @@ TISSUE = 25  # percentile of the grey between and around the lungs from which th
 MAX_HEIGHT_DIFFERENCE = 0.3  # of the film, between the middles of the two lungs
 MIN_ELONGATION = 1.2  # a lung's length over its width
 MAX_EDGE_CONTACT = 0.3  # of a side of the film that lungs may touch
+HEART_ROWS = (0.55, 0.8)  # of the lungs' height, where the heart parts them most
+UPPER_ROWS = (0.25, 0.5)  # above it
+MAX_BASE_DIFFERENCE = 0.2  # of the lungs' height; beyond, an outline is not whole
+MIN_HEART_SHIFT = 0.045  # of the lungs' width to the patient's right, to be told
 BORDER_CONTRAST = 0.1  # of the film's; rows and columns with less at its edges are its border
 MIN_TURNED = 0.1  # by which a turned typical film is more alike than an upright one
 DOUBTFUL_SUSPICION = -0.15  # of inversion: from here on the network is asked
@@ -90,6 +94,11 @@ def lung_warnings(lungs: np.ndarray, film: np.ndarray) -> list[str]:
     edges = (lungs[0], lungs[-1], lungs[:, 0], lungs[:, -1])
     if max(edge.mean() for edge in edges) > MAX_EDGE_CONTACT:
         found.append("The lungs run over the film's edge: the film may be cropped.")
+    if not found and lies_on_the_right(lungs):
+        found.append(
+            "The heart seems to lie on the patient's right: the film may be mirrored, and what is "
+            "called the right lung would be the left one."
+        )
     return found
 
 
@@ -110,6 +119,29 @@ def opacity_warnings(lungs: np.ndarray, film: np.ndarray) -> list[str]:
             "is a guess."
         )
     return found
+
+
+def lies_on_the_right(lungs: np.ndarray) -> bool:
+    """Whether the heart lies to the patient's right, by what parts two lungs (side, side).
+
+    At the heart's height the middle of the gap is compared with the middle of the chest, and with
+    the middle of the gap above. Never where a lung ends far above the other: it may not be whole.
+    """
+    parts = sorted(largest_parts(lungs), key=lambda part: np.nonzero(part)[1].mean())
+    (box,) = scipy.ndimage.find_objects(np.logical_or(*parts).astype(int))
+    right, left = (part[box] for part in parts)
+    height, width = right.shape
+    ends = [np.flatnonzero(part.any(1))[-1] for part in (right, left)]
+    if abs(ends[0] - ends[1]) > MAX_BASE_DIFFERENCE * height:
+        return False
+    gap = width - 1 - right[:, ::-1].argmax(1) + left.argmax(1)  # twice the middle, in each row
+    chest = right.argmax(1) + width - 1 - left[:, ::-1].argmax(1)
+    rows, both = np.arange(height) / height, right.any(1) & left.any(1)
+    low, high = (both & (rows >= first) & (rows < last) for first, last in (HEART_ROWS, UPPER_ROWS))
+    if not (low.any() and high.any()):
+        return False
+    shift = (gap - chest)[low].mean() / (2 * width)
+    return bool(shift < -MIN_HEART_SHIFT and gap[low].mean() < gap[high].mean())
 
 
 def largest_parts(lungs: np.ndarray) -> list[np.ndarray]:

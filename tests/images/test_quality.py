@@ -73,6 +73,37 @@ def test_an_opaque_lung_is_warned_of():
     assert ["as bright as the tissue" in text for text in warnings_of(white, LUNGS)] == [True]
 
 
+HEART_RIGHT = "The heart seems to lie on the patient's right"
+
+
+def test_a_mirrored_film_is_told_by_its_heart():
+    films = [phantom.draw(seed, seed % 2) for seed in range(20)]
+    told = [HEART_RIGHT in str(warnings_of(film[:, ::-1], lungs[:, ::-1])) for film, lungs in films]
+    assert sum(told) >= 10  # the others' hearts lie near the middle; as they were drawn, none is
+    film, lungs = films[0]
+    assert told[0] and len(warnings_of(film[:, ::-1], lungs[:, ::-1])) == 1
+
+
+def test_the_heart_is_not_looked_for_where_lungs_are_not_whole():
+    film, lungs = FILM[:, ::-1], phantom.draw(0)[1][:, ::-1]
+    rows = np.flatnonzero(lungs.any(1))
+    short = lungs.copy()
+    short[rows[round(0.7 * len(rows))] :, :128] = False  # the patient's right lung
+    assert HEART_RIGHT in str(warnings_of(film, lungs))
+    assert HEART_RIGHT not in str(warnings_of(film, short))
+
+
+def test_of_real_films_the_mirrored_ones_are_told(real):
+    model = load_model(device="cpu")
+    files = sorted((real / "jsrt" / "images").iterdir())[::15]  # 17
+    told = [0, 0]
+    for file in files:
+        film = np.asarray(Image.open(file).convert("L"))
+        for mirrored, view in enumerate((film, film[:, ::-1])):
+            told[mirrored] += HEART_RIGHT in str(predict(model, view).warnings)
+    assert told[0] == 0 and told[1] >= len(files) / 2
+
+
 def test_the_typical_film_is_the_mean_of_twelve_phantoms():
     small = [resize(phantom.draw(seed)[0], SMALL_SIDE) for seed in range(12)]
     mean = np.mean(small, axis=0)[CENTRE, CENTRE]

@@ -91,6 +91,23 @@ def test_absurd_spacing_is_one_sentence(tmp_path, spacing):
     )
 
 
+@pytest.mark.parametrize(
+    "age, size",
+    (("018Y", None), ("102Y", None), ("51", None), ("017Y", (18, 12)), ("024M", (18, 12))),
+)
+@pytest.mark.filterwarnings("ignore")  # pydicom's, of an age without its unit
+def test_a_small_childs_spacing_is_not_an_adults(tmp_path, age, size):
+    pixels = FILM.astype(np.uint16)
+    image = load_image(
+        dicom(tmp_path / "film.dcm", pixels, PixelSpacing=[0.6, 0.6], PatientAge=age)
+    )
+    assert image.size_cm == (size and pytest.approx(size))
+    said = "The file's PixelSpacing (0.6 x 0.6 mm) is no adult's chest film's"
+    assert [text.startswith(said) for text in image.warnings] == [True] * (size is None)
+    usual = dicom(tmp_path / "film.dcm", pixels, PixelSpacing=[0.7, 0.7], PatientAge=age)
+    assert load_image(usual).size_cm == pytest.approx((21, 14))
+
+
 def test_raw_jsrt_films_are_as_large_as_their_makers_say(tmp_path):
     (tmp_path / "film.img").write_bytes(bytes(2 * 2048 * 2048))
     assert size_of(tmp_path / "film.img") == pytest.approx((35.84, 35.84))
