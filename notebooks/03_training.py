@@ -56,6 +56,7 @@ import multimix
 from multimix import losses, training_step
 from multimix.batches import Loader
 from multimix.evaluation.evaluator import predict_log_odds
+from multimix.evaluation.figures import show
 
 set_matplotlib_formats("jpeg", dpi=80, pil_kwargs={"quality": 42})  # keeps the notebook small
 
@@ -93,7 +94,7 @@ for row, (scanner, shown) in zip(axes, tests.items()):
         axis.set(xticks=[], yticks=[])
         if scanner == "A":
             axis.set_title(multimix.model.CLASSES[shown.labels[number]], fontsize=9)
-plt.show()
+show("Eight test films in two rows, as scanner A and as scanner B draw them: the same films, with other greys inside the lungs")
 
 # %% [markdown]
 # **What to see.** Eight test films as each scanner draws them. The disease is the same; what a lung full of air, and one that
@@ -134,7 +135,7 @@ for line, (name, stream) in zip(axes, rows.items()):
     for axis, film in zip(line, stream):
         axis.imshow(film[0], cmap="gray", vmin=-1, vmax=1)
         axis.set(xticks=[], yticks=[])
-plt.show()
+show("Six rows of eight small films: labelled class films, the weak and the strong views of unlabelled ones, lung films, their masks, and lung films without masks")
 
 # %% [markdown]
 # **What to see.** Labelled class films are of scanner A, unlabelled ones of both. The weak view is a flip and a shifted crop.
@@ -149,7 +150,7 @@ plt.show()
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 
 
-def show(function):
+def code(function):
     return Code(inspect.getsource(function), language="python")
 
 
@@ -172,7 +173,7 @@ for step in range(150):
 # $s_n$. No gradient reaches the weak view: the network learns to answer on the hard picture as it does on the easy one.
 
 # %%
-show(losses.pseudo_label_loss)
+code(losses.pseudo_label_loss)
 
 # %%
 pool = loader.class_films  # all 640; their true classes are known here, and used for nothing but this figure
@@ -185,7 +186,7 @@ axis.hist([confidence[right], confidence[~right]], bins=25, range=(0.5, 1), stac
 axis.axvline(config.threshold, color="black", ls="--", label=f"t = {config.threshold}")
 axis.set(xlabel="confidence, max p", ylabel="films")
 axis.legend(loc="upper left")
-plt.show()
+show("Bars: how sure the network is of 640 films, from 0.5 to 1; most wrong guesses are at the left, few beyond the dashed line")
 kept = confidence >= config.threshold
 for name, some in {"kept": kept, "dropped": ~kept}.items():
     print(f"{name}: {some.sum()} films, {right[some].double().mean():.0%} of the guesses right")
@@ -203,7 +204,7 @@ for name, some in {"kept": kept, "dropped": ~kept}.items():
 # Sums run over the pixels of a film; $\hat y$ is the map of lung probability of a film with mask $y$, $\hat u$ that of one without a mask.
 
 # %%
-display(show(losses.dice_loss))
+display(code(losses.dice_loss))
 film, mask = batch.mask_films[:1], batch.masks[:1]
 half = mask.clone()
 half[..., 24:] = 0
@@ -215,7 +216,7 @@ for axis, (name, logits) in zip(axes, guesses.items()):
     axis.imshow(torch.sigmoid(logits)[0, 0], cmap="Blues", vmin=0, vmax=1, alpha=0.5)
     axis.contour(mask[0, 0], levels=[0.5], colors=[ORANGE])
     axis.set(title=f"{name}\nloss {losses.dice_loss(logits, mask):.2f}", xticks=[], yticks=[])
-plt.show()
+show("Six guesses for one pair of lungs beside the true outline: " + ", ".join(f"{n}, loss {losses.dice_loss(g, mask):.2f}" for n, g in guesses.items()))
 
 # %% [markdown]
 # **What to see.** Orange is the true outline, blue the guess. Dice counts overlap: two pixels aside cost little, one lung missing a
@@ -229,7 +230,7 @@ plt.show()
 # with and without masks look alike *on the whole*.
 
 # %%
-show(losses.mask_consistency_loss)
+code(losses.mask_consistency_loss)
 
 # %%
 with torch.no_grad():
@@ -246,7 +247,7 @@ for axis, (name, other) in zip(axes, pairs.items()):
     axis.imshow(torch.sigmoid(other)[0, 0], cmap="Blues", vmin=0, vmax=1)
     axis.contour(torch.sigmoid(logits)[0, 0], levels=[0.5], colors=[ORANGE])
     axis.set(title=f"{name}\nKL {losses.mask_consistency_loss(logits, other):.2f}", xticks=[], yticks=[])
-plt.show()
+show("Two curves of the KL of one pixel, and four maps of lungs, whose KL grows from its own map to another patient's")
 
 # %% [markdown]
 # **What to see.** On the left, a KL of 0.1 for one pixel (dashed): where one map says 0.9, the other says about 0.7; where it says 0.5,
@@ -260,7 +261,7 @@ plt.show()
 # The code of both parts, and what they say of one batch in step 300:
 
 # %%
-display(show(training_step.class_terms), show(training_step.mask_terms))
+display(code(training_step.class_terms), code(training_step.mask_terms))
 
 # %%
 torch.manual_seed(0)
@@ -347,7 +348,7 @@ for axis, scanner in zip(axes, "AB"):
     axis.axvline(config.unlabelled_from * config.steps, color=GREY, ls="--", lw=1)
     axis.set(title=f"seed 0, test films of scanner {scanner}", xlabel="step", ylabel="AUC")
 axes[1].legend(loc="lower right")
-plt.show()
+show("AUC over the steps, on scanner A and on scanner B: after the dashed line the curves with unlabelled films rise above that of labels alone on B")
 
 # %% [markdown]
 # **What to see.** Until the dashed line all three have seen labels alone. Then unlabelled films join, and on scanner B the curves part. Lines
@@ -369,7 +370,7 @@ for line, (name, (seeds, variants)) in zip(axes, groups.items()):
             low, high = stats.t.interval(0.95, 4, gain.mean(), stats.sem(gain))
             title += f"\n{variant}: {gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
         axis.set_title(title, fontsize=10)
-plt.show()
+show("Eight panels of lines, a seed each, from labels alone to unlabelled films; on scanner B with t = 0.9 every line rises in AUC")
 
 # %% [markdown]
 # **What to see.** Grey lines are seeds, diamonds their means; titles give the mean gain over labels alone, with its 95 % interval over five
@@ -394,7 +395,7 @@ for line, (variant, scanner) in zip(axes, rows):
         axis.axvline(config.unlabelled_from * config.steps, color="black", ls="--", lw=1)
         axis.set_title(f"seed {seed}" if (variant, scanner) == rows[0] else "")
 axes[0, 0].legend(loc="lower right", fontsize=8)
-plt.show()
+show("Twenty panels over the steps: the shares of pseudo-labels kept and right, kept and wrong, dropped; the wrong ones are widest with t = 0.8 on scanner B")
 
 # %% [markdown]
 # **What to see.** Why the threshold decides. With t = 0.8 many guesses on scanner B are kept at once, up to a fifth of all films with the wrong
