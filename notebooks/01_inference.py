@@ -24,7 +24,7 @@
 # own film. All cells together take about ten seconds of one processor core (8 were measured on a server).
 # **For research, not for diagnosis.**
 #
-# The first cell finds the project: in a checkout it does nothing, on Colab or Kaggle it fetches it.
+# The first cell finds the project: in a checkout it installs what is missing, on Colab or Kaggle it fetches it all.
 
 # %% cellView="form" tags=["bootstrap"]
 #@title Find the project, or fetch it where the notebook stands alone (Colab, Kaggle)
@@ -33,7 +33,8 @@ import runpy
 
 start = next(filter(os.path.isfile, ("notebooks/start.py", "../notebooks/start.py")), "MultiMix/notebooks/start.py")
 if not os.path.isfile(start) and os.system("git clone --depth 1 -c multimix.clone=1 https://github.com/aaz-imran/MultiMix MultiMix"):
-    raise SystemExit("The project was not fetched. It takes git and the internet (on Kaggle: Settings, Internet on); then run this cell again.")
+    raise SystemExit("The project was not fetched. It takes git and the internet (on Kaggle: Settings, Internet on); "
+                     "then run this cell again.")
 _ = runpy.run_path(start)
 
 # %%
@@ -58,7 +59,7 @@ show("A chest film three times: as it is, with both lungs in blue, and with the 
 # **What to see.** The blue fields are the lungs as the network outlines them: without the heart, and without what lies
 # behind heart and diaphragm. The heat on the right is the saliency: bright where a small change of grey would move the
 # score most. The film shows many round nodules. They are not pneumonia, but the network knows two answers only, and
-# these lungs are not its NORMAL.
+# these lungs are not its NORMAL. Much of the heat is outside the lungs: `02_saliency` looks into that.
 
 # %% [markdown]
 # ## Read the numbers
@@ -109,8 +110,8 @@ for name, variant in variants.items():
     print(f"{name:10}  PNEUMONIA {q.probabilities['PNEUMONIA']:.2f}  lungs {q.lung_share:.0%}")
 
 # %% [markdown]
-# A mirror and the film's border do not matter here, but a darker copy is NORMAL: an answer as near to 0.5 as this one can be
-# turned by what means nothing, and should be trusted less. Some films are doubtful from the start, and the prediction then says so in plain sentences: here the film is
+# The class survives a mirror and a cut border (`q.warnings` tells of both), but a darker copy is NORMAL: an answer as near to 0.5 as
+# this one can be turned by what means nothing, and should be trusted less. Some films are doubtful from the start, and the prediction then says so in plain sentences: here the film is
 # given as a negative.
 
 # %% tags=["nbval-check-output"]
@@ -133,7 +134,8 @@ show(f"{FILM} three times: as it is, with both lungs in blue, and with the heat 
 # The overlay and the mask can be kept: `p.save("predictions")` writes both as PNG, the mask at the film's own size.
 #
 # Or use the panel: choose a sample or upload films, wipe the answer off the film, move the
-# threshold, zoom on the lungs, compare with a true mask, download the mask and the table.
+# threshold, zoom on the lungs, click for the values at a point, compare with a true mask, download the mask and the table. In the still
+# picture below, the answer is wiped off to the left of the yellow line.
 
 # %%
 multimix.Panel()
@@ -163,7 +165,7 @@ print(out.read_text())
 # ## What this cannot do
 #
 # - It knows NORMAL and PNEUMONIA. Every other disease, a lateral film or a cat gets one of the two.
-# - Its pneumonia films were children's and its lung masks adults'. Away from both, expect less.
+# - Its pneumonia films came from two collections, children's and adults', its lung masks from adults. Elsewhere, expect less.
 # - It has not been compared with a radiologist, and must not replace one.
 #
 # Next: `02_saliency` shows how the heat is made and what it does for the mask; `03_training` trains the method step by

@@ -31,7 +31,8 @@ import runpy
 
 start = next(filter(os.path.isfile, ("notebooks/start.py", "../notebooks/start.py")), "MultiMix/notebooks/start.py")
 if not os.path.isfile(start) and os.system("git clone --depth 1 -c multimix.clone=1 https://github.com/aaz-imran/MultiMix MultiMix"):
-    raise SystemExit("The project was not fetched. It takes git and the internet (on Kaggle: Settings, Internet on); then run this cell again.")
+    raise SystemExit("The project was not fetched. It takes git and the internet (on Kaggle: Settings, Internet on); "
+                     "then run this cell again.")
 _ = runpy.run_path(start)
 
 # %%
@@ -92,15 +93,15 @@ print("the same map:", torch.allclose(by_hand.abs(), out.saliency))
 print(inspect.getsource(bridge_maps))
 
 # %% [markdown]
-# The decoder's first layer is a convolution: it adds up what each of its inputs brings. So the parts can be computed one by one,
-# and their spread over this film compared.
+# The decoder's first layer is a convolution: it adds up what its inputs bring, the encoder's deepest features, those one level up (the
+# skip connection), and the bridge. So the parts can be computed one by one, and their spread over this film compared.
 
 # %%
 with torch.no_grad():
     _, maps = model.encoder(x)
     bridge = bridge_maps(x, out.saliency)
     above = F.interpolate(maps[4], scale_factor=2, mode="bilinear", align_corners=True)
-    inputs = {"map from below": above, "skip": maps[3], "film": bridge[:, :1], "saliency": bridge[:, 1:]}
+    inputs = {"deepest features": above, "skip features": maps[3], "film": bridge[:, :1], "saliency": bridge[:, 1:]}
     weights = model.decoder.dconv_up4[0].weight.split([part.shape[1] for part in inputs.values()], dim=1)
     brought = [F.conv2d(part, weight, padding=1).std().item() for part, weight in zip(inputs.values(), weights)]
 
@@ -114,8 +115,8 @@ show("The two pictures that cross the bridge, and bars: " + ", ".join(f"{n} {b:.
 
 # %% [markdown]
 # **What to see.** Two coarse pictures of 28 x 28 cross the bridge, and the decoder's first layer gets little of them (mind the
-# logarithmic axis): the encoder's two maps bring a spread of 12 and 7.6, the film 0.27, the saliency 0.006, some two thousand
-# times less than the map from below. Its values are hundredths at most, and nothing scales them.
+# logarithmic axis): the encoder's features bring a spread of 12 and 7.6, the film 0.27, the saliency 0.006, some two thousand
+# times less than the deepest features. The saliency's values are hundredths at most, and nothing scales them.
 #
 # ## Cut the bridge, and turn it up
 #
@@ -153,9 +154,9 @@ show("A rising line: the louder the saliency, the more pixels change sides. Two 
 # masks, draws the lungs from the encoder's features.
 #
 # Would a network that has little else use it? Two small ones were trained for this text (`umtl_s`, 300 steps at 64 px, ten
-# masks, synthetic films), and their bridges cut on 40 unseen films of 4,096 pixels. With `widths=(8, 16, 32, 64, 64)` the
-# saliency moves no pixel at all, and the film 2 a film. With `widths=(8, 8, 8, 2, 2)`, two channels for each of the deepest
-# maps, 0.1 and 17. So **what counts on this bridge is the film**. (The first called 80 % of these films rightly; the second
+# masks, synthetic films), and their bridges cut on 40 unseen films of 4,096 pixels. With `widths=(8, 16, 32, 64, 64)`,
+# cutting the saliency moves no pixel at all, and cutting the bridge's film 2 in each picture. With `widths=(8, 8, 8, 2, 2)`, two channels for
+# each of the deepest features, 0.1 and 17. So **what counts on this bridge is the film**. (The first called 80 % of these films rightly; the second
 # did not learn the class, so its map could tell little.) What a bridge brings has to be measured for each network, as here.
 #
 # ## Two other ways to ask
@@ -220,10 +221,11 @@ for name, heat in attributions.items():
 for axis, title in zip(axes, ("deletion: share that is greyed", "insertion: share that is restored")):
     axis.set(title=title, ylabel=f"probability of {multimix.model.CLASSES[out.class_logits.argmax()]}")
     axis.legend(fontsize=8)
-show("Deletion and insertion curves: occlusion's falls steeply and rises highest, those of the gradient and SmoothGrad are near a random order's")
+show("Deletion and insertion curves: occlusion's falls steeply and rises highest, "
+     "those of the gradient and SmoothGrad are near a random order's")
 
 # %% [markdown]
-# **What to see.** Grey the first tenth in occlusion's order and the probability falls from .71 to .26; in the gradient's order it
+# **What to see.** Grey the first tenth in occlusion's order and the probability falls from .71 (at one size, not calibrated; `predict` says .58) to .26; in the gradient's order it
 # does not fall at all, and the area (.83) is that of a random order (.84). Occlusion leads in insertion, too, where both
 # gradients are behind random. Two things to mind: occlusion is made by greying, so this test suits it, and a film that is grey
 # all over is PNEUMONIA with .82, so grey is not *nothing* to this network. And it is one film.

@@ -39,7 +39,8 @@ import runpy
 
 start = next(filter(os.path.isfile, ("notebooks/start.py", "../notebooks/start.py")), "MultiMix/notebooks/start.py")
 if not os.path.isfile(start) and os.system("git clone --depth 1 -c multimix.clone=1 https://github.com/aaz-imran/MultiMix MultiMix"):
-    raise SystemExit("The project was not fetched. It takes git and the internet (on Kaggle: Settings, Internet on); then run this cell again.")
+    raise SystemExit("The project was not fetched. It takes git and the internet (on Kaggle: Settings, Internet on); "
+                     "then run this cell again.")
 _ = runpy.run_path(start)
 
 # %%
@@ -98,7 +99,7 @@ show("Eight test films in two rows, as scanner A and as scanner B draw them: the
 
 # %% [markdown]
 # **What to see.** Eight test films as each scanner draws them. The disease is the same; what a lung full of air, and one that
-# is not, look like has changed. A network that knows A alone has to guess on B.
+# is not, look like has changed. A network that knows A alone does worse on B.
 #
 # ## The labels that training may see
 #
@@ -135,7 +136,8 @@ for line, (name, stream) in zip(axes, rows.items()):
     for axis, film in zip(line, stream):
         axis.imshow(film[0], cmap="gray", vmin=-1, vmax=1)
         axis.set(xticks=[], yticks=[])
-show("Six rows of eight small films: labelled class films, the weak and the strong views of unlabelled ones, lung films, their masks, and lung films without masks")
+show("Six rows of eight small films: labelled class films, the weak and the strong views of unlabelled ones, "
+     "lung films, their masks, and lung films without masks")
 
 # %% [markdown]
 # **What to see.** Labelled class films are of scanner A, unlabelled ones of both. The weak view is a flip and a shifted crop.
@@ -186,14 +188,14 @@ axis.hist([confidence[right], confidence[~right]], bins=25, range=(0.5, 1), stac
 axis.axvline(config.threshold, color="black", ls="--", label=f"t = {config.threshold}")
 axis.set(xlabel="confidence, max p", ylabel="films")
 axis.legend(loc="upper left")
-show("Bars: how sure the network is of 640 films, from 0.5 to 1; most wrong guesses are at the left, few beyond the dashed line")
+show("Bars: how sure the network is of 640 films, from 0.5 to 1; most wrong guesses are left of the dashed line, a quarter beyond")
 kept = confidence >= config.threshold
 for name, some in {"kept": kept, "dropped": ~kept}.items():
     print(f"{name}: {some.sum()} films, {right[some].double().mean():.0%} of the guesses right")
 
 # %% [markdown]
-# **What to see.** To the right of the dashed line a pseudo-label teaches; to its left a film adds 0 to the mean. Wrong guesses gather at
-# the left, since a network that errs is often unsure: those that are kept are right more often. It is a filter, not a proof: some
+# **What to see.** To the right of the dashed line a pseudo-label teaches; to its left a film adds 0 to the mean. Left of it nearly half
+# of the guesses are wrong, right of it one in five: those that are kept are right more often. It is a filter, not a proof: some
 # orange lies beyond the line, and would be taught as truth.
 #
 # ## The lungs: Dice
@@ -216,11 +218,12 @@ for axis, (name, logits) in zip(axes, guesses.items()):
     axis.imshow(torch.sigmoid(logits)[0, 0], cmap="Blues", vmin=0, vmax=1, alpha=0.5)
     axis.contour(mask[0, 0], levels=[0.5], colors=[ORANGE])
     axis.set(title=f"{name}\nloss {losses.dice_loss(logits, mask):.2f}", xticks=[], yticks=[])
-show("Six guesses for one pair of lungs beside the true outline: " + ", ".join(f"{n}, loss {losses.dice_loss(g, mask):.2f}" for n, g in guesses.items()))
+show("Six guesses for one pair of lungs beside the true outline: "
+     + ", ".join(f"{name}, loss {losses.dice_loss(logits, mask):.2f}" for name, logits in guesses.items()))
 
 # %% [markdown]
 # **What to see.** Orange is the true outline, blue the guess. Dice counts overlap: two pixels aside cost little, one lung missing a
-# third. An answer with the right shape but no conviction costs as much as a wrong one, so the network has to commit itself.
+# third. An answer with the right shape but no conviction costs more than a lost lung, so the network has to commit itself.
 #
 # ## The lungs: KL
 #
@@ -247,7 +250,7 @@ for axis, (name, other) in zip(axes, pairs.items()):
     axis.imshow(torch.sigmoid(other)[0, 0], cmap="Blues", vmin=0, vmax=1)
     axis.contour(torch.sigmoid(logits)[0, 0], levels=[0.5], colors=[ORANGE])
     axis.set(title=f"{name}\nKL {losses.mask_consistency_loss(logits, other):.2f}", xticks=[], yticks=[])
-show("Two curves of the KL of one pixel, and four maps of lungs, whose KL grows from its own map to another patient's")
+show("Two curves of the KL of one pixel, and four maps of lungs: KL is 0 for its own map, largest for the one 5 px aside")
 
 # %% [markdown]
 # **What to see.** On the left, a KL of 0.1 for one pixel (dashed): where one map says 0.9, the other says about 0.7; where it says 0.5,
@@ -348,7 +351,7 @@ for axis, scanner in zip(axes, "AB"):
     axis.axvline(config.unlabelled_from * config.steps, color=GREY, ls="--", lw=1)
     axis.set(title=f"seed 0, test films of scanner {scanner}", xlabel="step", ylabel="AUC")
 axes[1].legend(loc="lower right")
-show("AUC over the steps, on scanner A and on scanner B: after the dashed line the curves with unlabelled films rise above that of labels alone on B")
+show("AUC over the steps, on scanner A and on scanner B: on B t = 0.9 ends above labels alone, t = 0.8 below")
 
 # %% [markdown]
 # **What to see.** Until the dashed line all three have seen labels alone. Then unlabelled films join, and on scanner B the curves part. Lines
@@ -374,8 +377,8 @@ show("Eight panels of lines, a seed each, from labels alone to unlabelled films;
 
 # %% [markdown]
 # **What to see.** Grey lines are seeds, diamonds their means; titles give the mean gain over labels alone, with its 95 % interval over five
-# seeds. In the upper row, t = 0.9 raises the AUC on scanner B with all five seeds; with t = 0.8 two seeds lose, and
-# the worst network of all is among them. But 0.9 was tried after 0.8 had been seen on these seeds. So it was
+# seeds. In the upper row, t = 0.9 raises the AUC on scanner B with all five seeds; with t = 0.8 two seeds lose (three lose accuracy), and
+# the row's worst network is among them. But 0.9 was tried after 0.8 had been seen on these seeds. So it was
 # tested on five **fresh** ones (of the same test films), in the lower row: **on scanner B unlabelled films win with all five again**, AUC +.037
 # and accuracy +.021, for the price of no label. On scanner A, which the labels already show, most of the intervals reach 0.
 #
@@ -395,15 +398,16 @@ for line, (variant, scanner) in zip(axes, rows):
         axis.axvline(config.unlabelled_from * config.steps, color="black", ls="--", lw=1)
         axis.set_title(f"seed {seed}" if (variant, scanner) == rows[0] else "")
 axes[0, 0].legend(loc="lower right", fontsize=8)
-show("Twenty panels over the steps: the shares of pseudo-labels kept and right, kept and wrong, dropped; the wrong ones are widest with t = 0.8 on scanner B")
+show("Twenty panels over the steps: the shares of pseudo-labels kept and right, kept and wrong, dropped; "
+     "the wrong ones are widest with t = 0.8 on scanner B")
 
 # %% [markdown]
-# **What to see.** Why the threshold decides. With t = 0.8 many guesses on scanner B are kept at once, up to a fifth of all films with the wrong
-# class (orange). What is kept is taught, and what is taught is kept: seeds 0 and 4, whose orange stays widest, are the two that lost.
+# **What to see.** Why the threshold decides. With t = 0.8 many guesses on scanner B are kept at once, up to nearly a quarter of all films with the wrong
+# class (orange). What is kept is taught, and what is taught is kept: seeds 0 and 4, whose orange stays widest, are the two that lost AUC.
 # Where it shrinks (2 and 3), the network gained. With t = 0.9 fewer films teach at first, and less of what they teach is wrong.
 #
-# It is no law. Where first guesses are wrong too often, unlabelled films can do harm (one or two seeds each): with a scanner of $v^{3.5}$,
-# or of negatives, the accuracy on its films fell to a coin's (the exponent 2 was taken after these); of two seeds with turned and shifted films one won and one lost.
+# It is no law. Where first guesses are wrong too often, unlabelled films can do harm: in single trainings that are not stored here, with a
+# scanner of $v^{3.5}$ or of negatives, the accuracy on its films fell to a coin's (the exponent 2 was taken after these).
 #
 # ## On real folders
 #
