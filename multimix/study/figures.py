@@ -46,19 +46,19 @@ def draw_figures(folder: Path) -> dict[str, Figure]:
 def draw_dice(runs: pd.DataFrame, films: pd.DataFrame, domain: str) -> dict[str, Figure]:
     """The Dice of single films: of each system, and of MultiMix against plain multi-task."""
     lungs = films[(films["domain"] == domain) & (films["task"] == "segmentation")]
-    dice = {}
+    dice: dict[str, pd.Series] = {}
+    fewest: dict[str, str] = {}  # by system: the cell with the fewest labels
     for cell, rows in by_cell(runs).items():
         means = lungs.reindex(columns=rows["run"]).mean(axis="columns").dropna()
         if len(means):
             dice[str(cell)] = means
+            fewest.setdefault(cell.label, str(cell))
     if not dice:
         return {}
     title = f"Dice of each {DOMAINS[domain]}"
     figures = {f"dice_{domain}": plot_boxes(dice, f"{title}, mean over seeds")}
-    plain = [name for name in dice if name.startswith("umtl ")]
-    multimix = [name for name in dice if name.startswith("multimix ")]
-    if plain and multimix:
-        names = [plain[0], multimix[0]]
+    if "umtl" in fewest and "multimix" in fewest:
+        names = [fewest["umtl"], fewest["multimix"]]
         both = pd.concat([dice[name] for name in names], axis="columns", join="inner", keys=names)
         if len(both):
             pair = {name: both[name] for name in names}

@@ -49,7 +49,7 @@ class Cell(NamedTuple):
     masks: str
 
     def __str__(self) -> str:
-        return f"{self.label} {self.class_labels}/{self.masks}"
+        return f"{self.title} {self.class_labels}/{self.masks}"
 
     @property
     def label(self) -> str:
