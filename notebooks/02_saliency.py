@@ -280,7 +280,7 @@ show("One film in four versions: whole, the lungs alone, without the lungs, and 
 # **What to see.** Without the lungs every film is NORMAL, but without their hull four of the five are PNEUMONIA, a healthy one
 # among them: a grey block is like no film that the network has learnt from, and grey itself leans to PNEUMONIA (above). So
 # single films deceive. On the 547 films of children that chose its settings the AUC
-# is .998 for whole films, .957 for the lungs alone, .971 without the lungs, and still .906 without their hull: so
+# (the chance that a film with pneumonia gets the higher probability) is .998 for whole films, .957 for the lungs alone, .971 without the lungs, and still .906 without their hull: so
 # much of the class can be read from outside the lungs ([model card](../weights/README.md)).
 #
 # ## What the map does not show

@@ -291,7 +291,7 @@ print("every term is above 0:", bool((table["term"] > 0).all()))
 # same views of the labelled films. `Trainer` makes a step as above, and holds the optimizer and the averaged weights. Ten times we look
 # at the network: its answers on test films of both scanners, and its guesses on the training films without labels.
 #
-# One run may be luck: the seed draws the 40 labels, the first weights and every view. So the trainings were made with several seeds
+# The AUC is the chance that a film with pneumonia gets a higher probability than a normal one. One run may be luck: the seed draws the 40 labels, the first weights and every view. So the trainings were made with several seeds
 # and stored in `notebooks/03_training/seeds.csv`; `AGAIN = True` makes all of them once more. One runs here, now: some forty seconds on
 # an idle core, several times that on a busy one.
 
