@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.core.getipython import get_ipython
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -161,3 +164,21 @@ def draw_outline(axis: Axes, mask: np.ndarray, colour: str) -> None:
     """The outline of a mask (H, W) bool, if it has one."""
     if mask.any() and not mask.all():
         axis.contour(mask, levels=[0.5], colors=[colour], linewidths=1.5)
+
+
+def show(alt: str) -> None:
+    """Display the current figure in a notebook, and close it; elsewhere open its window.
+
+    Arguments: alt: what the picture shows, for those who cannot see it.
+    """
+    shell = get_ipython()
+    formatter = shell.display_formatter if shell else None
+    if formatter is None or "inline" not in matplotlib.get_backend():
+        return plt.show()
+    content, metadata = formatter.format(plt.gcf())
+    content["text/plain"] = alt  # for programs that display no pictures
+    for kind in content:
+        if kind.startswith("image/"):
+            metadata[kind] = {"alt": alt}
+    display(content, metadata=metadata, raw=True)
+    plt.close()

@@ -1,9 +1,15 @@
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from IPython.core.formatters import DisplayFormatter
+from matplotlib.figure import Figure
 from PIL import Image
 
+from multimix.evaluation import figures
 from multimix.evaluation.evaluator import evaluate
-from multimix.evaluation.figures import save_evaluation
+from multimix.evaluation.figures import save_evaluation, show
 
 
 def names_of_figures(results, out):
@@ -32,3 +38,29 @@ def test_no_lung_has_no_outline(model, films, tmp_path):
     results = evaluate(model, type(films)(segmentation=films.segmentation), "test")
     assert not results.predicted.any()
     assert names_of_figures(results, tmp_path) == ["overlays", "areas"]
+
+
+def test_a_notebook_gets_the_figure_with_its_text_and_once(monkeypatch):
+    shown = []
+    formatter = DisplayFormatter()
+    formatter.formatters["image/jpeg"].for_type(Figure, lambda figure: b"picture")
+    monkeypatch.setattr(
+        figures, "get_ipython", lambda: SimpleNamespace(display_formatter=formatter)
+    )
+    monkeypatch.setattr(figures, "display", lambda content, **rest: shown.append((content, rest)))
+    monkeypatch.setattr(
+        "matplotlib.get_backend", lambda: "module://matplotlib_inline.backend_inline"
+    )
+    plt.figure()
+    show('two "lungs"')
+    ((content, rest),) = shown
+    assert content == {"image/jpeg": b"picture", "text/plain": 'two "lungs"'}
+    assert rest == {"metadata": {"image/jpeg": {"alt": 'two "lungs"'}}, "raw": True}
+    assert not plt.get_fignums()
+
+
+def test_a_window_opens_outside_a_notebook(monkeypatch):
+    opened = []
+    monkeypatch.setattr(plt, "show", lambda: opened.append(True))
+    show("lungs")
+    assert opened
