@@ -13,7 +13,7 @@ import multimix
 tomllib = pytest.importorskip("tomllib")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-IMPORT_NAMES = {"pillow": "PIL", "scikit-image": "skimage"}
+IMPORT_NAMES = {"pillow": "PIL", "ipython": "IPython", "scikit-image": "skimage"}
 NOT_IMPORTED = {"pylibjpeg"}  # pydicom finds it by itself
 
 
