@@ -27,8 +27,7 @@
 # A network from elsewhere rarely does at your hospital what it did at home. Here you take a folder of films, have it looked
 # through, measure what the bundled network is worth on it, **adapt it with ten labelled films** and measure again; then come a
 # threshold for your site and a table of predictions. Synthetic films of another scanner stand in for yours, so that it runs
-# anywhere, offline, in two minutes of
-# processor time (one core of an Intel Xeon).
+# anywhere, offline, in about two minutes of one processor core (measured on an Intel Xeon server).
 
 # %% cellView="form" tags=["bootstrap"]
 #@title Find the project, or fetch it where the notebook stands alone (Colab, Kaggle)
@@ -37,7 +36,8 @@ import runpy
 
 start = next(filter(os.path.isfile, ("notebooks/start.py", "../notebooks/start.py")), "MultiMix/notebooks/start.py")
 if not os.path.isfile(start) and os.system("git clone --depth 1 -c multimix.clone=1 https://github.com/aaz-imran/MultiMix MultiMix"):
-    raise SystemExit("The project was not fetched. It takes git and the internet (on Kaggle: Settings, Internet on); then run this cell again.")
+    raise SystemExit("The project was not fetched. It takes git and the internet (on Kaggle: Settings, Internet on); "
+                     "then run this cell again.")
 _ = runpy.run_path(start)
 
 # %% [markdown]
