@@ -221,8 +221,7 @@ for name, heat in attributions.items():
 for axis, title in zip(axes, ("deletion: share that is greyed", "insertion: share that is restored")):
     axis.set(title=title, ylabel=f"probability of {multimix.model.CLASSES[out.class_logits.argmax()]}")
     axis.legend(fontsize=8)
-show("Deletion and insertion curves: occlusion's falls steeply and rises highest, "
-     "those of the gradient and SmoothGrad are near a random order's")
+show("Deletion and insertion curves: occlusion's are by far the best, the gradient's and SmoothGrad's near a random order's")
 
 # %% [markdown]
 # **What to see.** Grey the first tenth in occlusion's order and the probability falls from .71 (at one size, not calibrated; `predict` says .58) to .26; in the gradient's order it

@@ -55,7 +55,6 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 import multimix
 from multimix import losses, training_step
-from multimix.batches import Loader
 from multimix.evaluation.evaluator import predict_log_odds
 from multimix.evaluation.figures import show
 
@@ -107,6 +106,8 @@ show("Eight test films in two rows, as scanner A and as scanner B draw them: the
 # their class, all of them from scanner A; of 48 films with lungs, 5 keep their mask.
 
 # %% tags=["nbval-check-output"]
+from multimix.batches import Loader
+
 config = multimix.Config.preset(
     "multimix", class_labels=40, masks=5, side=48, steps=600, widths=(8, 16, 32, 64, 64),  # a small network
     learning_rate=3e-3, schedule="cosine", ema_decay=0.98, unlabelled_from=0.25,  # as the quick recipe has them
