@@ -179,7 +179,8 @@ print(Loader(films, config).describe())
 #
 # ## Before
 #
-# The bundled network on the test films, at the same 128 px, so that both are measured alike. Only here do these 160 films count: nothing is learnt or chosen by them.
+# The bundled network on the test films, at the same 128 px, so that both are measured alike. Only here do these 160 films count:
+# nothing is learnt or chosen by them.
 
 # %%
 bundled = multimix.load_model(device="cpu")
@@ -200,11 +201,15 @@ print(*found["as bundled"].notes, sep="\n")
 # %%
 from multimix.evaluation.site import calibrate_to_site
 
-site = calibrate_to_site(bundled, films.labelled("val"))
-print(site.note)
-print(pd.DataFrame({"as bundled": bundled.calibration, "here": site.values}).round(2))
-bundled.calibration = site.values
-found["own threshold"] = multimix.evaluate(bundled, multimix.Films(films.classification))  # the lungs stay as they are
+try:
+    site = calibrate_to_site(bundled, films.labelled("val"))
+except ValueError as error:  # too few check films of your own: this step is left out
+    print(error)
+else:
+    print(site.note)
+    print(pd.DataFrame({"as bundled": bundled.calibration, "here": site.values}).round(2))
+    bundled.calibration = site.values
+    found["own threshold"] = multimix.evaluate(bundled, multimix.Films(films.classification))  # the lungs stay as they are
 
 # %% [markdown]
 # ## Adapt

@@ -56,7 +56,10 @@ def test_outputs_are_kept_small_and_clean(path):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
     assert sum(bool(cell.outputs) for cell in code) >= 5
+    assert "widgets" not in notebook.metadata  # GitHub shows no notebook with their state
     assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
+    printed = "".join(out.get("text", "") for cell in code for out in cell.outputs)
+    assert not re.search(r"\d%\|", printed)  # a progress bar
     assert not re.search(
         r"[\"' ](/root|/home|/tmp|/work|/Users|[A-Z]:\\\\)", path.read_text(encoding="utf-8")
     )
