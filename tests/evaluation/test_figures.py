@@ -51,6 +51,7 @@ def test_a_notebook_gets_the_figure_with_its_text_and_once(monkeypatch):
     monkeypatch.setattr(
         "matplotlib.get_backend", lambda: "module://matplotlib_inline.backend_inline"
     )
+    plt.close("all")  # what other tests left open
     plt.figure()
     show('two "lungs"')
     ((content, rest),) = shown
