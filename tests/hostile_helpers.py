@@ -1,4 +1,4 @@
-"""Bounds on time and memory, and files that claim what they like."""
+"""Limits on time and memory, and PNG files with false headers."""
 
 import contextlib
 import os
@@ -9,16 +9,16 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from drawn import draw
 
-from multimix.data import phantom
 from multimix.images.reading import read_film
 
-SECONDS = 10
-DRAWN = phantom.draw(5, 1, 64)[0]
+SECONDS = 60
+DRAWN = draw(5, 1)[0]
 
 
-def answered(path: Path) -> str:
-    """'' where the film is read, else the sentence; whatever else happens fails the test."""
+def refusal(path: Path) -> str:
+    """'' where the film is read, else the sentence that refuses it."""
     try:
         film = read_film(path)
     except ValueError as error:
@@ -35,17 +35,17 @@ def quickly(work, *arguments):
 
     def attempt():
         try:
-            found["answer"] = work(*arguments)
+            found["result"] = work(*arguments)
         except BaseException as error:  # noqa: BLE001  (handed on below)
             found["error"] = error
 
     thread = threading.Thread(target=attempt, daemon=True)
     thread.start()
     thread.join(SECONDS)
-    assert not thread.is_alive(), f"still at work after {SECONDS} seconds"
+    assert not thread.is_alive(), f"not done after {SECONDS} seconds"
     if "error" in found:
         raise found["error"]
-    return found["answer"]
+    return found["result"]
 
 
 @contextlib.contextmanager
@@ -68,7 +68,7 @@ def png_chunk(name: bytes, content: bytes) -> bytes:
 
 
 def png(width: int, height: int, *, body: bytes = b"", interlaced: bool = False) -> bytes:
-    """A PNG whose header claims what it likes."""
+    """A PNG with any size in its header."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced)
     chunks = [png_chunk(b"IHDR", header), png_chunk(b"IDAT", zlib.compress(body, 1))]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + png_chunk(b"IEND", b"")

@@ -1,28 +1,44 @@
-"""A film's file, whatever its format, to a picture or an array of its own values."""
+"""Which files are films, what every decoder returns, and how a film is refused."""
 
 from __future__ import annotations
 
-import math
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from multimix.images.dicom import DICOM_SUFFIXES, is_dicom, open_dicom
-from multimix.images.opened import Opened, Undecodable, check_size, without_decoder_warnings
-from multimix.images.pictures import open_picture
-
-RAW_SUFFIX = ".img"
-ARRAY_SUFFIX = ".npy"
-ARRAY_MARK = b"\x93NUMPY"
+RAW_SUFFIX, ARRAY_SUFFIX = ".img", ".npy"
+DICOM_SUFFIXES = frozenset([".dcm", ".dicom"])
 PICTURE_SUFFIXES = frozenset(
     [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".gif", ".webp"]
 )
 SUFFIXES = PICTURE_SUFFIXES | DICOM_SUFFIXES | {RAW_SUFFIX, ARRAY_SUFFIX}
-DICOM_CONTENTS = "DICOMDIR"  # lists the films of a disc
-JSRT_SIDE = 2048  # px of JSRT's raw files
-JSRT_WHITE = 4095  # the largest value of their 12 bits
-JSRT_CM = 0.0175 * JSRT_SIDE  # 0.175 mm a pixel
+MAX_PIXELS = 50_000_000  # of a film; the largest detectors have some 20 million
+MAX_BYTES = 500_000_000  # of a film's file
+DECODERS = ("PIL", "pydicom", "tifffile")
+for name in DECODERS:  # a logger without a handler prints
+    logging.getLogger(name).addHandler(logging.NullHandler())
+
+SizeCm = tuple[float, float]  # height, width
+
+
+class Opened(NamedTuple):
+    """A film's content as its file has it."""
+
+    content: np.ndarray  # (H, W) or (H, W, C), upright, with air dark
+    warnings: tuple[str, ...] = ()  # sentences about the film
+    first_of_several: bool = False  # pages of a TIFF, frames of a GIF
+    kind: str = ""  # of the file, where the content does not show it
+    size_cm: SizeCm | None = None
+
+
+class Undecodable(ValueError):
+    """Why content is not a film: a sentence without its subject, such as 'is empty.'"""
 
 
 class FilmError(ValueError):
@@ -35,34 +51,28 @@ class FilmError(ValueError):
     """
 
     def __init__(self, path: Path, reason: str, sentence: str = "{path} {reason}"):
-        super().__init__(path, reason, sentence)  # all, so that another process can take it over
+        super().__init__(path, reason, sentence)  # all, so that it can be pickled
         self.path = path
         self.reason = reason
         self.sentence = sentence
 
     def __str__(self) -> str:
-        path = str(self.path).replace("\n", "\\n").replace("\r", "\\r")  # one line, also of a table
+        path = str(self.path).replace("\n", "\\n").replace("\r", "\\r")  # one line
         return self.sentence.format(path=path, reason=self.reason)
 
 
 def film_paths(folder: Path) -> list[Path]:
-    """The films directly in a folder.
-
-    Returns: paths in the order of their names, without hidden files; none where there is no folder.
-    """
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path for path in folder.iterdir() if not path.name.startswith(".") and is_film(path)
-    )
+    """The films directly in a folder, sorted, without hidden files; none without a folder."""
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in paths if not path.name.startswith(".") and is_film(path)]
 
 
 def is_film(path: Path) -> bool:
-    """Whether a file is a film by its ending; of any other ending, or none, a DICOM file is one."""
+    """Whether a file is a film by its suffix; with any other suffix a DICOM file is a film."""
     if path.suffix.lower() in SUFFIXES:
         return not path.is_dir()
     try:
-        if not path.is_file() or path.name.upper() == DICOM_CONTENTS:
+        if not path.is_file() or path.name.upper() == "DICOMDIR":  # a disc's list of its films
             return False
         with open(path, "rb") as file:
             return is_dicom(file)
@@ -70,92 +80,65 @@ def is_film(path: Path) -> bool:
         return False
 
 
+def is_dicom(file: BinaryIO) -> bool:
+    """Whether an open file is DICOM: by its mark or, without one, by its picture's size."""
+    head = file.read(132)
+    file.seek(0)
+    if head[128:] == b"DICM":
+        return True
+    if len(head) < 8 or head[1] or head[0] not in (0x2, 0x8, 0x10, 0x18, 0x20, 0x28):  # its group
+        return False
+    import pydicom
+
+    try:
+        wanted = ["Rows", "Columns"]
+        found = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=wanted)
+        return bool(found.Rows and found.Columns)
+    except Exception:  # noqa: BLE001  (pydicom raises many kinds for other files)
+        return False
+    finally:
+        file.seek(0)
+
+
 def stem_of(path: Path) -> str:
-    """A film's name without its ending: only a known one is cut off, as a UID has dots too."""
+    """A film's name without its suffix: only a known one is removed, as a UID has dots too."""
     return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
-def open_film(path: Path, side: int | None = None) -> Opened:
-    """Decode a film's file of any kind.
+def check_size(width: int, height: int, limit: int = MAX_PIXELS) -> None:
+    """Undecodable where decoding would take more memory than any film needs."""
+    if width * height > limit:
+        most = f"{limit // 1_000_000} million pixels"
+        raise Undecodable(f"claims more than {most}; reduce the film first.")
 
-    Arguments:
-        path: the file.
-        side: pixels that the film will be reduced to, which lets a large JPEG be decoded smaller.
 
-    Errors: FilmError.
-    """
+def check_scans(jpeg: bytes, width: int, height: int) -> None:
+    """Undecodable where a JPEG has so many scans over its pixels that decoding takes minutes."""
+    if jpeg.count(b"\xff\xda") * width * height > 20 * MAX_PIXELS:
+        raise Undecodable("has more scans than any film; save it again, as PNG.")
+
+
+class DecoderWarnings:
+    """How many threads decode now, and the filter that hides the decoders' own warnings."""
+
+    lock = threading.Lock()
+    count = 0
+    hidden = warnings.catch_warnings()
+
+
+@contextmanager
+def without_decoder_warnings() -> Iterator[None]:
+    """Hide the decoders' own warnings; threads may overlap, unlike with `catch_warnings`."""
+    with DecoderWarnings.lock:
+        DecoderWarnings.count += 1
+        if DecoderWarnings.count == 1:
+            DecoderWarnings.hidden = warnings.catch_warnings()
+            DecoderWarnings.hidden.__enter__()
+            warnings.filterwarnings("ignore", module="|".join(DECODERS))
     try:
-        if not path.is_file():
-            reason = "give the path of a picture file."
-            raise FilmError(path, reason, "There is no film {path}; {reason}")
-        with open(path, "rb") as file:
-            return decode(file, path.suffix.lower(), side)
-    except Undecodable as error:
-        raise FilmError(path, str(error)) from None
-    except OSError as error:
-        raise FilmError(path, f"cannot be read ({error.strerror or 'disk error'}).") from None
-
-
-def decode(file: BinaryIO, suffix: str, side: int | None = None) -> Opened:
-    """The film in an open file.
-
-    Arguments:
-        file: open for reading bytes, at its beginning.
-        suffix: its ending in small letters, '' where it is not known.
-        side: as for `open_film`.
-
-    Errors: Undecodable.
-    """
-    mark = file.read(len(ARRAY_MARK))
-    file.seek(0)
-    if not mark:
-        raise Undecodable("is empty (0 bytes); export or download the film again.")
-    if suffix == RAW_SUFFIX:
-        return open_raw(file)
-    if suffix == ARRAY_SUFFIX or mark == ARRAY_MARK:
-        return open_array(file)
-    with without_decoder_warnings():
-        if suffix in DICOM_SUFFIXES or is_dicom(file):
-            return open_dicom(file)
-        return open_picture(file, side)
-
-
-def open_raw(file: BinaryIO) -> Opened:
-    """A raw JSRT file, which has no header: (2048, 2048) int32 with air dark."""
-    size, expected = file_size(file), 2 * JSRT_SIDE**2
-    if size != expected:
-        raise Undecodable(
-            f"has {size} bytes and a raw JSRT film has {expected}; copy or download it again."
-        )
-    values = np.frombuffer(file.read(), dtype=">u2").astype(np.int32)  # 12 bits, lung bright
-    grey = JSRT_WHITE - values.reshape(JSRT_SIDE, JSRT_SIDE)
-    return Opened(grey, size_cm=(JSRT_CM, JSRT_CM))
-
-
-def open_array(file: BinaryIO) -> Opened:
-    """The array of a NumPy file; no object in it is loaded, as that would run its code."""
-    npy = np.lib.format
-    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    try:
-        shape, by_columns, dtype = readers[npy.read_magic(file)](file)
-        count = math.prod(shape)
-        check_size(count // 4, 1)  # it may have four channels
-        if dtype.hasobject or count * dtype.itemsize > file_size(file) - file.tell():
-            raise ValueError
-        content = file.read(count * dtype.itemsize)
-        values = np.frombuffer(content, dtype).reshape(shape, order="F" if by_columns else "C")
-    except Undecodable:
-        raise
-    except Exception:  # noqa: BLE001  (of headers that are not NumPy's, many kinds)
-        raise Undecodable(
-            "is a damaged NumPy file, or holds no numbers; save the film with numpy.save."
-        ) from None
-    return Opened(values)
-
-
-def file_size(file: BinaryIO) -> int:
-    """Bytes of an open file, which is left where it is."""
-    place = file.tell()
-    size = file.seek(0, 2)
-    file.seek(place)
-    return size
+        yield
+    finally:
+        with DecoderWarnings.lock:
+            DecoderWarnings.count -= 1
+            if not DecoderWarnings.count:
+                DecoderWarnings.hidden.__exit__(None, None, None)

@@ -110,7 +110,7 @@ def fault_of(path: Path) -> tuple[str, str]:
 
 
 def memory() -> int:
-    """The most bytes that this process has held."""
+    """The peak memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

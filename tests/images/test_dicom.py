@@ -1,19 +1,21 @@
-"""DICOM files as archives have them."""
+"""DICOM files, as archives have them, to grey values and warnings."""
 
 import warnings
 
 import numpy as np
 import pytest
+from drawn import draw
 from helpers import dicom
+from hostile_helpers import refusal
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from multimix.data import phantom
 from multimix.images.formats import film_paths
 from multimix.images.reading import load_image, read_film
 
-FILM = phantom.draw(3, side=64)[0]
+FILM = draw(3)[0]
 STORED = np.rint((FILM - float(FILM.min())) * (4095 / np.ptp(FILM))).astype(np.uint16)  # 0 to 4095
 EXPECTED = np.rint(STORED / 4095 * 255)
 
@@ -129,16 +131,10 @@ def test_lookup_tables_change_the_film(tmp_path):
         assert differs(read(tmp_path, **{name: lut(4096, 0, 12, data=squares)}), expected) <= 1
     short = read(tmp_path, VOILUTSequence=lut(1001, 1000, 12, data=np.arange(1001)))
     assert differs(short, (np.clip(STORED, 1000, 2000) - 1000.0) / 1000 * 255) <= 1
-    signed = STORED.astype(np.int16) - 2000
-    shifted = lut(4096, 2**16 - 2000, 12, data=squares)
+    signed = STORED.astype(np.int16) - 2048
+    shifted = lut(4096, 2**16 - 2048, 12, data=squares)
     film = read(tmp_path, signed, PixelRepresentation=1, ModalityLUTSequence=shifted)
     assert differs(film, expected) <= 1
-
-
-def test_tables_of_bytes(tmp_path):
-    item = lut(4096, 0, 8)[0]
-    item.LUTData = (255 - IDENTITY // 16).astype(np.uint8).tobytes()
-    assert differs(read(tmp_path, VOILUTSequence=Sequence([item])), 255 - STORED // 16) <= 9
 
 
 def test_a_negative_slope_inverts(tmp_path):
@@ -162,7 +158,7 @@ def test_bits_beyond_those_that_are_stored(tmp_path):
     overlay = np.zeros_like(STORED)
     overlay[10:20, 10:40] = 1 << 14
     assert differs(read(tmp_path, STORED | overlay), EXPECTED) <= 1
-    large = phantom.draw(3, side=256)[0].astype(np.uint16) * 16
+    large = draw(3, side=256)[0].astype(np.uint16) * 16
     film = read(tmp_path, large, BitsStored=10, HighBit=9)
     assert differs(film, (large - float(large.min())) / np.ptp(large) * 255) <= 1
     signed = ((STORED.astype(np.int32) - 2048) & 0xFFF).astype(np.uint16)  # 12 bits, no sign above
@@ -288,4 +284,88 @@ def test_palettes(tmp_path):
     stretched = (grey - float(grey.min())) / np.ptp(grey) * 255
     assert differs(image.grey, 255 - stretched) <= 1 or differs(image.grey, 255.0 - grey) <= 1
     del elements["GreenPaletteColorLookupTableData"]
-    assert np.array_equal(coloured(tmp_path, grey, "PALETTE COLOR", **elements).grey, grey)
+    with pytest.raises(ValueError, match="damaged DICOM"):
+        coloured(tmp_path, grey, "PALETTE COLOR", **elements)
+
+
+@pytest.mark.parametrize("syntax", (RLELossless, JPEG2000Lossless))
+def test_compressed_films(tmp_path, syntax):
+    path = dicom(tmp_path / "film.dcm", STORED)
+    plain, dataset = read_film(path), dcmread(path)
+    dataset.compress(syntax)
+    dataset.save_as(path)
+    assert dcmread(path).file_meta.TransferSyntaxUID == syntax
+    assert np.array_equal(read_film(path), plain)
+
+
+def test_faulty_files_are_one_sentence(tmp_path):
+    whole = dicom(tmp_path / "film.dcm", STORED).read_bytes()
+    (tmp_path / "short.dcm").write_bytes(whole[:-100])
+    (tmp_path / "text.dcm").write_text("not a DICOM file")
+    dicom(tmp_path / "frames.dcm", np.stack([STORED] * 3), NumberOfFrames=3)
+    dicom(tmp_path / "report.dcm", None)
+    for name, words in {
+        "short.dcm": "damaged DICOM file",
+        "text.dcm": "damaged DICOM file",
+        "frames.dcm": "with 3 pictures",
+        "report.dcm": "with no picture",
+    }.items():
+        assert words in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "elements, words",
+    (
+        (dict(Modality="DX", BodyPartExamined="CHEST", ViewPosition="PA"), ""),
+        (dict(BodyPartExamined="THORAX", SeriesDescription="Thorax pa"), ""),
+        (dict(BodyPartExamined="UNKNOWN", SeriesDescription="CHEST PA/LAT", ViewPosition="PA"), ""),
+        (dict(PatientOrientation=["L", "F"], SeriesDescription="bilateral"), ""),
+        (dict(ViewPosition="AP_ERECT", BodyPartExamined="POITRINE"), ""),
+        (dict(SeriesDescription="chest_pa_lat", BodyPartExamined="NOT SPECIFIED"), ""),
+        (dict(Modality="CT"), "not a plain film (modality CT)"),
+        (dict(ViewPosition="LL"), "not frontal (LL)"),
+        (dict(ViewPosition="LATERALE"), "not frontal (LATERALE)"),
+        (dict(ViewPosition="RAO"), "not frontal (RAO)"),
+        (dict(SeriesDescription="CHEST_LATERAL"), "not frontal (CHEST LATERAL)"),
+        (dict(BodyPartExamined="HAND"), "does not show a chest (HAND)"),
+        (dict(PatientOrientation=["R", "F"]), "mirrored"),
+    ),
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")  # as they are written
+def test_what_the_header_says_of_the_view(tmp_path, elements, words):
+    warnings_ = load_image(dicom(tmp_path / "film.dcm", STORED, **elements)).warnings
+    assert len(warnings_) == bool(words) and words in "".join(warnings_)
+
+
+SIZED = np.tile(np.arange(200, dtype=np.uint16), (300, 1))  # (300, 200)
+
+
+@pytest.mark.parametrize(
+    "elements, size, warned",
+    (
+        (dict(PixelSpacing=[1, 1.5]), (30, 30), False),
+        (dict(ImagerPixelSpacing=[1, 1]), (30, 20), False),
+        (dict(NominalScannedPixelSpacing=[1, 1]), (30, 20), False),
+        (dict(PixelSpacing=[1, 1], ImagerPixelSpacing=[1.1, 1.1]), (30, 20), False),
+        (dict(PixelSpacing=[9, 9], ImagerPixelSpacing=[1.1, 1.1]), (33, 22), False),
+        (dict(PixelSpacing=[0, 0]), None, False),
+        (dict(PixelSpacing=None), None, False),
+        ({}, None, False),
+        (dict(PixelSpacing=[0, 1]), None, True),
+        (dict(PixelSpacing=[-1, -1]), None, True),
+        (dict(PixelSpacing=[1e9, 1e9]), None, True),
+        (dict(PixelSpacing=[1, 9]), None, True),
+        (dict(PixelSpacing=[1]), None, True),
+        (dict(PixelSpacing=["1e400", "1"]), None, True),
+        (dict(PixelSpacing=[0.6, 0.6], PatientAge="018Y"), None, True),
+        (dict(PixelSpacing=[0.6, 0.6], PatientAge="51"), None, True),
+        (dict(PixelSpacing=[0.6, 0.6], PatientAge="017Y"), (18, 12), False),
+        (dict(PixelSpacing=[0.6, 0.6], PatientAge="024M"), (18, 12), False),
+        (dict(PixelSpacing=[0.7, 0.7], PatientAge="018Y"), (21, 14), False),
+    ),
+)
+@pytest.mark.filterwarnings("ignore")  # pydicom's, as such elements are written
+def test_the_size_by_the_spacing(tmp_path, elements, size, warned):
+    image = load_image(dicom(tmp_path / "film.dcm", SIZED, **elements))
+    assert image.size_cm == (size and pytest.approx(size))
+    assert ["Spacing" in text for text in image.warnings] == [True] * warned

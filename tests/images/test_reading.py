@@ -1,33 +1,79 @@
+"""Any source to a film, and what else is read with it."""
+
+import io
+import pickle
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from drawn import draw
+from helpers import dicom
+from hostile_helpers import refusal
 from PIL import Image
+from pydicom import dcmread
 
-from multimix.data import phantom
+from multimix.images.formats import FilmError, film_paths, stem_of
+from multimix.images.preparation import Box
 from multimix.images.reading import (
-    check_mask_shapes,
+    is_source,
     load_image,
     network_input,
+    picture_for_network,
     read_film,
     read_mask,
     resize,
 )
+from multimix.images.scaling import rescale
 
 GREY = np.arange(240, dtype=np.uint8).reshape(12, 20)
+DEEP = GREY.astype(np.uint16) * 200
+TENSOR = torch.from_numpy(GREY)
+OPAQUE = np.full_like(GREY, 255)
+SQUARE = np.zeros((40, 40), dtype=np.uint8)
+SQUARE[8:24, 8:24] = 255
+
+
+@pytest.mark.parametrize(
+    "source",
+    (
+        TENSOR,
+        TENSOR[None],
+        TENSOR[None, None],
+        TENSOR.expand(3, 12, 20),
+        TENSOR[..., None].expand(12, 20, 3),
+        (TENSOR / 255).requires_grad_(),
+        (TENSOR / 255).double(),
+        TENSOR.T.contiguous().T,
+        GREY[None],
+        GREY[:, :, None],
+        np.dstack([GREY] * 3),
+        np.dstack([GREY / 255] * 3),
+        np.stack([GREY] * 3 + [OPAQUE]),
+        np.dstack([GREY, GREY, GREY, OPAQUE]),
+        GREY[None, :, :, None],
+        Image.fromarray(GREY),
+        Image.fromarray(GREY).convert("RGB"),
+    ),
+)
+def test_arrays_tensors_and_pictures(source):
+    image = load_image(source)
+    assert is_source(source) and np.array_equal(image.grey, GREY)
+    assert not image.coloured and not image.first_of_several and image.source is None
 
 
 @pytest.mark.parametrize("mode", ("RGB", "RGBA", "LA", "P", "CMYK", "1"))
 def test_colour_becomes_luminance(mode):
     grey = np.where(GREY > 120, 255, 0).astype(np.uint8)
     assert np.array_equal(read_film(Image.fromarray(grey).convert(mode)), grey)
+    red = load_image(np.dstack([GREY, 0 * GREY, 0 * GREY]))
+    assert red.coloured
 
 
 def test_transparent_is_black():
-    picture = Image.fromarray(GREY).convert("RGBA")
-    opacity = np.zeros_like(GREY)
-    opacity[:, :10] = 255
-    picture.putalpha(Image.fromarray(opacity))
-    film = read_film(picture)
+    opacity = np.where(np.arange(20) < 10, OPAQUE, 0)
+    film = read_film(np.dstack([GREY, GREY, GREY, opacity]))
     assert np.array_equal(film[:, :10], GREY[:, :10]) and not film[:, 10:].any()
 
 
@@ -36,68 +82,126 @@ def test_more_than_8_bits_are_stretched(tmp_path, largest):
     deep = np.linspace(0, largest, 240).astype(np.uint16).reshape(12, 20)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     for source in (tmp_path / "deep.png", deep, deep.astype(">u2"), deep.astype(np.int32) - 1000):
-        film = read_film(source)
-        assert film.dtype == np.uint8 and film.min() == 0 and film.max() == 255
-        assert np.abs(film.astype(float) - deep / largest * 255).max() <= 1
+        assert np.abs(read_film(source).astype(float) - deep / largest * 255).max() <= 1
 
 
 def test_floats_in_0_1_keep_their_level():
     assert np.array_equal(read_film(GREY / np.float32(255)), GREY)
     assert read_film(GREY / 255 * 2 - 1).max() == 255  # a film in [-1, 1] is stretched
     assert np.array_equal(read_film(np.full((4, 4), 0.5)), np.full((4, 4), 128))
+    assert not read_film(np.full((4, 4), 900, dtype=np.uint16)).any()  # constant: not an error
 
 
-def test_a_constant_deep_film_is_black_not_an_error():
-    assert not read_film(np.full((4, 4), 900, dtype=np.uint16)).any()
+def test_open_files_and_bytes(tmp_path):
+    path = tmp_path / "film.png"
+    Image.fromarray(GREY).save(path)
+    content = path.read_bytes()
+    buffer = io.BytesIO(content)
+    buffer.seek(9)  # as after it was written or read
+    for source in (content, bytearray(content), memoryview(content), buffer, buffer):
+        assert is_source(source) and np.array_equal(read_film(source), GREY)
+    with open(path, "rb") as file:
+        assert np.array_equal(read_film(file), GREY)
 
 
-OPAQUE = np.full_like(GREY, 255)
-DEEP = GREY.astype(np.uint16) * 200
+def test_dicom_data_sets(tmp_path):
+    path = dicom(tmp_path / "film.dcm", GREY.astype(np.uint16) * 16, PixelPaddingValue=0)
+    dataset = dcmread(path)
+    before = str(dataset)
+    assert is_source(dataset) and np.array_equal(read_film(dataset), read_film(path))
+    assert np.array_equal(read_film(path.read_bytes()), read_film(path))
+    assert str(dataset) == before
+    del dataset.PixelData
+    with pytest.raises(ValueError, match="The film is a DICOM file with no picture"):
+        read_film(dataset)
+
+
+def test_a_batch_is_several_films():
+    assert not is_source(np.zeros((3, 1, 8, 8))) and not is_source(torch.zeros(2, 3, 8, 8))
+    assert is_source(np.zeros((1, 1, 8, 8))) and not is_source([GREY, GREY])
+
+
+def closed() -> io.BytesIO:
+    file = io.BytesIO(b"content")
+    file.close()
+    return file
 
 
 @pytest.mark.parametrize(
-    "array, expected",
+    "source, words",
     (
-        (GREY[:, :, None], GREY),
-        (np.dstack([GREY] * 3), GREY),
-        (np.dstack([GREY, GREY, GREY, OPAQUE]), GREY),
-        (np.dstack([GREY / 255] * 3), GREY),
-        (np.dstack([DEEP] * 3) // 200, GREY / 239 * 255),
-    ),
-)
-def test_channel_axes(array, expected):
-    assert np.abs(read_film(array).astype(float) - expected).max() <= 1
-
-
-@pytest.mark.parametrize(
-    "array, words",
-    (
+        (None, "array of object"),
+        ({"image": GREY}, r"is in a dict; give the value that is the film"),
+        (b"", "The film is empty"),
+        (b"text", "The film is not a picture"),
+        (io.StringIO("text"), "opened as text"),
+        (closed(), "cannot be read"),
+        (torch.zeros(5, 5, device="meta"), "Tensor that cannot be read"),
+        (torch.zeros(5, 5).to_sparse(), "Tensor that cannot be read"),
+        (torch.zeros(5, 5, dtype=torch.complex64), "complex64"),
+        (torch.zeros(4), r"shape \(4,\)"),
+        ([[1, 2], [3]], "give a path, a PIL image"),
         (np.zeros((2, 3, 4, 5)), "array of float64"),
         (np.zeros((5, 5, 2)), "array of float64"),
-        (np.zeros((5, 5), dtype=complex), "complex128"),
         (np.zeros((0, 5)), "0 x 5"),
+        (np.zeros((0, 0, 3)), "0 x 0"),
         (np.full((5, 5), np.nan), "not numbers"),
+        (np.full((5, 5), -np.inf), "not numbers"),
         (np.array([["a", "b"]] * 2), "array of"),
     ),
 )
-def test_arrays_that_are_no_films(array, words):
+def test_what_is_not_a_film(source, words):
     with pytest.raises(ValueError, match=words) as caught:
-        read_film(array)
-    assert "\n" not in str(caught.value)
+        read_film(source)
+    sentence = str(caught.value)
+    assert sentence.endswith(".") and "\n" not in sentence and len(sentence) <= 300
 
 
-def test_what_a_picture_was_is_told():
-    assert load_image(DEEP).kind == "uint16"
-    for source in (GREY, np.dstack([GREY] * 3), Image.fromarray(GREY)):
-        image = load_image(source)
-        assert np.array_equal(image.grey, GREY)
-        assert not image.coloured and not image.first_of_several
-    red = np.dstack([GREY, 0 * GREY, 0 * GREY])
-    assert load_image(red).coloured and load_image(red).kind == "RGB"
+def test_faulty_files_name_their_path_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("empty.png").touch()
+    Path("text.png").write_text("not a picture")
+    noise = np.random.default_rng(0).integers(0, 255, (99, 99), dtype=np.uint8)
+    Image.fromarray(noise).save("short.png")
+    Path("short.png").write_bytes(Path("short.png").read_bytes()[:5000])
+    Image.fromarray(GREY[:1]).save("line.png")
+    for name, sentence in {
+        "none.png": "There is no film none.png; give the path of a picture file.",
+        "empty.png": "empty.png is empty (0 bytes); export or download the film again.",
+        "text.png": "text.png is not a picture that can be read; PNG, JPEG, BMP, TIFF, GIF, WebP, "
+        ".npy or DICOM is needed.",
+        "short.png": "short.png is damaged or cut short; export or download the film again.",
+        "line.png": "line.png: The film has 1 x 20 pixels; at least 2 x 2 are needed.",
+    }.items():
+        assert refusal(Path(name)) == sentence
+    error = pickle.loads(pickle.dumps(FilmError(Path("a{b}.png"), "is {odd}", "{path}: {reason}.")))
+    assert str(error) == "a{b}.png: is {odd}." and error.path == Path("a{b}.png")
+
+
+def test_only_the_decoders_are_silent(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "film.png")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load_image(tmp_path / "film.png")
+        warnings.warn("of the program", stacklevel=1)
+    assert [str(warning.message) for warning in caught] == ["of the program"]
+
+
+def test_film_paths_and_names(tmp_path):
+    for name in ("b.PNG", "a.jpeg", ".hidden.png", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "c.png").mkdir()
+    assert [path.name for path in film_paths(tmp_path)] == ["a.jpeg", "b.PNG"]
+    assert film_paths(tmp_path / "missing") == []
+    assert stem_of(Path("1.2.840.7")) == "1.2.840.7" and stem_of(Path("a.b.png")) == "a.b"
+    save = tmp_path / "film.one.png"
+    Image.fromarray(GREY).save(save)
+    image = load_image(str(save))
+    assert image.name == "film.one" and image.source == save
 
 
 def test_large_jpegs_are_decoded_small(tmp_path):
-    film = phantom.draw(1, 0, 1024)[0]
+    film = draw(1, side=1024)[0]
     Image.fromarray(film).save(tmp_path / "film.jpeg", quality=95)
     assert read_film(tmp_path / "film.jpeg").shape == (1024, 1024)
     small = read_film(tmp_path / "film.jpeg", side=256)
@@ -107,25 +211,38 @@ def test_large_jpegs_are_decoded_small(tmp_path):
 
 @pytest.mark.parametrize("value", (1, 255))
 def test_masks_of_any_scale(tmp_path, value):
-    mask = np.zeros((40, 40), dtype=np.uint8)
-    mask[8:24, 8:24] = value
+    mask = SQUARE // 255 * value
     path, other = tmp_path / "mask.png", mask.T[::-1]
     Image.fromarray(mask).save(path)
     assert np.array_equal(read_mask([path], 40), mask > 0)
     assert read_mask([path], 20).sum() == 64
-    assert not read_mask([np.zeros((40, 40), dtype=np.uint8)], 20).any()
     assert np.array_equal(read_mask([path, other], 40), (mask | other) > 0)
+    for source in (torch.from_numpy(mask), torch.from_numpy(mask > 0)[None], mask[None] > 0):
+        assert np.array_equal(read_mask([source], 40), mask > 0)
+    assert not read_mask([0 * mask], 20).any()
+
+
+def test_film_and_mask_are_cut_to_the_same_box(tmp_path):
+    lungs = draw(2, side=128)[1]
+    film = resize(np.random.default_rng(0).integers(0, 255, (16, 16), dtype=np.uint8), 128)
+    framed = np.pad(film, ((0, 0), (64, 64)), constant_values=200)
+    box = load_image(framed).box
+    assert box == Box(0, 0.25, 1, 0.75)
+    assert np.array_equal(picture_for_network(framed, 64), resize(film, 64))
+    mask = np.pad(lungs, ((0, 0), (64, 64)))[::2, ::2]  # of another size than its film
+    assert (read_mask([mask], 64, box) != lungs[::2, ::2]).mean() < 0.01
 
 
 def test_masks_have_the_proportions_of_their_film(tmp_path):
-    Image.fromarray(GREY).save(tmp_path / "film.png")
-    Image.fromarray(GREY[:6]).save(tmp_path / "mask.png")
-    check_mask_shapes(tmp_path / "film.png", [GREY[::2, ::2], GREY])
-    check_mask_shapes(tmp_path / "missing.png", [GREY[:6]])  # reading it will say so
-    with pytest.raises(ValueError, match=r"mask\.png has 20 x 6 pixels and its film 20 x 12"):
-        check_mask_shapes(tmp_path / "film.png", [GREY, tmp_path / "mask.png"])
-    with pytest.raises(ValueError, match=r"^A mask has 20 x 6 pixels"):
-        check_mask_shapes(Image.fromarray(GREY), [Image.fromarray(GREY[:6])])
+    Image.fromarray(0 * GREY[:6]).save(tmp_path / "mask.png")
+    for mask in (0 * GREY, 0 * GREY[::2, ::2], 0 * TENSOR):
+        assert not read_mask([mask], 16, shape=GREY.shape).any()
+    with pytest.raises(
+        FilmError, match=r"mask\.png: The mask has 20 x 6 pixels and its film 20 x 12"
+    ):
+        read_mask([tmp_path / "mask.png"], 16, shape=GREY.shape)
+    with pytest.raises(ValueError, match=r"^The mask has 20 x 6 pixels"):
+        read_mask([0 * TENSOR[:6]], 16, shape=GREY.shape)
 
 
 def test_resize_stretches_the_whole_film():
@@ -139,3 +256,13 @@ def test_one_scaling():
     x = network_input(torch.tensor([[[[0, 255]]]], dtype=torch.uint8))
     assert x.flatten().tolist() == [-1, 1]
     assert network_input(torch.tensor([0.0, 0.5, 1.0])).tolist() == [-1, 0, 1]
+
+
+@pytest.mark.parametrize("side", (32, 64, 96, 144))
+def test_batches_are_rescaled_as_by_pillows_bilinear_filter(side):
+    film = np.random.default_rng(side).random((96, 96), dtype=np.float32)
+    batch = torch.from_numpy(film)[None, None]
+    ours = rescale(batch, side)[0, 0]
+    theirs = np.asarray(Image.fromarray(film).resize((side, side), Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert (rescale(batch, side) is batch) == (side == 96)
