@@ -1,203 +1,194 @@
-"""How the published sets, and anyone's own films, lie on disk: a folder to a list of films.
+"""A folder, a table or jsrt.mat to a list of films. Nothing is decoded.
 
-Nothing is decoded. A layout is recognised by what only it has, in the order of `LAYOUTS`; its name
-skips the guessing.
+Folders are read by the rule of words (paths.py), tables by the names of their columns
+(film_table.py).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
-from multimix.data.class_folders import class_folders, splits_of_classes
-from multimix.data.class_names import Labels, labels_of
-from multimix.data.film_table import OTHER
-from multimix.data.folders import holds_films, subfolders
-from multimix.data.found_films import Film, FoundFilms, Reading
-from multimix.data.jsrt import authors_mat, jsrt
-from multimix.data.left_out import left_out_below
-from multimix.data.mask_folders import (
-    films_beside_masks,
-    images_and_masks,
-    is_for_masks,
-    montgomery,
-    shenzhen,
-)
-from multimix.data.nearest_layout import refusal
-from multimix.data.patients import films_of_patients, with_patients
-from multimix.data.splits import MIN_VALIDATION
-from multimix.data.table_layouts import chexpert, csv_table, nih, rsna
+from multimix.data.film_folder import FilmFolder, counted, expand, list_folder
+from multimix.data.film_table import PUBLISHED, TABLES, set_of_tables, tables_of_films
+from multimix.data.found_films import Film, FoundFilms
+from multimix.data.mat import read_mat
+from multimix.data.paths import Labels, NamedFile, films_of_paths, labels_of, root_of
+from multimix.data.patients import with_patients
+from multimix.data.splits import split_rule, with_jsrt_split
 from multimix.model import CLASSES
 
-DEEPEST = 4  # folders around a set that are gone through, as archives have them
-MOST_FOLDERS = 50  # in a folder that is gone through
-
-
-@dataclass(frozen=True)
-class DatasetLayout:
-    """One way in which films lie on disk."""
-
-    description: str  # what it looks like, for a person whose folder fits none
-    read: Callable[[Path, Labels], Reading]  # no films where a folder is of another layout
-
-
-class Match(NamedTuple):
-    """A layout that fits."""
-
-    layout: str
-    reading: Reading
+LAYOUTS = {  # names with which a user requires something, and what that is
+    "mat": "jsrt.mat with x_train, y_train, x_val, y_val, x_test, y_test",
+    "chex": "{train,val,test}/{NORMAL,PNEUMONIA}/*",
+    "classes": "{NORMAL,PNEUMONIA}/*",
+    "nih": "ChestX-ray14's Data_Entry_2017*.csv, with its films at any depth",
+    "rsna": "a table with patientId and Target, with films of those names at any depth",
+    "chexpert": "CheXpert's train.csv or valid.csv, with the folders beside it",
+    "csv": "a .csv file with the column path, and any of label, mask, patient, split",
+    "jsrt": "JPCLN*.IMG and JPCNN*.IMG, or pictures of these names, with SCR's {left,right} lung/*",
+    "montgomery": "CXR_png/*, ManualMask/{leftMask,rightMask}/*",
+    "shenzhen": "CXR_png/*, mask/*_mask.png",
+    "images_and_masks": "images/*, masks/* with the same names",
+    "flat": "films, which are read as unlabelled",
+}
+MASK_LAYOUTS = ("jsrt", "montgomery", "shenzhen", "images_and_masks")
 
 
 def read_layout(
-    folder: str | os.PathLike, layout: str = "auto", classes: Mapping[str, str] | None = None
+    folder: str | os.PathLike,
+    layout: str = "auto",
+    classes: Mapping[str, str] | None = None,
+    others: Sequence[str | os.PathLike] = (),
 ) -> FoundFilms:
     """List the films of a set.
 
     Arguments:
         folder: the set's folder, or its .csv, .tsv or .mat file.
-        layout: one of `LAYOUTS`; 'auto' takes the first that fits.
-        classes: what the classes are called there, such as {"Viral Pneumonia": "PNEUMONIA"};
-            NORMAL and PNEUMONIA are known, in letters of any case.
+        layout: one of `LAYOUTS`, to require what it has; 'auto' requires nothing.
+        classes: other names of classes on disk, such as {"Viral Pneumonia": "PNEUMONIA"}.
+        others: where `folder` has masks only, their films are in these folders or beside it.
 
-    Returns: the films, in the order in which the layout lists them, with the layout's name, what
-    below the folder is not read, and where the splits come from.
+    Returns: the films, and what their user should know.
 
-    Errors: ValueError says what does not fit.
+    Errors: ValueError says what is missing or wrong.
     """
-    root = Path(folder)
-    if not root.exists() or not str(folder):
-        raise ValueError(
-            f"There is no folder {folder or 'without a name'}; give one with films in it, or "
-            "phantom://400 for synthetic ones."
-        )
-    if root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
-        raise ValueError(f"{root} cannot be opened; change who may read it.")
     if layout not in ("auto", *LAYOUTS):
+        known = ", ".join(LAYOUTS)
+        raise ValueError(f"There is no layout '{layout}'; choose auto or one of {known}.")
+    root, labels = expand(folder)[0], labels_of(classes)
+    mat = root / "jsrt.mat" if root.is_dir() else root
+    if mat.suffix.lower() == ".mat" and mat.is_file():
+        found = FoundFilms("mat", read_mat(mat))
+    elif root.is_dir():
+        found = set_of_folder(root, layout, labels, others)
+    elif root.suffix.lower() in TABLES:
+        found = set_of_tables(root.parent, [root], labels)
+    else:
         raise ValueError(
-            f"There is no layout '{layout}'; choose auto or one of {', '.join(LAYOUTS)}."
+            f"{root} is not a set of films; give a folder (archives unpacked), a .csv table with "
+            "the column path, or jsrt.mat."
         )
-    labels = labels_of(classes)
-    match = find_layout(root, tuple(LAYOUTS) if layout == "auto" else (layout,), labels)
-    if not match:
-        needed = LAYOUTS[layout].description if layout != "auto" else ""
-        raise ValueError(refusal(root, layout, needed))
-    reading = match.reading
-    masked = any(film.masks for film in reading.films)
-    films = [film for film in reading.films if masked or not film.other_class]
-    left_out = [*reading.notes, *notes_of_classes(reading.films, masked)]
-    if root.is_dir():
-        left_out += left_out_below(root, files_of(reading), labels)
-    films = with_patients(films)
-    return FoundFilms(match.layout, films, tuple(left_out), split_rule(films, reading.split_rule))
+    masked = any(film.masks for film in found.films)
+    more = {"chex": ("classes",), **dict.fromkeys(PUBLISHED, ("csv",))}
+    fits = {"flat", found.layout, *more.get(found.layout, ()), *(MASK_LAYOUTS if masked else ())}
+    if layout != "auto" and layout not in fits:
+        raise ValueError(f"{root} has no films as {layout} has; it needs {LAYOUTS[layout]}.")
+    films = with_patients(with_jsrt_split(found.films))
+    notes, unrecognised = notes_of_classes(films, masked)
+    films = [film for film in films if masked or not film.other_class]
+    return replace(
+        found,
+        layout=found.layout if layout == "auto" else layout,
+        films=films,
+        left_out=(*found.left_out, *notes),
+        split_rule=split_rule(films, found.split_rule),
+        folder=found.folder or root,
+        unrecognised=unrecognised,
+    )
 
 
-def find_layout(
-    root: Path, names: tuple[str, ...], labels: Labels, deepest: int = DEEPEST
-) -> Match | None:
-    """The first layout of a folder, else of the one folder in it that has one; None if none fits.
-
-    Errors: ValueError where several folders in it have one, or something in the only one is wrong.
-    """
-    telling = tuple(name for name in names if name != "flat")
-    for name in telling:
-        reading = LAYOUTS[name].read(root, labels)
-        if reading.films:
-            return Match(name, reading)
-    if names == ("flat",):
-        reading = flat(root, labels)
-        return Match("flat", reading) if reading.films else None
-    alone = Reading(films_beside_masks(root, root) if "flat" in names else [])
-    inner = subfolders(root)
-    matches = {}
-    for folder in inner if deepest and len(inner) <= MOST_FOLDERS else ():
-        match = find_layout(folder, telling, labels, deepest - 1)
-        if match:
-            matches[folder.name] = match
-    most = max((len(match.reading.films) for match in matches.values()), default=0)
-    if len(alone.films) >= max(1, most):
-        return Match("flat", alone)
-    if len(matches) > 1:
+def set_of_folder(
+    root: Path, layout: str, labels: Labels, others: Sequence[str | os.PathLike]
+) -> FoundFilms:
+    """The films of a folder, by its tables where no folder names a class, else by its words."""
+    contents = list_folder(root)
+    if not contents.films:
+        there = "; ".join(notes_of_contents(contents, []))
         raise ValueError(
-            f"{root} holds several sets of films, {', '.join(sorted(matches)[:4])}; give them one "
-            "by one."
+            f"{root} has no films; it needs folders {CLASSES[0]} and {CLASSES[1]}, images/ with "
+            "masks/, a table with the column path, or films alone, in unpacked folders"
+            f"{f' (there: {there})' if there else ''}."
         )
-    if matches:
-        return next(iter(matches.values()))
-    filled = [folder for folder in inner if deepest and not is_for_masks(folder)]
-    filled = [folder for folder in filled if holds_films(folder)]
-    return find_layout(filled[0], names, labels, deepest - 1) if len(filled) == 1 else None
-
-
-def flat(root: Path, labels: Labels) -> Reading:
-    """Films alone, without class or mask; where it is asked for by name, at any depth."""
-    return Reading(films_beside_masks(root, root) or films_of_patients(root, subfolders(root)))
-
-
-def files_of(reading: Reading) -> Iterable[Path]:
-    """Every file that a layout has read, or speaks of."""
-    yield from reading.accounted_for
-    for film in reading.films:
-        for source in (film.source, *film.masks):
-            if isinstance(source, Path):
-                yield source
-
-
-def notes_of_classes(films: list[Film], masked: bool) -> list[str]:
-    """What becomes of films of other classes, in a set with masks or one without."""
-    others = [film.other_class[:30] for film in films if film.other_class]
-    if not others:
-        return []
-    names = sorted(set(others))
-    hint = "" if names == [OTHER] else "; --classes can say which class is which"
-    return [
-        f"{len(others)} films of {', '.join(names[:4])} "
-        f"{'serve for lungs alone' if masked else 'are left out'}, as they are neither "
-        f"{CLASSES[0]} nor {CLASSES[1]}{hint}."
-    ]
-
-
-def split_rule(films: list[Film], rule: str) -> str:
-    """Where the splits come from, in one or two sentences."""
-    given = [film.split for film in films if film.split]
-    if not given:
-        return "No split is given: a tenth of the patients tests, a tenth of the others validates."
-    rule = rule or "The folders' names say the splits."
-    if given.count("val") < MIN_VALIDATION and set(given) != {"test"}:
-        rule += (
-            f" As validation has {given.count('val')} films, fewer than {MIN_VALIDATION}, a tenth "
-            "of the training patients joins it."
+    start = root_of(root, contents.films)
+    films, strays, other_masks = films_of_paths(start, contents.films, labels)
+    tables = tables_of_films(contents.texts)
+    by_table = layout in (*PUBLISHED, "csv")
+    by_table |= layout == "auto" and not any(film.label is not None for film in films)
+    if tables and by_table:
+        folder = Path(os.path.commonpath([path.parent for path in tables]))
+        found = set_of_tables(folder, tables, labels, films)
+    elif strays and not films:
+        return films_elsewhere(root, strays, others, labels)
+    elif strays:
+        more = f" (and {len(strays) - 1} more have none)" if len(strays) > 1 else ""
+        raise ValueError(
+            f"{strays[0].path} has no film in {root}{more}; each mask needs one film with the same "
+            "file name, or that name without _mask."
         )
-    return rule
+    else:
+        tables = []
+        if layout == "flat":
+            films = [Film(film.source, film.name, patient=film.patient) for film in films]
+        found = FoundFilms(name_of_layout(films), films)
+    notes = [f"{note}." for note in notes_of_contents(contents, tables)]
+    if other_masks:
+        notes.append(f"{counted(other_masks, 'mask')} of other organs are left out.")
+    return replace(found, left_out=(*found.left_out, *notes))
 
 
-LAYOUTS = {
-    "mat": DatasetLayout(
-        "jsrt.mat with x_train, y_train, x_val, y_val, x_test, y_test", authors_mat
-    ),
-    "chex": DatasetLayout("{train,val,test}/{NORMAL,PNEUMONIA}/*", splits_of_classes),
-    "classes": DatasetLayout("{NORMAL,PNEUMONIA}/*, or a folder for each patient", class_folders),
-    "nih": DatasetLayout("ChestX-ray14's Data_Entry_2017*.csv, with its films at any depth", nih),
-    "rsna": DatasetLayout(
-        "a table with patientId and Target, with films of those names at any depth", rsna
-    ),
-    "chexpert": DatasetLayout(
-        "CheXpert's train.csv or valid.csv, with the folders beside it", chexpert
-    ),
-    "csv": DatasetLayout(
-        "a .csv file with the column path, and any of label, mask, patient, split", csv_table
-    ),
-    "jsrt": DatasetLayout(
-        "JPCLN*.IMG and JPCNN*.IMG, or pictures of these names with SCR's {left,right} lung/*",
-        jsrt,
-    ),
-    "montgomery": DatasetLayout("CXR_png/*, ManualMask/{leftMask,rightMask}/*", montgomery),
-    "shenzhen": DatasetLayout("CXR_png/*, mask/*_mask.png", shenzhen),
-    "images_and_masks": DatasetLayout(
-        "images/*, masks/* with the same names, also in or named after {train,val,test}",
-        images_and_masks,
-    ),
-    "flat": DatasetLayout("films and nothing else: all unlabelled", flat),
-}
+def name_of_layout(films: Sequence[Film]) -> str:
+    """The layout of films that folders describe."""
+    if any(film.label is not None for film in films):
+        return "chex" if any(film.split for film in films) else "classes"
+    return "images_and_masks" if any(film.masks for film in films) else "flat"
+
+
+def films_elsewhere(
+    root: Path, masks: Sequence[NamedFile], others: Sequence[str | os.PathLike], labels: Labels
+) -> FoundFilms:
+    """The films of masks that lie in another folder, by their names: in that with most of them."""
+    found = []
+    given = [expand(other)[0] for other in others]
+    for folder in [*given, *sorted(root.resolve().parent.iterdir())]:
+        if folder.is_dir() and not folder.samefile(root):
+            paths = list_folder(folder).films
+            films, strays, _ = films_of_paths(root_of(folder, paths), paths, labels, masks)
+            if (left := len(set(masks) & set(strays))) < len(masks):
+                found.append((folder not in given, left, folder, films))
+    if found:
+        _, left, folder, films = min(found, key=lambda one: one[:2])
+        notes = (f"{left} masks in {root} have no film and are left out.",) * bool(left)
+        return FoundFilms(name_of_layout(films), films, notes, folder=folder)
+    raise ValueError(
+        f"{root} has masks only, first {masks[0].name}; films with the same file names are needed, "
+        "in images/ beside masks/ or in another folder beside it."
+    )
+
+
+def notes_of_classes(films: Sequence[Film], masked: bool) -> tuple[list[str], str]:
+    """What becomes of films of third classes; and a sentence where no film has a class."""
+    option = f'--classes "{CLASSES[0].lower()}=NAME,{CLASSES[1].lower()}=NAME|NAME"'
+    counts = Counter(film.other_class for film in films if film.other_class)
+    shown = ", ".join(f"{name[:30]} ({count})" for name, count in sorted(counts.items())[:4])
+    shown += " and more" * (len(counts) > 4)
+    notes = []
+    if counts:
+        kept = "are used for lungs only" if masked else "are left out"
+        notes = [f"Films of other classes {kept}: {shown}; to use one: {option}."]
+    if any(film.label is not None for film in films):
+        return notes, ""
+    names = {Path(film.name).parent.name for film in films} - {""}
+    if not counts and len(names) > 1:
+        shown = ", ".join(sorted(name[:20] for name in names)[:4])
+    unrecognised = (
+        f"No class is recognised{f' in the names {shown}' if shown else ''}: give folders "
+        f"{CLASSES[0]} and {CLASSES[1]}, also inside train, val and test, or a table with the "
+        f"columns path and label, or {option}."
+    )
+    return notes + [unrecognised] * (bool(shown) and not masked), unrecognised
+
+
+def notes_of_contents(contents: FilmFolder, used: Sequence[Path]) -> list[str]:
+    """What else is in a folder, and not read; documents are not worth a sentence."""
+    tables = [path for path in contents.texts if path.suffix.lower() in TABLES[:2]]
+    tables = [path for path in tables if path not in used]
+    kinds = (
+        (tables, "table", "that is not read; to use one, give it instead of the folder"),
+        (contents.unknown, "file", "of kinds that are not read"),
+        (contents.unreadable, "folder", "without read permission"),
+    )
+    return [f"{counted(paths, thing)} {why}" for paths, thing, why in kinds if paths]

@@ -2,82 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
+
+from multimix.images.reading import network_input
 
 SPLITS = ("train", "val", "test")
-NO_PICTURE = -1  # a row of a stack that has none: it reads as zeros
+NO_PICTURE = -1  # a row of a stack without a picture: it reads as zeros
 
 
 class FilmStack:
-    """N pictures of one size, (N, side, side), that lie in one or several tensors.
-
-    Choosing some of them, or joining several stacks, copies no pixel: only what is indexed is read.
-    So a set that a cache maps into memory stays on the disk.
+    """N pictures (N, side, side), chosen by their rows from a tensor; a choice copies no pixel, so
+    a set that a cache maps into memory stays on the disk. Indexing reads a copy.
     """
 
-    def __init__(self, parts: Sequence[Tensor], rows: Tensor | None = None):
-        """`parts` are (N_i, side, side), `rows` (N,) places in them as if they lay in a row."""
-        self.parts = tuple(parts)
-        self.starts = np.cumsum([0, *(len(part) for part in self.parts)]).tolist()
-        self.rows = torch.arange(self.starts[-1]) if rows is None else rows
-
-    @classmethod
-    def join(cls, stacks: Sequence[FilmStack]) -> FilmStack:
-        """All pictures of several stacks, in their order."""
-        parts: list[Tensor] = []
-        rows: list[Tensor] = []
-        start = 0
-        for stack in stacks:
-            rows.append(torch.where(stack.rows < 0, NO_PICTURE, stack.rows + start))
-            parts += stack.parts
-            start += stack.starts[-1]
-        return cls(parts, torch.cat(rows))
+    def __init__(self, pictures: Tensor, rows: Tensor | None = None):
+        """`pictures` are (M, side, side); `rows` (N,) int64 are places in them, or NO_PICTURE."""
+        self.pictures = pictures
+        self.rows = torch.arange(len(pictures)) if rows is None else rows
+        self.shape = (len(self.rows), *pictures.shape[1:])
+        self.ndim, self.dtype = 3, pictures.dtype  # uint8 of films, bool of masks
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, side, side)"""
-        return (len(self), *self.parts[0].shape[1:])
-
-    @property
-    def ndim(self) -> int:
-        """3, where the targets of a classification set have 1."""
-        return len(self.shape)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """uint8 of films, bool of masks."""
-        return self.parts[0].dtype
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that all pictures together would take."""
-        return int(np.prod(self.shape))
-
     def view(self, index: Tensor) -> FilmStack:
-        """The pictures at these places, (M,) int64, of the same memory."""
-        return FilmStack(self.parts, self.rows[index])
+        """The pictures at these places, (M,) int64, in the same memory."""
+        return FilmStack(self.pictures, self.rows[index])
 
     def __getitem__(self, index: int | slice | Tensor) -> Tensor:
         """A copy of one picture, (side, side), or of several, (M, side, side)."""
         rows = self.rows[index]
-        if rows.ndim == 0:
-            return self._read(rows[None])[0]
-        return self._read(rows)
-
-    def _read(self, rows: Tensor) -> Tensor:
-        found = torch.zeros((len(rows), *self.shape[1:]), dtype=self.dtype)
-        for part, start in zip(self.parts, self.starts):
-            here = ((rows >= start) & (rows < start + len(part))).nonzero().flatten()
-            if len(here):
-                found[here] = part[rows[here] - start]
+        found = torch.zeros((*rows.shape, *self.shape[1:]), dtype=self.dtype)
+        known = rows != NO_PICTURE
+        found[known] = self.pictures[rows[known]]
         return found
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -93,21 +57,29 @@ class FilmStack:
 
 
 @dataclass(frozen=True)
-class FilmSet:
-    """N films of one task, reduced to `side` pixels. Choosing some of them copies no pixel."""
+class FilmSet(Dataset):
+    """N films of one task, reduced to `side` pixels; a torch data set for any `DataLoader`.
 
-    pixels: FilmStack  # (N, side, side) uint8
+    `films[i]` is one film with its target, as `item` describes them; `films[tensor]` and
+    `films.split(name)` are sets of some of the films, which copy no pixel.
+    """
+
+    pixels: FilmStack  # (N, side, side) uint8; a tensor becomes a stack
     targets: Tensor | FilmStack = field(repr=False)  # (N,) int64 classes, (N, side, side) bool
     labelled: Tensor = field(repr=False)  # (N,) bool: has a target
     names: tuple[str, ...] = field(repr=False)
     patients: tuple[str, ...] = field(repr=False)
     splits: tuple[str, ...] = field(repr=False)  # each one of SPLITS
+    sources: tuple[str, ...] = field(default=(), repr=False)  # the folder of each film
+    unrecognised: str = field(default="", repr=False)  # a sentence, where no film has a class
 
     def __post_init__(self) -> None:
         for name in ("pixels", "targets"):
             value = getattr(self, name)
             if isinstance(value, Tensor) and value.ndim == 3:
-                object.__setattr__(self, name, FilmStack([value]))
+                object.__setattr__(self, name, FilmStack(value))
+        if not self.sources:
+            object.__setattr__(self, "sources", ("",) * len(self.names))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -117,23 +89,23 @@ class FilmSet:
         what = "class" if self.targets.ndim == 1 else "mask"
         return f"{len(self)} films of {side} px ({self.counts()}), {labelled} with a {what}"
 
-    def __getitem__(self, index: Tensor) -> FilmSet:
-        """The films at these places, (M,) int64, or where a mask (N,) bool is true."""
-        if index.dtype == torch.bool:
-            index = index.nonzero().flatten()
-        places = index.tolist()
-        if isinstance(self.targets, FilmStack):
-            targets: Tensor | FilmStack = self.targets.view(index)
-        else:
-            targets = self.targets[index]
-        return FilmSet(
-            self.pixels.view(index),
-            targets,
-            self.labelled[index],
-            tuple(self.names[i] for i in places),
-            tuple(self.patients[i] for i in places),
-            tuple(self.splits[i] for i in places),
-        )
+    def __getitem__(self, index: Any) -> Any:
+        """One film, as `item` gives it; or several, as `choose` gives them."""
+        if isinstance(index, Tensor) and index.ndim:
+            return self.choose(index)
+        return self.item(int(index))
+
+    def item(self, i: int) -> dict[str, Tensor]:
+        """One film.
+
+        Returns: `film`, (1, side, side) float in [-1, 1]; `target`, the class, int64, or the mask,
+            (1, side, side) float, 0 or 1; `labelled`, bool: without it the target means nothing.
+        """
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"There is no film {i} of {len(self)}.")
+        film, target = network_input(self.pixels[i][None]), self.targets[i]
+        target = target[None].float() if target.ndim else target
+        return {"film": film, "target": target, "labelled": self.labelled[i]}
 
     @property
     def labels(self) -> Tensor:
@@ -147,15 +119,30 @@ class FilmSet:
         assert isinstance(self.targets, FilmStack), "a classification set has labels"
         return self.targets
 
+    def choose(self, index: Tensor) -> FilmSet:
+        """The films at places (M,) int64, or where (N,) bool is true; copies no pixel."""
+        places = torch.arange(len(self))[index]
+        targets, words = self.targets, ("names", "patients", "splits", "sources")
+        chosen: dict[str, Any] = {
+            word: tuple(getattr(self, word)[i] for i in places.tolist()) for word in words
+        }
+        return replace(
+            self,
+            pixels=self.pixels.view(places),
+            targets=targets.view(places) if isinstance(targets, FilmStack) else targets[places],
+            labelled=self.labelled[places],
+            **chosen,
+        )
+
     def split(self, name: str) -> FilmSet:
         """The films of one split, or of 'all'."""
         if name == "all":
             return self
-        return self[torch.tensor([split == name for split in self.splits], dtype=torch.bool)]
+        return self.choose(torch.tensor([own == name for own in self.splits], dtype=torch.bool))
 
     def with_labels(self) -> FilmSet | None:
         """The films that have a target; None where there is none."""
-        return self[self.labelled] if self.labelled.any() else None
+        return self.choose(self.labelled) if self.labelled.any() else None
 
     def counts(self) -> str:
         """'4700 train, 532 val, 624 test'"""
@@ -164,49 +151,22 @@ class FilmSet:
 
 @dataclass(frozen=True)
 class Films:
-    """What one training or evaluation is given: films with classes, films with masks, or both."""
+    """The films of a training or evaluation: with classes, with masks, or both."""
 
     classification: FilmSet | None = None
     segmentation: FilmSet | None = None
-    skipped: tuple[str, ...] = ()  # why a film that could not be read is not among them
-    left_out: tuple[str, ...] = ()  # what else below the folders is not among them
-    split_rules: tuple[str, ...] = ()  # where the splits of each folder come from
+    skipped: tuple[str, ...] = ()  # sentences on films that cannot be read
+    left_out: tuple[str, ...] = ()  # what else below the folders is not read
+    split_rules: tuple[str, ...] = ()  # where each folder's splits come from
 
     def __repr__(self) -> str:
         lines = [f"classification: {self.classification}", f"segmentation: {self.segmentation}"]
         if self.skipped:
-            lines.append(f"left out: {len(self.skipped)}")
-        lines += [f"left out: {sentence}" for sentence in self.left_out]
-        return "\n".join(lines)
+            lines.append(f"left out: {len(self.skipped)} films that cannot be read")
+        return "\n".join([*lines, *(f"left out: {sentence}" for sentence in self.left_out)])
 
     def labelled(self, split: str) -> Films:
         """The films of one split, or of 'all', that have a target."""
-        parts = []
-        for part in (self.classification, self.segmentation):
-            parts.append(part.split(split).with_labels() if part is not None else None)
-        return replace(self, classification=parts[0], segmentation=parts[1])
-
-
-def concatenate(sets: Sequence[FilmSet]) -> FilmSet | None:
-    """One set of several, None of none; copies no pixel. ValueError where a name repeats."""
-    if not sets:
-        return None
-    if isinstance(sets[0].targets, FilmStack):
-        targets: Tensor | FilmStack = FilmStack.join([s.masks for s in sets])
-    else:
-        targets = torch.cat([s.labels for s in sets])
-    found = FilmSet(
-        FilmStack.join([s.pixels for s in sets]),
-        targets,
-        torch.cat([s.labelled for s in sets]),
-        sum((s.names for s in sets), ()),
-        sum((s.patients for s in sets), ()),
-        sum((s.splits for s in sets), ()),
-    )
-    if len(set(found.names)) < len(found):
-        twice = next(name for name in found.names if found.names.count(name) > 1)
-        raise ValueError(
-            f"{twice} comes twice, and a manifest could not tell which is which; leave one out, or "
-            "rename its folder."
-        )
-    return found
+        parts = (self.classification, self.segmentation)
+        chosen = [part.split(split).with_labels() if part is not None else None for part in parts]
+        return replace(self, classification=chosen[0], segmentation=chosen[1])

@@ -1,226 +1,240 @@
-"""A table of films, as anyone may write it: what its columns are, and what a row says of a film."""
+"""Tables of films, anyone's own or a published set's, by one dictionary of column names."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from multimix.data.class_names import Labels, named_by_user, option_for
-from multimix.data.film_set import SPLITS
-from multimix.data.folders import folded, split_of
-from multimix.data.found_films import Film
+import pandas as pd
+
+from multimix.data.film_folder import counted
+from multimix.data.found_films import Film, FoundFilms
+from multimix.data.paths import Labels, normalised, read_folders, split_of
 from multimix.data.patients import patient_of
-from multimix.data.tables import Table
-from multimix.model import CLASSES
+from multimix.data.tables import FileFinder, read_table
 from multimix.runtime.files import in_brief
 
-COLUMNS = {  # ours, and what else they are called, without spaces and the like
-    "path": ("path", "filepath", "imagepath", "filename", "file", "image", "imagename", "film"),
-    "label": ("label", "target", "class", "category"),
-    "findings": ("findinglabels", "findings", "finding", "labels", "diagnosis", "classname"),
-    "normal": ("normal", "nofinding"),  # 1 or 0, and so is the next
-    "pneumonia": ("pneumonia",),
-    "mask": ("mask", "masks", "maskpath", "lungmask", "leftmask", "leftlungmask"),
-    "right": ("rightmask", "rightlungmask"),
-    "patient": ("patient", "patientid", "subject", "subjectid"),
-    "split": ("split", "subset", "set", "datasettype"),
-    "view": ("view", "viewposition", "projection", "frontallateral"),
+COLUMNS = {  # our columns and their other names, without case, spaces and the like
+    "path": "path filepath imagepath filename file image imagename imageid imageindex film "
+    "xrayname name id patientid",
+    "label": "label target class category findinglabels findings finding labels diagnosis "
+    "classname",
+    "normal": "normal nofinding",  # 1 or 0, as the next
+    "pneumonia": "pneumonia",
+    "patient": "patient patientid subject subjectid",
+    "split": "split subset set datasettype",
+    "view": "view viewposition projection frontallateral",
 }
-SAYING = ("label", "findings", "normal", "pneumonia", "mask", "patient", "split")
-NUMBERS = {"0": 0, "1": 1, "false": 0, "true": 1, "no": 0, "yes": 1, "-1": -1}
-NO_FINDING = {"no finding": 0}
-BETWEEN_FINDINGS = re.compile(r"[|/,;\[\]'\"]+")
-NOT_FRONTAL = re.compile(r"lat|ll?$|rl$|axial|coronal|sagittal")  # how such a view begins
-UNCERTAIN = -1
+PUBLISHED = {  # columns that only these sets have together
+    "nih": {"imageindex", "findinglabels", "patientid"},
+    "rsna": {"patientid", "target"},
+    "chexpert": {"nofinding", "pneumonia"},
+}
+RSNA_NOTE = (
+    "In RSNA's challenge Target 0, read as NORMAL, means no pneumonia: many of these films are not "
+    "normal otherwise."
+)
+TABLES = (".csv", ".tsv", ".txt")
+SPLIT_LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}  # ChestX-ray14's
 OTHER = "other findings"
-ABSENT = "that are not on disk"
-PROBED = 200  # rows
-SHOWN = 40  # letters of a cell, in a sentence
 
 
-@dataclass
 class FilmTable:
-    """A table with films in its rows."""
+    """A table with films in its rows: our columns, and `masks`, columns with mask in their name."""
 
-    table: Table
-    labels: Labels
-    published: bool = False  # its films may be elsewhere, or of other classes
-    split: str = ""  # of all of them
-    column: dict[str, str] = field(default_factory=dict)  # names in the table, '' where it has none
-    left_out: Counter[str] = field(default_factory=Counter)
-    lateral: list[Path] = field(default_factory=list)
-    uncertain: int = 0
-    repeats: bool = False
+    def __init__(self, path: Path):
+        frame = read_table(path)
+        self.path, self.columns, self.notes = path, set(frame), list[str]()
+        names = {o: next((n for n in c.split() if n in frame), "") for o, c in COLUMNS.items()}
+        self.names = {ours: name for ours, name in names.items() if name}
+        self.masks = frame[[name for name in frame if "mask" in name]]
+        cells = {ours: frame[name] if name else "" for ours, name in names.items()}
+        self.rows = pd.DataFrame(cells, frame.index)
+        self.listed: set[Path] = set()
 
-    def __post_init__(self) -> None:
-        for ours, names in COLUMNS.items():
-            self.column[ours] = next((name for name in names if name in self.table.columns), "")
-        if not self.column["path"]:
-            self.column["path"] = self.column_of_films()
-            self.published = True
-
-    def column_of_films(self) -> str:
-        """The column whose cells name most of the films that are there; '' where none does."""
-        found: Counter[str] = Counter()
-        for name in self.table.columns:
-            cells = {row[name] for row in list(self.table.rows.values())[:PROBED]} - {""}
-            found[name] = sum(bool(self.table.files.find(cell)) for cell in cells)
-        best = found.most_common(1)
-        return best[0][0] if best and best[0][1] else ""
-
-    def says_something(self) -> bool:
-        """Whether it names films, and anything of them."""
-        return bool(self.column["path"]) and any(self.column[ours] for ours in SAYING)
-
-    def films(self) -> dict[Path, Film]:
-        """Each film once. ValueError names the line that does not fit."""
-        films: dict[Path, Film] = {}
-        for line, row in self.table.rows.items():
-            where = f"{self.table.path}, line {line}"
-            cells = {ours: row.get(name, "") for ours, name in self.column.items()}
-            film = self.film_of_row(cells, where)
-            if film is None:
-                continue
-            source = Path(str(film.source))
-            if NOT_FRONTAL.match(folded(cells["view"])):
-                self.left_out["that are not frontal"] += 1
-                self.lateral.append(source)
-            elif source not in films:
-                films[source] = film
-            elif self.published:
-                films[source] = graver(films[source], film)
-            else:
-                films[source] = joined(films[source], film, where)
-                self.repeats = True
+    def films(self, finder: FileFinder, labels: Labels) -> dict[Path, Film]:
+        """Each film once; the notes say which are left out. ValueError names a wrong line."""
+        rows = self.rows
+        self.check(rows["path"] == "", "the path is empty; name a film, or remove the line.")
+        split = rows["split"].map(split_of)
+        words = "the split is '{split}'; it may be train, val, test or empty."
+        self.check((rows["split"] != "") & (split == ""), words)
+        rows["split"], rows["source"] = split, [finder.find(path) for path in rows["path"]]
+        rows["known"] = pd.Series(self.classes(labels), rows.index, dtype=object)
+        rows["patient"] = rows["patient"].mask(rows["patient"] == "", rows["path"].map(patient_of))
+        here, lateral = rows["source"].notna(), r"lat|ll?$|rl$|axial|coronal|sagittal"
+        side = here & rows["view"].str.match(lateral, case=False)
+        self.note((~here).sum(), "that are not on disk are left out")
+        self.note(side.sum(), "that are not frontal are left out")
+        self.listed = set(rows["source"][here])
+        self.rows = rows = rows[here & ~side].copy()
+        uncertain = rows["pneumonia"].map(whole_number) == -1
+        self.note(uncertain.sum(), "of uncertain pneumonia (-1) are unlabelled")
+        for name in ("split", "patient"):  # '' is no other one
+            first = rows[rows[name] != ""].drop_duplicates("source").set_index("source")[name]
+            known = rows["source"].map(first).fillna("")
+            words = f"{{path}} has another {name} than in a line before; remove one of them."
+            self.check((rows[name] != "") & (rows[name] != known), words)
+            rows[name] = known
+        several = rows.groupby("source", sort=False)["known"].nunique() > 1
+        self.note(several.sum(), "have several classes: PNEUMONIA counts, else the last one")
+        masks = self.masks_by_film(finder)
+        order = rows["source"].drop_duplicates()
+        rank = rows["known"].notna() + (rows["known"] == 1).astype(int)
+        rows = rows.iloc[rank.argsort(kind="stable")].drop_duplicates("source", keep="last")
+        columns = rows.set_index("source").loc[order, ["path", "known", "patient", "split"]]
+        films = {}
+        for source, path, known, patient, split in columns.itertuples(name=None):
+            label, other_class = (None, known) if isinstance(known, str) else (known, "")
+            own = tuple(masks.get(source, ()))
+            films[source] = Film(source, path, label, own, patient, split, other_class)
         return films
 
-    def film_of_row(self, cells: Mapping[str, str], where: str) -> Film | None:
-        """The film of a row; None where it is not there. ValueError says what does not fit."""
-        folder, find = self.table.path.parent, self.table.files.find
-        if not cells["path"]:
-            raise ValueError(f"{where}: the path is empty; name a film, or leave the line out.")
-        source = find(cells["path"])
-        if not source and self.published:
-            self.left_out[ABSENT] += 1
-            return None
-        source = source or folder / cells["path"]
-        if cells["split"] and not split_of(cells["split"]):
-            raise ValueError(
-                f"{where}: split '{in_brief(cells['split'])}'; it may be {', '.join(SPLITS)} or "
-                "empty."
-            )
-        masks = []
-        for mask in f"{cells['mask']}|{cells['right']}".split("|"):
-            if mask.strip():
-                masks.append(find(mask.strip(), mask=True) or folder / mask.strip())
-        label, other = self.class_of(cells, where)
-        return Film(
-            source,
-            cells["path"],
-            label,
-            tuple(masks),
-            cells["patient"] or patient_of(cells["path"]),
-            split_of(cells["split"]) or self.split,
-            other,
-        )
+    def classes(self, labels: Labels) -> list[int | str | None]:
+        """Each row's label, or the name of another class, or None."""
+        if "label" in self.names:
+            cells = {cell: label_of(cell, labels) for cell in set(self.rows["label"])}
+            known = {cell: cell or None if n is None else n for cell, n in cells.items()}
+            return [known[cell] for cell in self.rows["label"]]
+        other = OTHER if "normal" in self.names else None
+        found: list[int | str | None] = []
+        for row in zip(self.rows["normal"], self.rows["pneumonia"]):
+            normal, pneumonia = map(whole_number, row)
+            is_normal = normal == 1 or (pneumonia == 0 and "normal" not in self.names)
+            certain = 1 if pneumonia == 1 else 0 if is_normal else other
+            found.append(None if pneumonia == -1 else certain)
+        return found
 
-    def class_of(self, cells: Mapping[str, str], where: str) -> tuple[int | None, str]:
-        """The label, and the name of another class. ValueError where a label is none of ours."""
-        if not self.column["label"] and not self.column["findings"]:
-            for ours in ("normal", "pneumonia"):
-                if cells[ours] and number(cells[ours]) not in (0, 1, UNCERTAIN):
-                    raise ValueError(
-                        f"{where}: {ours} '{in_brief(cells[ours])}'; it may be 0, 1, -1 or empty."
-                    )
-            return self.class_of_numbers(number(cells["normal"]), number(cells["pneumonia"]))
-        said = cells["label"] or cells["findings"]
-        label = label_of(said, self.labels)
-        if label is not None or not said:
-            return label, ""
-        if cells["label"] and not self.published and not named_by_user(self.labels):
-            word = in_brief(said)
-            raise ValueError(
-                f"{where}: label '{word}'; it may be {CLASSES[0]}, {CLASSES[1]}, 0, 1 or empty. "
-                f"Names of your own: {option_for([word], pneumonia_alone=True)}."
-            )
-        return None, said
+    def masks_by_film(self, finder: FileFinder) -> dict[Path, dict[Path, None]]:
+        """The masks of each film; also those that are not on disk, which reading reports."""
+        found: dict[Path, dict[Path, None]] = {}
+        for column in self.masks:
+            cells = self.masks[column].loc[self.rows.index]
+            for source, cell in zip(self.rows["source"], cells):
+                for text in filter(None, map(str.strip, cell.split("|"))):
+                    mask = finder.find(text, True) or finder.find(text) or self.path.parent / text
+                    found.setdefault(source, {})[mask] = None
+        return found
 
-    def class_of_numbers(self, normal: int | None, pneumonia: int | None) -> tuple[int | None, str]:
-        """The same of a column for each class, with 1, 0 or, where nobody knows, -1."""
-        if pneumonia == 1:
-            return 1, ""
-        if pneumonia == UNCERTAIN:
-            self.uncertain += 1
-            return None, ""
-        if normal == 1 or (pneumonia == 0 and not self.column["normal"]):
-            return 0, ""
-        nothing_said = normal is None and pneumonia is None and not self.published
-        return None, "" if nothing_said else OTHER
+    def check(self, wrong: pd.Series, words: str) -> None:
+        """ValueError for the first line that is wrong."""
+        for line in wrong.index[wrong]:
+            row = {name: in_brief(cell, 80) for name, cell in self.rows.loc[line].items()}
+            raise ValueError(f"{self.path}, line {line}: {words.format(**row)}")
 
-    def notes(self) -> list[str]:
-        """A sentence for each kind of films that are left out, or unlabelled."""
-        name, notes = self.table.path.name, []
-        for kind, count in self.left_out.items():
-            notes.append(f"{count} films of {name} {kind} are left out.")
-        if self.repeats:
-            notes.append(f"{name} lists films several times; each is taken once.")
-        if self.uncertain:
-            notes.append(f"{self.uncertain} films of uncertain pneumonia (-1) are unlabelled.")
-        known = ("label", "findings", "normal", "pneumonia", "mask")
-        if not any(self.column[ours] for ours in known):
-            names = ", ".join(sorted(self.table.columns))[: 3 * SHOWN]
-            notes.append(
-                f"{name} has no column label or mask (it has {names}), so all its films are "
-                "unlabelled."
-            )
-        return notes
+    def note(self, count: int, what: str) -> None:
+        """A sentence about some of the films."""
+        self.notes += [f"{count} films of {self.path.name} {what}."] * bool(count)
 
 
 def label_of(text: str, labels: Labels) -> int | None:
-    """The label that a cell says in a word, a number, or a list of findings; None for others."""
-    if folded(text) in labels:
-        return labels[folded(text)]
-    known = NO_FINDING | labels
-    said = number(text)
-    if said is not None:
-        return labels.get(str(said), said if said in (0, 1) else None)
-    findings = {folded(word) for word in BETWEEN_FINDINGS.split(text)} - {""}
-    found = {known.get(word) for word in findings}
-    if 1 in found:
-        return 1
-    return 0 if found == {0} else None
+    """The label of a cell with a word, 0 or 1, or a list of findings; None for other classes."""
+    number = whole_number(text)
+    if normalised(text) in labels:
+        return labels[normalised(text)]
+    if number is not None:
+        return labels.get(str(number), number if number in (0, 1) else None)
+    known = {"no finding": 0, **labels}
+    parts = re.split(r"[|/,;\[\]'\"]+", text)
+    found = {known.get(normalised(part)) for part in parts if part.strip()}
+    return 1 if 1 in found else 0 if found == {0} else None
 
 
-def number(cell: str) -> int | None:
-    """A cell's whole number, as 1.0, True or yes is; None where it has none."""
-    if folded(cell) in NUMBERS:
-        return NUMBERS[folded(cell)]
-    with suppress(ValueError, OverflowError):
-        return int(float(cell)) if float(cell).is_integer() else None
-    return None
+def whole_number(cell: str) -> int | None:
+    """A cell's whole number, as 1.0, True or yes; None for others."""
+    words = {"false": 0, "true": 1, "no": 0, "yes": 1}
+    try:
+        number = float(words.get(normalised(cell), cell))
+        return int(number) if number.is_integer() else None
+    except ValueError:
+        return None
 
 
-def graver(before: Film, film: Film) -> Film:
-    """Of what several readers, or several marks, say of one film: pneumonia, else what is there."""
-    for candidate in (before, film):
-        if candidate.label == 1:
-            return candidate
-    return film if film.other_class else before
+def tables_of_films(paths: Iterable[Path]) -> list[Path]:
+    """The tables among these that may be of films: of a published set if there is one, else those
+    with the fewest folders around them.
+    """
+    columns: dict[Path, set[str]] = {}
+    for path in paths:
+        if path.suffix.lower() in TABLES[:2]:
+            try:
+                columns[path] = set(read_table(path, rows=2))
+            except ValueError:
+                continue
+    ours = ("label", "normal", "pneumonia", "patient", "split")
+    says = {"mask", *" ".join(COLUMNS[column] for column in ours).split()}
+    tests: list[Callable[[set[str]], object]] = [
+        *(needed.issubset for needed in PUBLISHED.values()),
+        says.intersection,
+    ]
+    for fits in tests:
+        found = [path for path, names in columns.items() if fits(names)]
+        if found:
+            depth = min(len(path.parts) for path in found)
+            return [path for path in found if len(path.parts) == depth]
+    return []
 
 
-def joined(before: Film, film: Film, where: str) -> Film:
-    """What two rows say of one film: masks of both. ValueError where they contradict each other."""
-    facts = {}
-    for name in ("label", "split", "patient", "other_class"):
-        said = {getattr(before, name), getattr(film, name)} - {None, ""}
-        if len(said) > 1:
-            raise ValueError(
-                f"{where}: {film.name[-2 * SHOWN :]} has another "
-                f"{name.replace('_', ' ')} than in a line before; leave one of them out."
-            )
-        facts[name] = said.pop() if said else getattr(film, name)
-    return replace(film, **facts, masks=tuple(dict.fromkeys(before.masks + film.masks)))
+def set_of_tables(
+    folder: Path, paths: Sequence[Path], labels: Labels, beside: Sequence[Film] = ()
+) -> FoundFilms:
+    """The films of one table, or of one for each split."""
+    tables = [FilmTable(path) for path in paths]
+    tables = [table for table in tables if "path" in table.names and not table.rows.empty]
+    if not tables:
+        raise ValueError(
+            f"{paths[0]} has no column path, or no rows; it needs path (or file, filename, image), "
+            "and any of label, mask, patient, split."
+        )
+    names = [table.path.relative_to(folder) for table in tables]
+    splits = [split_of(path.parent.name) or split_of(path.stem) for path in names]
+    if len(tables) > 1 and not all(splits):
+        names_of = ", ".join(map(str, names[:5]))
+        raise ValueError(
+            f"{folder} has {len(tables)} tables of films; give one of them: {names_of}."
+        )
+    finder, films = FileFinder(folder), dict[Path, Film]()
+    first = in_brief(tables[0].rows["path"].iloc[0])
+    for table, split in zip(tables, splits):
+        for source, film in table.films(finder, labels).items():
+            films[source] = replace(film, split=film.split or split * (len(tables) > 1))
+    if not films:
+        raise ValueError(
+            f"None of the films in {paths[0]} is on disk, below {folder}; the first one is {first}."
+        )
+    found = with_splits_of_folders(folder, films, tables[0].path)
+    kinds = [kind for kind, needed in PUBLISHED.items() if needed <= tables[0].columns]
+    notes = [note for table in tables for note in table.notes] + [RSNA_NOTE] * (kinds == ["rsna"])
+    unlisted = [f for f in beside if not any(f.source in table.listed for table in tables)]
+    if all(table.masks.empty for table in tables):
+        masks = {film.source: film.masks for film in beside}
+        found = [replace(film, masks=masks.get(film.source, ())) for film in found]
+        if any(masks.values()):
+            found, unlisted = found + unlisted, []
+        elif unlisted:
+            names = [Path(film.name) for film in unlisted]
+            notes.append(f"{counted(names, 'film')} that no table lists are left out.")
+    rule = f"{' and '.join(t.path.name for t in tables)} or its folders say the splits."
+    return FoundFilms([*kinds, "csv"][0], found, tuple(notes), rule)
+
+
+def with_splits_of_folders(folder: Path, films: dict[Path, Film], table: Path) -> list[Film]:
+    """The films, named by their paths below a folder, in the splits of lists beside the table, or
+    of their folders where these are several.
+    """
+    lists: dict[str, str] = {}
+    for name, split in SPLIT_LISTS.items():
+        if table.with_name(name).is_file():
+            names = table.with_name(name).read_text(errors="replace").split()
+            lists |= dict.fromkeys(names, split)
+    below = [path.relative_to(folder) if path.is_relative_to(folder) else path for path in films]
+    splits = [
+        lists.get(p.name, "") if lists else read_folders(p.parts[:-1], {}).split for p in below
+    ]
+    useful = lists or len(set(splits)) > 1
+    return [
+        replace(film, name=path.as_posix(), split=film.split or split * bool(useful))
+        for film, path, split in zip(films.values(), below, splits)
+    ]

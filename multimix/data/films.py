@@ -1,201 +1,208 @@
-"""Folders to sets of films: read once, reduced, split by patient."""
+"""Folders to sets of films: each film is read once, reduced, and given a split by patient."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
-from typing_extensions import Unpack
 
-from multimix.data import phantom
-from multimix.data.cache import name_cache_file, read_films
+from multimix.data.cache import name_cache_file, read_cache, write_cache
 from multimix.data.dataset_layouts import read_layout
-from multimix.data.film_set import NO_PICTURE, Films, FilmSet, FilmStack, concatenate
-from multimix.data.found_films import Film
+from multimix.data.film_set import NO_PICTURE, Films, FilmSet, FilmStack
+from multimix.data.found_films import Film, FoundFilms
 from multimix.data.splits import split_films
-from multimix.images.reading import check_mask_shapes, picture_for_network, read_mask
+from multimix.images.preparation import film_box
+from multimix.images.reading import load_image, read_mask, resize
 from multimix.model import SIDES, SIDES_NAMED
+from multimix.runtime.files import bundled
 
-PHANTOM = "phantom://"  # phantom://400 stands for a folder of 400 synthetic films
-Folders = str | os.PathLike | Sequence[str | os.PathLike]
-
-
-class ReadOptions(TypedDict, total=False):
-    """What else `load_films` takes."""
-
-    classification_layout: str
-    segmentation_layout: str
-    classes: Mapping[str, str] | None
-    cache: str | os.PathLike | None
-    skip_damaged: bool
-
-
-@dataclass(frozen=True)
-class Reader:
-    """How folders of one task are read."""
-
-    side: int
-    seed: int
-    progress: bool
-    cache: Path | None
-    skipped: list[str] | None  # takes sentences; None where a damaged film is an error
-    classes: Mapping[str, str] | None
-    left_out: list[str] = field(default_factory=list)  # takes sentences
-    split_rules: list[str] = field(default_factory=list)
-    layout: str = "auto"
-    masks: bool = False
+Folders = str | os.PathLike | Sequence[str | os.PathLike] | None
 
 
 def load_films(
-    classification: Folders = (),
-    segmentation: Folders = (),
+    classification: Folders = None,
+    segmentation: Folders = None,
     side: int = 256,
     seed: int = 0,
     progress: bool = True,
-    **options: Unpack[ReadOptions],
+    *,
+    classification_layout: str = "auto",
+    segmentation_layout: str = "auto",
+    classes: Mapping[str, str] | None = None,
+    cache: str | os.PathLike | None = None,
+    skip_damaged: bool = False,
 ) -> Films:
-    """Read folders, one or several for each task.
+    """Read folders of films, one or several for each task; without any, the bundled small set.
 
-    Films without a class (or mask) are unlabelled, so that any folder may serve either task. Splits
-    are the set's own; a set without gives a tenth of its patients to testing, and one with fewer
-    than 20 validation films a tenth of its training patients to validation.
+    Every film below a folder is read. Films without a class (or mask) are unlabelled, so any folder
+    can serve either task. Splits are the set's own; a set without any gives a tenth of its patients
+    to testing, and one with fewer than 20 validation films a tenth of its training patients to
+    validation.
 
     Arguments:
-        classification: folders of films with classes, as any of
-            `multimix.data.dataset_layouts.LAYOUTS` has them, or 'phantom://400': that many
-            synthetic films.
-        segmentation: the same with lung masks.
+        classification: folders, tables (.csv) or jsrt.mat with the classes of films.
+        segmentation: the same with lung masks; masks and their films may be in different folders.
         side: px that films are reduced to, a multiple of 16.
-        seed: draws the splits; to have those that a network was trained with, `model.seed`.
-        progress: show a bar (the default).
-        classification_layout, segmentation_layout: one of LAYOUTS; 'auto' recognises them.
+        seed: draws the splits; `model.info.seed` gives those of a network's training.
+        progress: show a bar.
+        classification_layout, segmentation_layout: one of `dataset_layouts.LAYOUTS`, to require
+            what it has; 'auto' requires nothing.
         classes: other names of classes on disk, such as {"Viral Pneumonia": "PNEUMONIA"}.
-        cache: a folder that keeps the reduced films from one run to the next; they are mapped from
+        cache: a folder that keeps the reduced films from one run to the next; films are mapped from
             there, not read into memory.
-        skip_damaged: leave out films, and masks, that cannot be read, and list them in `skipped`.
+        skip_damaged: leave out films and masks that cannot be read, and list them in `skipped`.
 
-    Returns: `Films`: two sets, or None, and sentences on what was left out and on the splits.
+    Returns: `Films`: a set for each task, or None, and sentences on what was left out.
 
-    Errors: ValueError names the folder or file that does not fit.
+    Errors: ValueError names the folder or file that is wrong.
     """
-    check_options(side, seed, options)
-    skipped: list[str] | None = [] if options.get("skip_damaged") else None
-    cache = options.get("cache")
-    cache_folder = Path(cache) if cache else None
-    reader = Reader(side, seed, progress, cache_folder, skipped, options.get("classes"))
-    for_classes = replace(reader, layout=options.get("classification_layout", "auto"))
-    for_masks = replace(reader, layout=options.get("segmentation_layout", "auto"), masks=True)
-    return Films(
-        load_sets(classification, for_classes),
-        load_sets(segmentation, for_masks),
-        tuple(skipped or ()),
-        tuple(dict.fromkeys(reader.left_out)),  # a folder may serve both tasks
-        tuple(dict.fromkeys(reader.split_rules)),
-    )
-
-
-def check_options(side: int, seed: int, options: Collection[str]) -> None:
-    """ValueError where films cannot be of this side, or an argument has another name."""
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"The seed is {seed}; 0 or a larger whole number is needed.")
     if side not in SIDES:
         raise ValueError(f"Films cannot be reduced to {side} px; {SIDES_NAMED} is needed.")
-    if wrong := set(options) - ReadOptions.__annotations__.keys():
-        known = ", ".join(ReadOptions.__annotations__)
-        raise ValueError(f"load_films has no argument '{min(wrong)}'; it takes {known}.")
+    if not classification and not segmentation:
+        classification = segmentation = bundled("sample_data") / "small"
+    skipped: list[str] = []
+    read = partial(
+        read_films,
+        side=side,
+        progress=progress,
+        cache=Path(cache) if cache else None,
+        skipped=skipped if skip_damaged else None,
+    )
+    class_sets = find_sets(classification, classification_layout, classes)
+    mask_sets = find_sets(segmentation, segmentation_layout, classes)
+    found = class_sets + mask_sets
+    notes = [f"{name}: {note}" for name, one in found for note in one.left_out]
+    rules = [f"{name}: {one.split_rule}" for name, one in found]
+    parts = load_sets(class_sets, False, seed, read), load_sets(mask_sets, True, seed, read)
+    return Films(*parts, *(tuple(dict.fromkeys(text)) for text in (skipped, notes, rules)))
 
 
-def load_sets(folders: Folders, reader: Reader) -> FilmSet | None:
-    """One folder, or several, as one set; None where there is none."""
+def find_sets(
+    folders: Folders, layout: str, classes: Mapping[str, str] | None
+) -> list[tuple[str, FoundFilms]]:
+    """The films in each folder, with the folder's name."""
     if isinstance(folders, (str, os.PathLike)):
         folders = [folders]
     if not isinstance(folders, Sequence | None):
-        raise ValueError(f"{folders} is no folder; give a path, or several in a list.")
-    return concatenate([load_set(str(folder), reader) for folder in folders or ()])
+        raise ValueError(f"{folders} is not a folder; give a path, or several in a list.")
+    sets: dict[Path, FoundFilms] = {}
+    for folder in folders or ():
+        found = read_layout(folder, layout, classes, others=folders or ())
+        place = (found.folder or Path(folder)).resolve()
+        if not (place in sets and any(film.masks for film in sets[place].films)):
+            sets[place] = found
+    return [(place.name if place.is_dir() else place.stem, sets[place]) for place in sets]
 
 
-def load_set(folder: str, reader: Reader) -> FilmSet:
-    """One folder, for one task."""
-    if folder.startswith(PHANTOM):
-        return load_phantoms(folder, reader)
-    listed = read_layout(folder, reader.layout, reader.classes)
-    root = Path(folder).resolve()
-    title = root.name if root.is_dir() else root.stem
-    reader.left_out.extend(f"{title}: {sentence}" for sentence in listed.left_out)
-    reader.split_rules.append(f"{title}: {listed.split_rule}")
-    films = [film for film in listed.films if reader.masks or not film.other_class]
-    pixels, films = read_films(
-        films,
-        lambda film: picture_for_network(film.source, reader.side),
-        title,
-        reader.progress,
-        name_cache_file(reader.cache, films, f"{title}-film-{reader.side}"),
-        reader.skipped,
-    )
-    targets: torch.Tensor | FilmStack
-    if reader.masks:
-        targets, labelled = load_masks(films, title, reader)
-    else:
-        targets = torch.tensor([film.label or 0 for film in films])
-        labelled = torch.tensor([film.label is not None for film in films])
-    patients = tuple(f"{title}/{film.patient}" for film in films)
+def load_sets(
+    sets: Sequence[tuple[str, FoundFilms]], masks: bool, seed: int, read: partial
+) -> FilmSet | None:
+    """The films of all folders of one task, segmentation where `masks`; None without folders."""
+    if not sets:
+        return None
+    films, folders = [], {}
+    for title, found in sets:
+        for film, split in zip(found.films, split_films(found.films, seed)):
+            if masks or not film.other_class:
+                name, patient = f"{title}/{film.name}", f"{title}/{film.patient}"
+                if name in folders:
+                    raise ValueError(
+                        f"Two films have the name {name}; leave one out, or rename its folder."
+                    )
+                folders[name] = str(found.folder)
+                films.append(replace(film, name=name, patient=patient, split=split))
+    films, pixels, lungs = read(films, masks=masks)
+    labels = torch.tensor([film.label or 0 for film in films])
+    labelled = torch.tensor([film.label is not None for film in films], dtype=torch.bool)
     return FilmSet(
-        FilmStack([torch.from_numpy(pixels)]),
-        targets,
-        labelled,
-        tuple(f"{title}/{film.name}" for film in films),
-        patients,
-        split_films(films, reader.masks, reader.seed),
+        pixels,
+        lungs if masks else labels,
+        lungs.rows != NO_PICTURE if masks else labelled,
+        tuple(film.name for film in films),
+        tuple(film.patient for film in films),
+        tuple(film.split for film in films),
+        tuple(folders[film.name] for film in films),
+        "" if masks else " ".join(filter(None, (found.unrecognised for _, found in sets))),
     )
 
 
-def load_masks(films: list[Film], title: str, reader: Reader) -> tuple[FilmStack, torch.Tensor]:
-    """The lungs of each film, (N, side, side) bool, and which films have any, (N,) bool."""
-    with_masks = [film for film in films if film.masks]
-    lungs, readable = read_films(
-        with_masks,
-        lambda film: mask_of(film, reader.side),
-        f"{title} masks",
-        reader.progress,
-        name_cache_file(reader.cache, with_masks, f"{title} masks-mask-{reader.side}"),
-        reader.skipped,
-    )
-    row_of = {film.name: row for row, film in enumerate(readable)}
-    rows = torch.tensor([row_of.get(film.name, NO_PICTURE) for film in films])
-    part = torch.from_numpy(np.asarray(lungs, dtype=bool))
-    return FilmStack([part.reshape(-1, reader.side, reader.side)], rows), rows != NO_PICTURE
+def read_films(
+    films: Sequence[Film],
+    *,
+    masks: bool,
+    side: int,
+    progress: bool,
+    cache: Path | None,
+    skipped: list[str] | None,
+) -> tuple[list[Film], FilmStack, FilmStack]:
+    """Read films, and their masks where `masks`, with several threads; or take them from the cache.
+
+    `skipped` gets the sentences of films and masks that cannot be read; None lets the first raise.
+
+    Returns: the films that can be read, (N, side, side) uint8, and (N, side, side) bool.
+    """
+    films = list(films)
+    masked = [film for film in films if film.masks and masks]
+    # The version of the preparation is in the names: films are cut to their box.
+    film_cache = name_cache_file(cache, films, f"films-cut-{side}")
+    mask_cache = name_cache_file(cache, masked, f"masks-cut-{side}")
+    pixels = read_cache(film_cache, len(films))
+    lungs = read_cache(mask_cache, len(masked)) if masked else np.zeros((0, side, side), bool)
+    if pixels is None or lungs is None:
+        read = partial(read_pair, side=side, masks=masks, strict=skipped is None)
+        with ThreadPoolExecutor() as pool:
+            bar = dict(desc="reading films", total=len(films), leave=False, disable=not progress)
+            pairs = list(tqdm(pool.map(read, films), **bar))
+        faults = [fault for *_, fault in pairs if fault]
+        if skipped is not None:
+            skipped += faults
+        masked = [film for film, pair in zip(films, pairs) if pair[1] is not None]
+        films = [film for film, pair in zip(films, pairs) if pair[0] is not None]
+        if faults and not films:
+            raise ValueError(f"None of {len(faults)} films can be read; the first: {faults[0]}")
+        empty = [np.zeros((0, side, side))]
+        pictures = ([pair[i][None] for pair in pairs if pair[i] is not None] for i in (0, 1))
+        ours, theirs = (np.concatenate(found or empty) for found in pictures)
+        pixels, lungs = ours.astype(np.uint8, copy=False), theirs.astype(bool, copy=False)
+        if not faults:
+            write_cache(film_cache, pixels)
+            write_cache(mask_cache, lungs)
+    row_of = {film.name: row for row, film in enumerate(masked)}
+    rows = torch.tensor([row_of.get(film.name, NO_PICTURE) for film in films], dtype=torch.int64)
+    return films, FilmStack(torch.from_numpy(pixels)), FilmStack(torch.from_numpy(lungs), rows)
 
 
-def mask_of(film: Film, side: int) -> np.ndarray:
-    """A film's lungs, (side, side) bool. ValueError where the mask is not one of this film."""
-    check_mask_shapes(film.source, film.masks)
-    return read_mask(film.masks, side)
+def read_pair(
+    film: Film, side: int, masks: bool = True, strict: bool = True
+) -> tuple[np.ndarray | None, np.ndarray | None, str]:
+    """Read a film, and its masks where `masks`: both are cut to the film's box, then reduced.
+
+    Returns: (side, side) uint8; (side, side) bool; and, unless `strict` raises it as a ValueError,
+        what is wrong with one of them.
+    """
+    pixels = None
+    try:
+        grey = load_image(film.source, side).grey
+        box = film_box(grey)
+        pixels = resize(box.of(grey), side)
+        if not (masks and film.masks):
+            return pixels, None, ""
+        return pixels, read_mask(film.masks, side, box, grey.shape), ""
+    except ValueError as error:
+        if strict:
+            raise
+        return pixels, None, str(error)
 
 
-def load_phantoms(address: str, reader: Reader) -> FilmSet:
-    """Synthetic films, NORMAL and PNEUMONIA in turn; of ten, eight are train, one val, one test."""
-    count, _, start = address.removeprefix(PHANTOM).partition("+")
-    numbers = [count, start or "0"]
-    if not all(n.isdecimal() and len(n) <= 6 for n in numbers) or int(count) < 20:
-        raise ValueError(
-            f"'{address[:40]}' names no number of phantom films; write for example {PHANTOM}400 "
-            f"(20 to 999999), or {PHANTOM}400+1000 to leave out the first thousand."
-        )
-    order, first_seed = range(int(count)), (1_000_000 if reader.masks else 0) + int(start or 0)
-    with ThreadPoolExecutor() as pool:
-        drawing = pool.map(lambda i: phantom.draw(first_seed + i, i % 2, reader.side), order)
-        bar = dict(unit="film", disable=not reader.progress, leave=False)
-        drawn = list(tqdm(drawing, "drawing phantoms", len(order), **bar))
-    pixels, lungs = (torch.from_numpy(np.stack(both)) for both in zip(*drawn))
-    names = tuple(f"phantom-{first_seed + i}" for i in order)
-    splits = tuple({8: "val", 9: "test"}.get(i // 2 % 10, "train") for i in order)
-    targets = FilmStack([lungs]) if reader.masks else torch.arange(len(order)) % 2
-    labelled = torch.ones(len(order), dtype=torch.bool)
-    return FilmSet(FilmStack([pixels]), targets, labelled, names, names, splits)
+def mask_of(film: Film, side: int) -> np.ndarray | None:
+    """A film's lungs as in training, (side, side) bool; None where it has no mask."""
+    return read_pair(film, side)[1]

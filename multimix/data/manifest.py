@@ -1,21 +1,23 @@
-"""The manifest: which film was used for what, written with every training, read to repeat it."""
+"""The manifest: which film was used for what; written with every training, read to repeat it."""
 
 from __future__ import annotations
 
 import csv
 import os
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 
 from multimix.data.film_set import SPLITS, Films, FilmSet
-from multimix.runtime.files import csv_text, in_brief, parse_csv, read_csv
+from multimix.data.tables import parse_table, read_table
+from multimix.runtime.files import in_brief
 
-COLUMNS = ("task", "film", "patient", "split", "use")
 TASKS = ("classification", "segmentation")
-USES = ("labelled", "unlabelled")
+VALUES = {"task": TASKS, "split": SPLITS, "use": ("labelled", "unlabelled")}
+COLUMNS = ("task", "film", "patient", "split", "use")
 
 
 def manifest_of(films: Films, labelled: dict[str, FilmSet]) -> str:
@@ -25,25 +27,24 @@ def manifest_of(films: Films, labelled: dict[str, FilmSet]) -> str:
         films: all of them.
         labelled: by task, the training films that keep their labels.
     """
-    rows = []
+    parts = []
     for task, kept in labelled.items():
-        part, keeps_label = getattr(films, task), set(kept.names)
-        columns = zip(part.names, part.patients, part.splits, part.labelled.tolist())
-        for name, patient, split, has_label in columns:
-            used = has_label and (split != "train" or name in keeps_label)
-            use = "labelled" if used else "unlabelled"
-            rows.append(dict(zip(COLUMNS, (task, name, patient, split, use))))
-    return csv_text(rows)
+        part = getattr(films, task)
+        table = pd.DataFrame({"film": part.names, "patient": part.patients, "split": part.splits})
+        used = (table["split"] != "train") | table["film"].isin(kept.names)
+        used &= part.labelled.numpy()
+        parts.append(table.assign(task=task, use=used.map({True: "labelled", False: "unlabelled"})))
+    return pd.concat(parts).to_csv(columns=COLUMNS, index=False, lineterminator="\r\n")
 
 
 def trained_on(manifest: str) -> set[tuple[str, str]]:
-    """Task and name of every training film in a manifest; none where it cannot be read."""
-    found = set()
-    with suppress(csv.Error, TypeError, AttributeError):
-        for row in parse_csv(manifest):
-            if row.get("split") == "train":
-                found.add((row.get("task", ""), row.get("film", "")))
-    return found
+    """Task and name of every training film in a manifest's text; none where it cannot be read."""
+    try:
+        table = parse_table(manifest)
+        train = table[table["split"] == "train"]
+        return set(zip(train["task"], train["film"]))
+    except (ValueError, TypeError, KeyError, csv.Error):  # a damaged checkpoint has anything here
+        return set()
 
 
 def apply_manifest(films: Films, path: str | os.PathLike) -> Films:
@@ -51,34 +52,40 @@ def apply_manifest(films: Films, path: str | os.PathLike) -> Films:
 
     Of a task that it names at all, the other films are left out.
 
-    Errors: ValueError where the file is no manifest, or a film that it names is not there.
+    Errors: ValueError where the file is not a manifest, or a film that it names is missing.
     """
-    rows = read_csv(Path(path), *COLUMNS)
-    for line, row in enumerate(rows, start=2):
-        if row["task"] not in TASKS or row["split"] not in SPLITS or row["use"] not in USES:
-            raise ValueError(
-                f"{path}, line {line}: task '{in_brief(row['task'])}', split "
-                f"'{in_brief(row['split'])}', use '{in_brief(row['use'])}'; the task is "
-                f"{' or '.join(TASKS)}, the split {', '.join(SPLITS)}, the use {' or '.join(USES)}."
-            )
-    parts = {}
+    table = read_manifest(Path(path))
+    parts: dict[str, Any] = {}
     for task in TASKS:
-        named = [row for row in rows if row["task"] == task]
-        wanted = {row["film"]: row for row in named}
-        part = getattr(films, task)
-        if not wanted or part is None:
+        rows = table[table["task"] == task]
+        part: FilmSet | None = getattr(films, task)
+        if rows.empty or part is None:
             continue
-        position = {name: i for i, name in enumerate(part.names)}
-        if len(named) > len(wanted):
+        if not rows["film"].is_unique:
             raise ValueError(f"{path} names a film of {task} twice; give it as it was written.")
-        missing = [name for name in wanted if name not in position]
-        if missing:
+        places = pd.Index(part.names).get_indexer(rows["film"])
+        if (places < 0).any():
             raise ValueError(
-                f"{path} names {len(missing)} films that are not there, "
-                f"{in_brief(missing[0], 60)} first; give the same --{task} folders as then."
+                f"{path} names {(places < 0).sum()} films that are not there, "
+                f"{in_brief(rows['film'].iloc[places.argmin()], 60)} first; give the same --{task} "
+                "folders as then."
             )
-        part = part[torch.tensor([position[name] for name in wanted])]
-        use = torch.tensor([row["use"] == "labelled" for row in wanted.values()])
-        splits = tuple(row["split"] for row in wanted.values())
-        parts[task] = replace(part, splits=splits, labelled=part.labelled & use)
-    return replace(films, **parts, split_rules=(f"{path} says which film is in which split.",))
+        part = part.choose(torch.from_numpy(places))
+        use = torch.tensor((rows["use"] == "labelled").to_numpy(dtype=bool))
+        parts[task] = replace(part, splits=tuple(rows["split"]), labelled=part.labelled & use)
+    return replace(films, **parts, split_rules=(f"The splits are those of {path}.",))
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """The table of a manifest. ValueError where the file is not one."""
+    if not path.is_file():
+        raise ValueError(f"There is no table {path}; give the path of a manifest.csv.")
+    table = read_table(path)
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise ValueError(f"{path} has no column {' and no '.join(missing)}; give a manifest.csv.")
+    for column, values in VALUES.items():
+        for line, cell in table[column][~table[column].isin(values)].items():
+            raise ValueError(
+                f"{path}, line {line}: {column} '{in_brief(cell)}'; it can be {', '.join(values)}."
+            )
+    return table

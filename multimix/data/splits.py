@@ -2,71 +2,82 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from multimix.data.found_films import Film
+from multimix.images.formats import RAW_SUFFIX, stem_of
 
 MIN_VALIDATION = 20  # films; a smaller validation folder (Kaggle's has 16) is filled up
 
 
-def split_films(films: Sequence[Film], masks: bool, seed: int) -> tuple[str, ...]:
-    """The split of each film of a set.
+def split_films(films: Sequence[Film], seed: int) -> tuple[str, ...]:
+    """The split of each film of a set, the same for both tasks.
 
-    Films of each class are shared out by themselves, and so are films with masks where `masks` are
-    what they serve for, as are those without: no split is left without answers by chance.
+    Test films are a tenth of the patients where a set names no split, validation films a tenth of
+    the training patients where it has fewer than 20. The films of a patient stay together, unless
+    the set itself parts them and needs no filling up. Films of each class, with and without masks,
+    are split in the same shares, so that no split is without labels by chance.
     """
-    strata = []
-    for film in films:
-        if masks:
-            strata.append(int(bool(film.masks)))
-        else:
-            strata.append(0 if film.label is None else film.label + 1)
-    patients = [film.patient for film in films]
-    return split_by_patient(patients, [film.split for film in films], strata, seed)
-
-
-def split_by_patient(
-    patients: Sequence[str], splits: Sequence[str], strata: Sequence[int], seed: int
-) -> tuple[str, ...]:
-    """Fill in what a set does not say.
-
-    Test films are a tenth of the patients where it names no split, validation films a tenth of the
-    training patients where it has fewer than 20. The films of a patient stay together, but where
-    the set itself parts them and needs no filling up.
-
-    Arguments, one for each film:
-        patients: whose it is.
-        splits: 'train', 'val', 'test', or '' where the set does not say.
-        strata: groups that are each to be split in the same shares, such as classes.
-    """
-    owners, groups, generator = np.array(patients), np.array(strata), np.random.default_rng(seed)
-    given = np.array(splits, dtype=object)
+    strata = np.array([2 * (-1 if f.label is None else f.label) + bool(f.masks) for f in films])
+    patients = np.array([film.patient for film in films])
+    given = np.array([film.split for film in films], dtype=object)
+    generator = np.random.default_rng(seed)
     found = np.where(given == "", "train", given)
     # With their patient's other films.
-    found[(given == "") & np.isin(owners, owners[given == "test"])] = "test"
+    found[(given == "") & np.isin(patients, patients[given == "test"])] = "test"
+
+    def move_a_tenth(target: str) -> None:
+        """Move a tenth of each stratum's training patients, with all their films."""
+        for stratum in np.unique(strata):
+            training = np.unique(patients[(found == "train") & (strata == stratum)])
+            if len(training) > 1:
+                chosen = generator.permutation(training)[: max(1, len(training) // 10)]
+                found[(found == "train") & np.isin(patients, chosen)] = target
+
     if not any(given):
-        move_a_tenth(found, "test", owners, groups, generator)
+        move_a_tenth("test")
     free = given == ""
     if (found == "val").sum() < MIN_VALIDATION:
-        move_a_tenth(found, "val", owners, groups, generator)
+        move_a_tenth("val")
         free = found == "train"
-    found[free & (found == "train") & np.isin(owners, owners[found == "val"])] = "val"
+    found[free & (found == "train") & np.isin(patients, patients[found == "val"])] = "val"
     return tuple(found.tolist())
 
 
-def move_a_tenth(
-    splits: np.ndarray,
-    target: str,
-    patients: np.ndarray,
-    strata: np.ndarray,
-    generator: np.random.Generator,
-) -> None:
-    """Move a tenth of each stratum's training patients, with all their films, to another split."""
-    for stratum in np.unique(strata):
-        training = np.unique(patients[(splits == "train") & (strata == stratum)])
-        if len(training) < 2:
-            continue
-        chosen = generator.permutation(training)[: max(1, len(training) // 10)]
-        splits[(splits == "train") & np.isin(patients, chosen)] = target
+def split_rule(films: Sequence[Film], rule: str) -> str:
+    """Where the splits come from, in one or two sentences; `rule` is '' for folders' names."""
+    given = [film.split for film in films]
+    if not any(given):
+        return "No split is given: a tenth of the patients tests, a tenth of the others validates."
+    if all(film.split == jsrt_split(film.name) for film in films):
+        rule = "JSRT's split: odd numbers train, even numbers test, as in SCR's two folds."
+    rule = rule or "The folders' names say the splits."
+    if unnamed := given.count(""):
+        rule += f" {unnamed} films are in no split and train, unless their patient is in another."
+    if given.count("val") < MIN_VALIDATION and set(given) != {"test"}:
+        rule += (
+            f" Validation has {given.count('val')} films, fewer than {MIN_VALIDATION}, so a tenth "
+            "of the training patients joins it."
+        )
+    return rule
+
+
+def jsrt_split(name: str) -> str:
+    """Odd numbers train, even numbers test, as in SCR's two folds; '' for other films."""
+    number = re.fullmatch(r"JPC[LN]N(\d{3})", stem_of(Path(name)).upper())
+    return ("test", "train")[int(number[1]) % 2] if number else ""
+
+
+def with_jsrt_split(films: Sequence[Film]) -> list[Film]:
+    """The films, with JSRT's split where the set is JSRT for certain."""
+    named = [film for film in films if jsrt_split(film.name)]
+    raw = any(film.name.lower().endswith(RAW_SUFFIX) for film in named)
+    scr = any(re.search(r"left[ _]lung\W", str(film.masks).lower()) for film in named)
+    if not (raw or scr or len(named) >= 200) or any(film.split for film in films):
+        return list(films)
+    return [replace(film, split=jsrt_split(film.name)) for film in films]

@@ -1,81 +1,96 @@
-"""Tables on disk, as spreadsheets, pandas and people write them."""
+"""Tables on disk, as spreadsheets and people write them, and the files that they name."""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
+import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from multimix.data.file_finder import FileFinder
-from multimix.data.folders import visible
-from multimix.runtime.files import csv_reader, csv_rows, decoded, unreadable_csv
+import pandas as pd
 
-TABLE_SUFFIXES = (".csv", ".tsv")
-SHEETS = (".xlsx", ".xls", ".ods", ".numbers")  # which are not read
-PERHAPS_TABLES = (*TABLE_SUFFIXES, ".txt")
-NOTHING = frozenset(["", "nan", "na", "n/a", "none", "null", "<na>", "nat"])  # an empty cell
-HEADER_BYTES = 2**16
+from multimix.data.film_folder import list_folder
+from multimix.data.paths import normalised
+from multimix.images.formats import stem_of
 
-
-@dataclass(frozen=True)
-class Table:
-    """A CSV file, its columns by their plain names and its cells without spaces around them."""
-
-    path: Path
-    rows: dict[int, dict[str, str]]  # by line
-    files: FileFinder  # what its paths mean
-
-    @property
-    def columns(self) -> list[str]:
-        """Plain names of the columns; none where there are no rows."""
-        return list(next(iter(self.rows.values()), ()))
-
-
-def read_table(path: Path) -> Table:
-    """A table's cells; those that pandas writes for nothing are '', and rows without any go.
-
-    Errors: ValueError where it is no table, or has two columns of one name.
-    """
-    rows = {}
-    try:
-        for line, row in csv_rows(decoded(path.read_bytes())):
-            cells: dict[str, str] = {}
-            for name, cell in row.items():
-                # A long row has cells of no column, and pandas writes its index without a name.
-                if isinstance(name, str) and plain(name):
-                    cells[plain(name)] = "" if cell.strip().lower() in NOTHING else cell.strip()
-            if any(cells.values()):
-                rows[line] = cells
-    except csv.Error:
-        raise unreadable_csv(path) from None
-    names = list(filter(None, column_names(path)))
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{path} has two columns {twice[0]}; rename or remove one of them.")
-    return Table(path, rows, FileFinder(path.parent))
+EMPTY = ("nan", "na", "n/a", "none", "null", "<na>", "nat")
 
 
 def plain(name: str) -> str:
-    """A column's name without regard to case, spaces, underscores and the like."""
-    return re.sub(r"[\W_]+", "", name).lower()
+    """A column's name without case, spaces, underscores and the like."""
+    return re.sub(r"[\W_]+", "", str(name)).lower()
 
 
-def tables_at(root: Path, fits: Callable[[set[str]], bool]) -> list[Path]:
-    """The table that `root` is, or those directly in the folder, whose columns fit."""
-    found = []
-    for path in [root] if root.is_file() else visible(root):
-        is_table = path.suffix.lower() in PERHAPS_TABLES and path.is_file()
-        if is_table and fits(set(column_names(path))):
-            found.append(path)
-    return found
-
-
-def column_names(path: Path) -> list[str]:
-    """The plain names of a table's columns; none where it is damaged, or cannot be read."""
+def read_table(path: Path, rows: int | None = None) -> pd.DataFrame:
+    """The table in a file, as `parse_table` gives it."""
+    if not path.is_file():
+        raise ValueError(f"There is no table {path}; give the path of a .csv file.")
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        with open(path, "rb") as file:
-            text = decoded(file.read(HEADER_BYTES))
-        return [plain(name) for name in csv_reader(text).fieldnames or ()]
-    except (OSError, csv.Error):
-        return []
+        text = content.decode("utf-16") if wide else content.decode("utf-8-sig", "surrogateescape")
+        table = parse_table(text, rows)
+    except (ValueError, csv.Error):
+        raise ValueError(
+            f"{path} is damaged, or not a table of comma-separated values; save it as CSV."
+        ) from None
+    if twice := list(table.columns[table.columns.duplicated()]):
+        raise ValueError(f"{path} has two columns {twice[0]}; rename or remove one of them.")
+    return table
+
+
+def parse_table(text: str, rows: int | None = None) -> pd.DataFrame:
+    """The cells of a table as text, '' for empty ones: at most `rows` lines of it."""
+    table = re.sub(r"\A(\s*\n|sep=.*\n)*", "", text, flags=re.IGNORECASE)  # Excel writes sep=;
+    if not table.strip():
+        return pd.DataFrame()
+    options = dict(header=None, nrows=rows, dtype=str, keep_default_na=False, engine="python")
+    separator = max(",;\t|", key=table.partition("\n")[0].count)
+    frame = pd.read_csv(
+        io.StringIO(table.replace("\0", "")), sep=separator, skip_blank_lines=False, **options
+    )
+    frame = frame.fillna("").map(str.strip)
+    frame = frame.mask(frame.map(str.lower).isin(EMPTY), "")
+    frame.columns = pd.Index([plain(name) for name in frame.iloc[0]])
+    frame.index += text.count("\n") - table.count("\n") + 1
+    frame = frame.loc[:, frame.columns != ""].iloc[1:]
+    return frame[frame.ne("").any(axis=1)]
+
+
+class FileFinder:
+    """The films and masks below a folder, by paths that were perhaps written elsewhere."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.folder_names: set[str] = set()
+        # By the last parts of the path, with and without ending: films, masks; None for several.
+        self.found: tuple[dict[str, Path | None], ...] = ({}, {})
+        for path in list_folder(folder).films:
+            parts = [normalised(part) for part in path.relative_to(folder).parts]
+            found = self.found[any("mask" in part for part in parts)]
+            self.folder_names.update(parts[:-1])
+            for name in {parts[-1], normalised(stem_of(path))}:
+                for first in range(len(parts)):
+                    last = "/".join([*parts[first:-1], name])
+                    found[last] = None if last in found else path
+
+    def find(self, text: str, mask: bool = False) -> Path | None:
+        """The file with the most last parts of a path, with or without ending; None if unclear."""
+        path = Path(os.path.normpath(self.folder / text))
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # a name too long for a file
+            return None
+        if not text.isprintable():  # not UTF-8: Excel writes cp1252
+            text = text.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
+        parts = [normalised(part) for part in re.split(r"[/\\]", os.path.normpath(text)) if part]
+        for first in range(len(parts)):
+            last = "/".join(parts[first:])
+            if last in self.found[mask]:
+                # A folder that is here, but not around this file, is not another machine's.
+                elsewhere = first and parts[first - 1] in self.folder_names
+                return None if elsewhere else self.found[mask][last]
+        return None

@@ -1,4 +1,4 @@
-"""What a training needs of its films, asked before it begins."""
+"""What a training needs of its films, checked before it begins."""
 
 from __future__ import annotations
 
@@ -9,71 +9,71 @@ from multimix.config import Config
 from multimix.data.film_set import Films, FilmSet
 from multimix.model import CLASSES
 
-ENOUGH = "films of three patients or more"  # one to train, one to validate, one to test
-
 
 def check_training_films(films: Films, config: Config) -> Films:
     """The films of the tasks that a system has.
 
-    Errors: ValueError where the films of one of them cannot train it, or cannot choose the best
-        network: the splits 'train' and 'val' need films of both classes, and a mask with lung.
+    Errors: ValueError where a task has too few labels to train it, or to choose the best network:
+        the splits 'train' and 'val' need films of both classes, and a mask with lung.
     """
     classes = films.classification if config.classify else None
     masks = films.segmentation if config.segment else None
     for split in ("train", "val"):
         if config.classify:
-            films_with_answers(classes, "classification", split, config.side)
+            films_with_labels(classes, "classification", split, config.side)
         if config.segment:
-            films_with_answers(masks, "segmentation", split, config.side)
+            films_with_labels(masks, "segmentation", split, config.side)
     return replace(films, classification=classes, segmentation=masks)
 
 
-def films_with_answers(films: FilmSet | None, task: str, split: str, side: int) -> FilmSet:
-    """One split. ValueError where its answers are too few for the task, or it has another side."""
+def films_with_labels(films: FilmSet | None, task: str, split: str, side: int) -> FilmSet:
+    """One split. ValueError where it has too few labels for the task, or another side."""
     part = films.split(split) if films else None
     known = part.with_labels() if part else None
-    fault = missing_answers(task, split, answers_of(known) if known else ())
-    if fault or not part:
-        raise ValueError(f"{fault}.")
-    if part.pixels.shape[-1] != side:
+    labels: set[int] = set()
+    if known and task == "classification":
+        labels = set(known.labels.tolist())
+    elif known:
+        labels = {int(any(bool(masks.any()) for masks in known.masks.split(256)))}
+    fault = missing_labels(task, split, labels)
+    if fault or not films or not part:
+        reason = f" {films.unrecognised}" if films and films.unrecognised else ""
+        raise ValueError(f"{fault}.{reason}")
+    if (own := part.pixels.shape[-1]) != side:
         raise ValueError(
-            f"The films were loaded at {part.pixels.shape[-1]} px and the training wants {side} "
-            f"px: load them with side={side}."
+            f"The films were loaded at {own} px, and the training needs {side} px: load them with "
+            f"side={side}."
         )
     return part
 
 
-def answers_of(films: FilmSet) -> set[int]:
-    """Which classes labelled films have; of masks, whether any has lung: 1 or 0."""
-    if films.targets.ndim == 1:
-        return set(films.labels.tolist())
-    return {int(any(bool(masks.any()) for masks in films.masks.split(256)))}
+def missing_labels(task: str, split: str, labels: Collection[int]) -> str:
+    """What a split, 'train' or 'val', lacks for a task, as a sentence; '' for nothing.
 
-
-def missing_answers(task: str, split: str, answers: Collection[int]) -> str:
-    """What a split, 'train' or 'val', lacks for a task, as a sentence; '' where nothing.
-
-    `answers` are what `answers_of` gives for its labelled films, none where there are no such.
+    `labels` are the classes of its labelled films; of masks, 1 if any has lung, else 0.
     """
-    if not answers and split == "train":
+    enough = "films of three patients or more" + " of each class" * (task == "classification")
+    if not labels and split == "train":
+        forms = f"folders {CLASSES[0]} and {CLASSES[1]}, or a table with the columns path and label"
+        if task == "segmentation":
+            forms = "images/ and masks/ with the same names, or a table with the column mask"
         return (
-            f"There are no labelled training films for {task}; give a folder that has them, or "
-            "train a system without this task"
+            f"There are no labelled training films for {task}; give {forms}, or train a system "
+            "without this task"
         )
-    each = " of each class" if task == "classification" else ""
-    if not answers:
+    if not labels:
         return (
-            f"There are no labelled films in the split 'val' for {task}, and the best network is "
-            f"chosen by them; give {ENOUGH}{each}, or some of the training films as val"
+            f"There are no labelled films in the split 'val' for {task}, and they choose the best "
+            f"network; give {enough}, or name some of the training films val"
         )
     films = "training" if split == "train" else "validation"
     if task == "segmentation":
-        empty = f"No mask of the {films} films has lung in it; mend or replace the masks"
-        return "" if 1 in answers else empty
-    for label, name in enumerate(CLASSES):
-        if label not in answers:
-            return (
-                f"Among the {films} films there is no {name} one; films of both classes are "
-                f"needed, as in {split}/{CLASSES[0]} and {split}/{CLASSES[1]}, or {ENOUGH}{each}"
-            )
-    return ""
+        empty = f"No mask of the {films} films has lung in it; repair or replace the masks"
+        return "" if 1 in labels else empty
+    lacking = [name for label, name in enumerate(CLASSES) if label not in labels]
+    return (
+        f"Among the {films} films there is no {lacking[0]} film; both classes are needed, as in "
+        f"{split}/{CLASSES[0]} and {split}/{CLASSES[1]}, or {enough}"
+        if lacking
+        else ""
+    )

@@ -1,4 +1,4 @@
-"""What the tests of dataset layouts share: one film, its lungs, and empty files in folders."""
+"""What the tests of layouts share: empty files in folders, and counts of what is found."""
 
 from __future__ import annotations
 
@@ -7,24 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from drawn import draw
 from helpers import SIDE
 
-from multimix.data import phantom
-from multimix.data.film_set import FilmSet
-from multimix.data.films import load_films
 from multimix.data.found_films import FoundFilms
+from multimix.images.preparation import film_box
+from multimix.images.reading import resize
 
-FILM, MASK = phantom.draw(1, 0, SIDE)
+FILM, MASK = draw(1, 0, SIDE)
 LUNGS = MASK.astype(np.uint8) * 255
 HALF = np.arange(SIDE) < SIDE // 2
 LEFT, RIGHT = np.where(HALF, LUNGS, 0), np.where(HALF, 0, LUNGS)
-
-
-def loaded(folder: Path) -> FilmSet:
-    """The folder's films, of which the first has the right lungs."""
-    films = load_films(segmentation=folder, side=SIDE, progress=False).segmentation
-    assert np.array_equal(films.targets[0], MASK)
-    return films
 
 
 def touch(root: Path, *names: str | Iterable[str]) -> Path:
@@ -54,3 +47,9 @@ def splits(found: FoundFilms) -> dict[str, int]:
 def masks(found: FoundFilms) -> dict[str, list[str]]:
     """The masks of each film, by the names of the files."""
     return {film.source.name: [mask.name for mask in film.masks] for film in found.films}
+
+
+def as_read(film: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A film and its mask, cut to the film's box and reduced."""
+    box = film_box(film)
+    return resize(box.of(film), SIDE), resize(box.of(mask.astype(np.uint8) * 255), SIDE) > 127

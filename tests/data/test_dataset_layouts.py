@@ -1,181 +1,179 @@
-"""Small files in the true format of every published set, read back."""
+"""What a user requires, what is missing, and what is left out."""
 
 import numpy as np
 import pytest
-from helpers import SIDE, dicom, save
-from layout_helpers import FILM, LEFT, LUNGS, RIGHT, labels, loaded, numbered, splits, touch
+import scipy.io
+from helpers import SIDE, dicom
+from layout_helpers import FILM, LEFT, MASK, RIGHT, as_read, labels, numbered, touch
 
-from multimix.data.dataset_layouts import read_layout
+from multimix.data.dataset_layouts import LAYOUTS, read_layout
 from multimix.data.films import load_films
-from multimix.images.reading import read_film
+
+CLASSES = ("train/NORMAL/a.png", "train/PNEUMONIA/b.png")
+MASKS = ("CXR_png/a.png", "ManualMask/leftMask/a.png", "ManualMask/rightMask/a.png")
 
 
-@pytest.mark.parametrize("inner", ("", "MontgomerySet"))
-def test_montgomery(tmp_path, inner):
-    root, double = tmp_path / inner, np.ones((2, 2), dtype=np.uint8)
-    for i in range(20):
-        name = f"MCUCXR_{i:04d}_0.png"
-        save(root / "CXR_png" / name, np.kron(FILM, double).astype(np.uint16) * 16)
-        save(root / "ManualMask" / "leftMask" / name, np.kron(LEFT, double))
-        save(root / "ManualMask" / "rightMask" / name, np.kron(RIGHT, double))
-    assert read_layout(tmp_path).layout == "montgomery"
-    assert loaded(tmp_path).counts() == "17 train, 1 val, 2 test"
-
-
-def test_shenzhen(tmp_path):
-    for i in range(20):
-        save(tmp_path / "CXR_png" / f"CHNCXR_{i:04d}_0.png", np.dstack([FILM] * 3))
-        if i != 7:  # a hundred of the real films have no mask
-            save(tmp_path / "mask" / f"CHNCXR_{i:04d}_0_mask.png", LUNGS)
-    assert read_layout(tmp_path).layout == "shenzhen"
-    assert loaded(tmp_path).labelled.tolist() == [i != 7 for i in range(20)]
-
-
-def test_kaggles_folders(tmp_path):
-    for split in ("train", "Test"):
-        save(tmp_path / "chest_xray" / split / "normal" / "IM-0115-0001.jpeg", FILM)
-        save(tmp_path / "chest_xray" / split / "PNEUMONIA" / "person12_virus_7.jpeg", FILM)
-    for folder in (tmp_path, tmp_path / "chest_xray"):
-        found = read_layout(folder)
-        layout, films = found.layout, found.films
-        assert layout == "chex" and [film.label for film in films] == [0, 1, 0, 1]
-        assert [film.split for film in films] == ["train", "train", "test", "test"]
-        assert [film.patient for film in films] == ["IM-0115", "person12"] * 2
-        assert films[0].name == "train/normal/IM-0115-0001.jpeg"
-
-
-def test_class_folders_of_any_case(tmp_path):
-    for i in range(30):
-        save(tmp_path / ("normal" if i % 2 else "Pneumonia") / f"film{i}.png", FILM)
-    films = load_films(tmp_path, side=SIDE, progress=False).classification
-    assert read_layout(tmp_path).layout == "classes" and films.counts() == "26 train, 2 val, 2 test"
-    assert films.targets.tolist() == [0] * 15 + [1] * 15
-
-
-def test_films_alone_are_unlabelled(tmp_path):
-    for i in range(3):
-        save(tmp_path / f"{i}.png", FILM)
-    films = load_films(tmp_path, tmp_path, SIDE, progress=False)
-    assert read_layout(tmp_path).layout == "flat"
-    assert not films.classification.labelled.any() and not films.segmentation.labelled.any()
-
-
-def test_films_of_an_archive_have_no_ending(tmp_path):
-    (tmp_path / "DICOM").mkdir()
-    dicom(tmp_path / "DICOM" / "IM000001", np.arange(4096, dtype=np.uint16).reshape(64, 64))
-    (tmp_path / "DICOM" / "LICENSE").write_text("no film")
-    assert [film.name for film in read_layout(tmp_path / "DICOM").films] == ["IM000001"]
-
-
-def test_a_layout_may_be_named(tmp_path):
-    save(tmp_path / "train" / "NORMAL" / "a.png", FILM)
-    save(tmp_path / "loose.png", FILM)
-    assert read_layout(tmp_path).layout == "chex"
-    assert [film.name for film in read_layout(tmp_path, "flat").films] == ["loose.png"]
-    deep = touch(tmp_path / "deep", *(f"PAT{i}/ST1/{k}.dcm" for i in range(3) for k in "ab"))
-    assert {film.patient for film in read_layout(deep, "flat").films} == {"PAT0", "PAT1", "PAT2"}
-    with pytest.raises(ValueError, match="has no films as nih has"):
-        read_layout(tmp_path, "nih")
-    words = "There is no layout 'dicom'; choose auto or one of mat, chex, classes, "
-    with pytest.raises(ValueError, match=words):
+@pytest.mark.parametrize(
+    "names, accepted",
+    (
+        (CLASSES, {"chex", "classes", "flat"}),
+        (("NORMAL/a.png", "PNEUMONIA/b.png"), {"classes", "flat"}),
+        (MASKS, {"jsrt", "montgomery", "shenzhen", "images_and_masks", "flat"}),
+        (("a.png", "b.png"), {"flat"}),
+    ),
+)
+def test_a_layout_may_be_required(tmp_path, names, accepted):
+    touch(tmp_path, names)
+    for layout in LAYOUTS:
+        if layout in accepted:
+            assert read_layout(tmp_path, layout).layout == layout
+        else:
+            with pytest.raises(ValueError, match=f"has no films as {layout} has; it needs"):
+                read_layout(tmp_path, layout)
+    with pytest.raises(ValueError, match="There is no layout 'dicom'; choose auto or one of mat, "):
         read_layout(tmp_path, "dicom")
 
 
-def test_the_original_files(real):
-    assert read_film(real / "formats" / "jsrt_JPCLN001_2048.png").shape == (2048, 2048)
-    found = read_layout(real / "formats" / "nih")
-    layout, films = found.layout, found.films
-    shapes = {read_film(film.source).shape for film in films}
-    assert layout == "nih" and shapes == {(512, 512), (1024, 1024)}
-    found = read_layout(real / "formats" / "chest_xray")
-    layout, films = found.layout, found.films
-    assert layout == "chex" and all(read_film(film.source, 256).min() >= 0 for film in films)
-    assert len(read_layout(real / "montgomery").films) == 138
+def test_flat_films_are_unlabelled(tmp_path):
+    found = read_layout(touch(tmp_path, *CLASSES), "flat")
+    assert labels(found) == {None: 2} and not any(film.split for film in found.films)
+    deep = touch(tmp_path / "deep", *(f"PAT{i}/ST1/{k}.dcm" for i in range(3) for k in "ab"))
+    assert {film.patient for film in read_layout(deep).films} == {"PAT0", "PAT1", "PAT2"}
 
 
-def test_a_set_in_folders_around_it(tmp_path):
-    names = [*numbered("NORMAL", 3), *numbered("PNEUMONIA", 3)]
-    root = touch(tmp_path / "archive", [f"version 1/Data/{name}" for name in names], "readme.txt")
-    found = read_layout(root)
-    assert found.layout == "classes" and labels(found) == {0: 3, 1: 3} and not found.left_out
-    assert found.films[0].name == "NORMAL/0.png"
-    touch(root, [f"other/{name}" for name in names])
-    with pytest.raises(ValueError, match="holds several sets of films, other, version 1; give"):
-        read_layout(root)
+def test_classes_beat_a_table_unless_it_is_required(tmp_path):
+    touch(tmp_path, *CLASSES)
+    (tmp_path / "x.csv").write_text("path,label\ntrain/NORMAL/a.png,1\n")
+    assert labels(read_layout(tmp_path)) == {0: 1, 1: 1}
+    assert labels(read_layout(tmp_path, "csv")) == {1: 1}
 
 
-def test_films_of_one_folder_further_down(tmp_path):
-    assert len(read_layout(touch(tmp_path / "a", numbered("films", 3))).films) == 3
-    with pytest.raises(ValueError, match="beside masks/ it needs images/ with films of the same"):
-        read_layout(touch(tmp_path / "b", numbered("masks", 3)))
+@pytest.mark.parametrize(
+    "name, words",
+    (
+        ("", r"has no films; it needs folders NORMAL and PNEUMONIA, images/ with masks/, a table"),
+        ("a.zip", r"in unpacked folders \(there: 1 file \(a.zip\) of kinds that are not read"),
+        ("x.csv", r"x.csv\) that is not read; to use one"),
+    ),
+)
+def test_a_folder_without_films(tmp_path, name, words):
+    with pytest.raises(ValueError, match=words):
+        read_layout(touch(tmp_path, name) if name else tmp_path)
 
 
-def test_it_is_said_where_the_splits_come_from(tmp_path):
-    given = "The folders' names say the splits."
-    names = [f"{kind}/{i}.png" for kind in ("NORMAL", "PNEUMONIA") for i in range(10)]
-    root = touch(tmp_path, [f"{split}/{name}" for name in names for split in ("train", "val")])
-    assert read_layout(root).split_rule == given
-    (root / "val" / "NORMAL" / "0.png").unlink()
-    rule = f"{given} As validation has 19 films, fewer than 20, a tenth of the training patients"
-    assert read_layout(root).split_rule.startswith(rule)
-    none = "No split is given: a tenth of the patients tests, a tenth of the others validates."
-    assert read_layout(root / "train").split_rule == none
+def test_files_and_names_that_are_no_folders(tmp_path):
+    touch(tmp_path, "a.png", "a.xlsx", "chest_xray/NORMAL/a.png")
+    for name in ("a.png", "a.xlsx"):
+        with pytest.raises(ValueError, match="is not a set of films"):
+            read_layout(tmp_path / name)
+    with pytest.raises(ValueError, match=r"the nearest name in .* is chest_xray"):
+        read_layout(tmp_path / "chest-xray" / "train")
+    with pytest.raises(ValueError, match="is an address; download"):
+        read_layout("https://example.org/films")
 
 
 @pytest.mark.parametrize(
     "names, words",
     (
-        ((), r"\(it holds nothing\); it needs a folder for each class, images/ with masks/"),
-        (("0/a.png", "1/a.png"), '0, 1 are no known classes; .* --classes "normal=0,pneumonia=1"'),
+        (("0/a.png", "1/a.png"), 'in the names 0, 1: .* --classes "normal=NAME'),
         (
             ("train/Healthy/a.png", "test/Sick/a.png"),
-            'Healthy, Sick are no known classes; .* --classes "normal=Healthy,pneumonia=Sick"',
+            "Healthy, Sick: give folders",
         ),
-        (("train/a.png", "test/a.png"), "train/ needs folders NORMAL and PNEUMONIA, or images and"),
-        (("notes.txt", "a.zip"), r"\(it holds a.zip, notes.txt\); unpack a.zip first"),
-        (("notes.txt", "a.raw"), r"\(it holds a.raw, notes.txt\); it needs"),
-        (("train/images/a.png", "val/images/a.png"), "train/ needs folders NORMAL and PNEUMONIA"),
-        (("x.csv", "0/a.png", "1/a.png"), "x.csv needs a column path with names of the films"),
-        (("p1/x/a.png", "p2/x/a.png"), "or read all as unlabelled in the layout flat"),
+        (("a.png",), "No class is recognised: give folders NORMAL and PNEUMONIA"),
+        (("NORMAL/a.png",), "^$"),
     ),
 )
-def test_a_folder_that_fits_no_layout_is_told_the_nearest(tmp_path, names, words):
-    with pytest.raises(ValueError, match=words) as caught:
-        read_layout(touch(tmp_path / "set", names and list(names)) if names else tmp_path)
-    said = str(caught.value)
-    assert "has no films of a layout that is known" in said
-    assert len(said) - len(str(tmp_path)) <= 260
+def test_classes_that_are_not_recognised(tmp_path, names, words):
+    found = read_layout(touch(tmp_path, names))
+    with pytest.raises(AssertionError, match=words):
+        raise AssertionError(found.unrecognised)
+    assert (found.unrecognised in found.left_out) == (len(names) > 1)
 
 
-def test_a_file_is_no_folder(tmp_path):
-    advice = {
-        "a.png": "give the folder that the film lies in",
-        "a.xlsx": "save the sheet as CSV",
-        "a.zip": "unpack it",
-        "a.html": "give a folder, a .csv table with the column path, or jsrt.mat",
-    }
-    for name, words in advice.items():
-        with pytest.raises(ValueError, match=f"{name} is no set of films; {words}"):
-            read_layout(touch(tmp_path, name) / name)
-    with pytest.raises(ValueError, match="There is no folder without a name; give one"):
-        read_layout("")
+def test_what_is_not_read_is_named(tmp_path, monkeypatch):
+    touch(tmp_path, numbered("NORMAL", 2), numbered("PNEUMONIA", 2), "closed/a.png")
+    touch(tmp_path, ".DS_Store", "NORMAL/Thumbs.db", "NORMAL/._0.png", ".cache/a.png", "LICENSE")
+    touch(tmp_path, "__MACOSX/NORMAL/0.png", "README.md", "notes.txt", "desktop.ini", "DICOMDIR")
+    touch(tmp_path, "NORMAL/@eaDir/0.png/SYNOPHOTO_THUMB_M.jpg", "labels.csv", "scan.nii.gz")
+    (tmp_path / "closed").chmod(0)
+    scandir = __import__("os").scandir
+
+    def refuse(path):  # for root, who may open any folder
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    found = read_layout(tmp_path)
+    assert len(found.films) == 4 and found.left_out == (
+        "1 table (labels.csv) that is not read; to use one, give it instead of the folder.",
+        "1 file (scan.nii.gz) of kinds that are not read.",
+        "1 folder (closed) without read permission.",
+    )
+    (tmp_path / "closed").chmod(0o700)
 
 
-def test_links_may_circle(tmp_path):
-    root = touch(tmp_path, "all/NORMAL/deep/a.png", "all/PNEUMONIA/b.png")
-    (root / "all" / "NORMAL" / "deep" / "up").symlink_to(root)
-    (root / "train").symlink_to(root / "all")
-    found = read_layout(root)
-    assert splits(found) == {"train": 2} and labels(found) == {0: 1, 1: 1}
-    assert not found.left_out  # what is read through a link is read
+def test_long_lists_are_short(tmp_path):
+    touch(tmp_path, numbered("NORMAL", 2), numbered("PNEUMONIA", 2))
+    touch(tmp_path, *(f"{'long ' * 30}{i}/a.png" for i in range(30)))
+    sentence = read_layout(tmp_path).left_out[0]
+    assert len(sentence) < 300 and "and more" in sentence
 
 
-def test_jsrts_split_is_for_all_of_jsrt(tmp_path):
-    names = [f"JPC{'LN'[number > 154]}N{number:03d}.png" for number in range(1, 201)]
-    both = [f"{kind}/{name}" for name in names for kind in ("images", "masks")]
-    found = read_layout(touch(tmp_path, both, "images/other.png"))
-    assert splits(found) == {"train": 100, "test": 100, "": 1}
-    assert found.split_rule.startswith("JSRT's split: odd numbers train, even numbers test")
-    for kind in ("images", "masks"):
-        (tmp_path / kind / names[0]).unlink()
-    assert splits(read_layout(tmp_path)) == {"": 200}  # films of one's own may have such names
+def test_films_of_an_archive_have_no_ending(tmp_path):
+    touch(tmp_path, "DICOM/LICENSE")
+    dicom(tmp_path / "DICOM" / "IM000001", np.arange(4096, dtype=np.uint16).reshape(64, 64))
+    assert [film.name for film in read_layout(tmp_path / "DICOM").films] == ["IM000001"]
+
+
+def test_the_original_files(real):
+    for name, layout in (("nih", "nih"), ("chest_xray", "chex")):
+        assert read_layout(real / "formats" / name).layout == layout
+    found = read_layout(real / "montgomery")
+    assert len(found.films) == 138 and all(film.masks for film in found.films)
+
+
+@pytest.mark.parametrize("channels_first", (False, True))
+def test_the_authors_mat(tmp_path, channels_first):
+    masks = np.stack([LEFT, RIGHT], 0 if channels_first else 2) / 255
+    content = {}
+    for split in ("train", "val", "test"):
+        content[f"x_{split}"] = np.stack([FILM / 255] * 3)[..., None]
+        content[f"y_{split}"] = np.stack([masks] * 3)
+    scipy.io.savemat(tmp_path / "jsrt.mat", content)
+    for folder in (tmp_path, tmp_path / "jsrt.mat"):
+        films = load_films(segmentation=folder, side=SIDE, progress=False).segmentation
+        assert np.array_equal(films.targets[0], as_read(FILM, MASK)[1])
+        assert films.counts() == "2 train, 4 val, 3 test"  # one of training joined validation
+
+
+@pytest.mark.parametrize(
+    "content",
+    (
+        {"x_train": np.array(["a", "b"]), "y_train": np.array(["a", "b"])},
+        {"x_train": {"a": 1}, "y_train": {"b": 2}},
+        {"x_train": np.zeros((2, 8)), "y_train": np.zeros((2, 8))},
+        {"x_train": np.zeros((2, 8, 8))},
+        {"x_train": np.zeros((3, 32, 32)), "y_train": np.ones((2, 32, 32))},
+        None,
+    ),
+)
+def test_a_mat_of_something_else(tmp_path, content, monkeypatch):
+    if content is None:
+        (tmp_path / "jsrt.mat").write_bytes(b"nonsense")
+    else:
+        scipy.io.savemat(tmp_path / "jsrt.mat", content)
+    with pytest.raises(ValueError, match="is damaged, or not a MATLAB file"):
+        read_layout(tmp_path)
+
+
+def test_a_mat_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path, monkeypatch):
+    content = {"x_train": np.zeros((2, 64, 64)), "y_train": np.ones((2, 64, 64))}
+    scipy.io.savemat(tmp_path / "jsrt.mat", content, do_compression=True)
+    monkeypatch.setattr("multimix.data.mat.MOST_VALUES", 100)
+    monkeypatch.setattr("scipy.io.loadmat", None)  # fails if it is called
+    with pytest.raises(
+        ValueError, match=r"jsrt.mat unpacks to more than .* values; save the films as"
+    ):
+        read_layout(tmp_path)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-from multimix.data.film_set import NO_PICTURE, Films, FilmSet, FilmStack, concatenate
+from multimix.data.film_set import NO_PICTURE, Films, FilmSet, FilmStack
 
 SIDE = 4
 
@@ -22,15 +23,10 @@ def greys_of(pixels: Tensor) -> list[int]:
     return pixels[:, 0, 0].tolist()
 
 
-def addresses(stack: FilmStack) -> list[int]:
-    """Where the pixels lie in memory."""
-    return [part.data_ptr() for part in stack.parts]
-
-
 @pytest.fixture
 def stack() -> FilmStack:
-    """Eight pictures in two tensors, of grey 0 to 7."""
-    return FilmStack([pictures(5), pictures(3, first=5)])
+    """Eight pictures, of grey 0 to 7."""
+    return FilmStack(pictures(8))
 
 
 def film_set(name: str, count: int, masks: bool = False) -> FilmSet:
@@ -48,7 +44,7 @@ def film_set(name: str, count: int, masks: bool = False) -> FilmSet:
 
 def test_a_stack_is_like_one_tensor(stack):
     assert len(stack) == 8 and stack.shape == (8, SIDE, SIDE) and stack.ndim == 3
-    assert stack.dtype == torch.uint8 and stack.nbytes == 8 * SIDE * SIDE
+    assert stack.dtype == torch.uint8
     assert greys_of(stack[:]) == list(range(8))
     assert stack.numpy().dtype == np.uint8 and np.array_equal(stack.numpy(), pictures(8).numpy())
     assert [int(picture[0, 0]) for picture in stack] == list(range(8))
@@ -73,31 +69,17 @@ def test_an_index_takes_what_it_takes_of_a_tensor(stack, index):
     assert torch.equal(stack.view(index)[:], pictures(8)[index])
 
 
-@pytest.mark.parametrize("index", (0, 4, 5, 7, -1, -8))
-def test_one_picture(stack, index):
-    assert torch.equal(stack[index], pictures(8)[index])
-
-
 def test_an_index_out_of_range_is_refused(stack):
     for index in (8, -9):
         with pytest.raises(IndexError):
             stack[index]
 
 
-def test_pictures_are_read_some_at_a_time(stack):
-    assert [greys_of(part) for part in stack.split(3)] == [[0, 1, 2], [3, 4, 5], [6, 7]]
-    assert [len(part) for part in stack.view(slice(0)).split(3)] == []
-
-
-def test_choosing_and_joining_copy_no_pixel(stack):
+def test_choosing_copies_no_pixel(stack):
     chosen = stack.view(torch.tensor([6, 1]))
-    assert addresses(chosen) == addresses(stack) and greys_of(chosen[:]) == [6, 1]
+    assert chosen.pictures is stack.pictures and greys_of(chosen[:]) == [6, 1]
     again = chosen.view(torch.tensor([1]))
-    assert addresses(again) == addresses(stack) and greys_of(again[:]) == [1]
-    other = FilmStack([pictures(2, first=20)])
-    joined = FilmStack.join([chosen, other, stack])
-    assert addresses(joined) == addresses(chosen) + addresses(other) + addresses(stack)
-    assert greys_of(joined[:]) == [6, 1, 20, 21, *range(8)]
+    assert again.pictures is stack.pictures and greys_of(again[:]) == [1]
 
 
 def test_what_is_read_is_a_copy(stack):
@@ -107,27 +89,21 @@ def test_what_is_read_is_a_copy(stack):
 
 
 def test_a_row_without_picture_reads_as_zeros():
-    rows = torch.tensor([1, NO_PICTURE, 0])
-    stack = FilmStack([pictures(2, first=5)], rows)
+    stack = FilmStack(pictures(2, first=5), torch.tensor([1, NO_PICTURE, 0]))
     assert greys_of(stack[:]) == [6, 0, 5] and not stack[1].any() and stack[0].all()
-    joined = FilmStack.join([FilmStack([pictures(3, first=1)]), stack])
-    assert greys_of(joined[:]) == [1, 2, 3, 6, 0, 5]
-    assert greys_of(joined.view(torch.tensor([4, 3]))[:]) == [0, 6]
+    assert greys_of(stack.view(torch.tensor([1, 0]))[:]) == [0, 6]
 
 
 @pytest.mark.parametrize("masks", (False, True))
-def test_splitting_and_joining_sets_copies_no_pixel(masks):
-    first, second = film_set("a", 8, masks), film_set("b", 4, masks)
-    both = concatenate([first, second])
-    train = both.split("train")
-    for field in ("pixels", "targets") if masks else ("pixels",):
-        parts = addresses(getattr(first, field)) + addresses(getattr(second, field))
-        assert addresses(getattr(both, field)) == addresses(getattr(train, field)) == parts
-    assert train.names == ("a/0", "a/1", "a/4", "a/5", "b/0", "b/1")
-    assert train.patients == ("a/p0", "a/p0", "a/p2", "a/p2", "b/p0", "b/p0")
-    assert greys_of(train.pixels[:]) == [0, 1, 4, 5, 0, 1]
+def test_splitting_sets_copies_no_pixel(masks):
+    films = film_set("a", 8, masks)
+    train = films.split("train")
+    assert train.pixels.pictures is films.pixels.pictures
+    assert train.names == ("a/0", "a/1", "a/4", "a/5")
+    assert train.patients == ("a/p0", "a/p0", "a/p2", "a/p2")
+    assert greys_of(train.pixels[:]) == [0, 1, 4, 5]
     targets = train.targets[:][:, 0, 0] if masks else train.targets
-    assert targets.tolist() == [0, 1, 0, 1, 0, 1]
+    assert targets.tolist() == [0, 1, 0, 1]
 
 
 def test_a_set_tells_what_it_holds():
@@ -157,7 +133,14 @@ def test_labelled_films_of_both_tasks():
     assert len(films.labelled("all").classification) == 5
 
 
-def test_of_no_set_there_is_none_and_of_two_of_one_name_an_error():
-    assert concatenate([]) is None
-    with pytest.raises(ValueError, match="a/0 comes twice"):
-        concatenate([film_set("a", 2), film_set("a", 2)])
+@pytest.mark.parametrize("masks", (False, True))
+def test_a_set_goes_into_a_data_loader(masks):
+    films = film_set("a", 8, masks)
+    batch = next(iter(DataLoader(films.split("train"), batch_size=3)))
+    assert batch["film"].shape == (3, 1, SIDE, SIDE) and batch["film"].dtype == torch.float32
+    assert batch["film"][2, 0, 0, 0] == 4 / 255 * 2 - 1
+    assert batch["labelled"].tolist() == [False, True, True]
+    assert batch["target"].shape == ((3, 1, SIDE, SIDE) if masks else (3,))
+    assert len(list(films)) == 8
+    with pytest.raises(IndexError):
+        films[8]

@@ -1,14 +1,16 @@
-"""Tables as spreadsheets, pandas and people write them."""
+"""Tables of films, as people, spreadsheets and published sets have them."""
 
+import numpy as np
 import pytest
 from helpers import SIDE, save
-from layout_helpers import FILM, LEFT, RIGHT, labels, loaded, masks, numbered, splits, touch
+from layout_helpers import FILM, LEFT, MASK, RIGHT, as_read, labels, masks, numbered, splits, touch
 
 from multimix.data.dataset_layouts import read_layout
 from multimix.data.films import load_films
 
 ROWS = "imgs/0.png,0\nimgs/1.png,1\nimgs/2.png,0\nimgs/3.png,1\n"
 ONE_HOT = "imgs/0.png,1,0\nimgs/1.png,0,1\nimgs/2.png,1,0\nimgs/3.png,0,1\n"
+SHORT = ROWS.replace("imgs/", "")
 
 
 @pytest.fixture
@@ -22,56 +24,50 @@ def read(folder, text, encoding="utf-8", **options):
     return read_layout(folder / "set.csv", **options)
 
 
-def test_a_csv_file(tmp_path):
-    save(tmp_path / "films" / "a.png", FILM)
-    save(tmp_path / "b.png", FILM)
-    save(tmp_path / "masks" / "left.png", LEFT)
-    save(tmp_path / "masks" / "right.png", RIGHT)
+def test_a_table_with_every_column(tmp_path):
+    for name, picture in (("films/a", FILM), ("b", FILM), ("masks/l", LEFT), ("masks/r", RIGHT)):
+        save(tmp_path / f"{name}.png", picture)
     text = (
         "path,label,mask,patient,split\n"
-        "films/a.png,,masks/left.png|masks/right.png,ann,train\nb.png,pneumonia,,bob,test\n"
+        "films/a.png,,masks/l.png|masks/r.png,ann,train\nb.png,pneumonia,,bob,test\n"
     )
     path = tmp_path / "set.csv"
-    for written in (text, text.replace(",", ";")):  # as spreadsheets do in half of Europe
-        path.write_text(written)
-        films = loaded(path)
-        assert films.splits == ("train", "test") and films.patients == ("set/ann", "set/bob")
-        classes = load_films(path, side=SIDE, progress=False).classification
-        assert classes.labelled.tolist() == [False, True] and classes.targets[1] == 1
+    path.write_text(text.replace(",", ";"))  # as spreadsheets do in half of Europe
+    films = load_films(path, path, SIDE, progress=False)
+    assert films.segmentation.splits == ("train", "test")
+    assert films.segmentation.patients == ("set/ann", "set/bob")
+    assert np.array_equal(films.segmentation.targets[0], as_read(FILM, MASK)[1])
+    assert films.classification.labelled.tolist() == [False, True]
+    assert films.classification.targets[1] == 1
 
 
 @pytest.mark.parametrize(
-    "text, encoding",
+    "text",
     (
-        (f"path,label\n{ROWS}", "utf-8"),
-        (f"path,label\n{ROWS}".replace("\n", "\r\n"), "utf-8-sig"),
-        (f"path,label\n{ROWS}".replace(",", "\t"), "utf-16"),
-        (f"path;label\n{ROWS.replace(',', ';')}", "utf-8"),
-        (f" Path , LABEL \n{ROWS.replace(',', ' , ')}", "utf-8"),
-        (f"filename,class\n{ROWS.replace('/', chr(92))}", "utf-8"),
-        (f"File Name,Target\n{ROWS.replace('imgs/', '')}", "utf-8"),
-        (f"image,label\n{ROWS.replace('imgs/', '').replace('.png', '')}", "utf-8"),
-        (f"path,label\n{ROWS.replace(',0', ',Normal').replace(',1', ',pneumonia ')}", "utf-8"),
-        (f"path,label\n{ROWS.replace(',0', ',0.0').replace(',1', ',1.0')}", "utf-8"),
-        (f"path,label\n{ROWS.replace('imgs', 'D:/old/imgs')}", "utf-8"),
-        (f"path,label\n{ROWS.replace('imgs', '/home/ann/set/imgs')}", "utf-8"),
-        (f"path,label\n{ROWS.replace('imgs', 'set/IMGS')}", "utf-8"),
-        (f"path,label,mask\n{ROWS}".replace("0\n", "0,nan\n").replace("1\n", "1,\n"), "utf-8"),
-        (f"path,label\n{ROWS}\n,\n", "utf-8"),
-        (f"sep=;\n\npath;label\n{ROWS.replace(',', ';')}", "utf-8"),
-        (f"path|label\n{ROWS.replace(',', '|')}", "utf-8"),
-        (f"path,label\n{ROWS.replace(',0', ',False').replace(',1', ',TRUE')}", "utf-8"),
-        (f"path,label\n{ROWS.replace('imgs/', '')}".replace(".png", ".PNG"), "utf-8"),
-        (f"path,label\n{ROWS.replace('imgs', './imgs/../imgs')}", "utf-8"),
-        (
-            f"id,diagnosis\n{ROWS.replace(',0', ',No Finding').replace(',1', ',Pneumonia/Viral')}",
-            "utf-8",
-        ),
-        (f"X-ray name,pneumonia\n{ROWS.replace('imgs/', '')}", "utf-8"),
-        (f"image,pneumonia\n{ROWS.replace(',0', ',no').replace(',1', ',yes')}", "utf-8"),
-        (f"image,NORMAL,PNEUMONIA\n{ONE_HOT}", "utf-8"),
+        f"path,label\n{ROWS}".replace("\n", "\r\n"),
+        f"path;label\n{ROWS.replace(',', ';')}",
+        f" Path , LABEL \n{ROWS.replace(',', ' , ')}",
+        f"filename,class\n{ROWS.replace('/', chr(92))}",
+        f"File Name,Target\n{SHORT}",
+        f"image,label\n{SHORT.replace('.png', '')}",
+        f"path,label\n{ROWS.replace(',0', ',Normal').replace(',1', ',pneumonia ')}",
+        f"path,label\n{ROWS.replace(',0', ',0.0').replace(',1', ',1.0')}",
+        f"path,label\n{ROWS.replace('imgs', 'D:/old/imgs')}",
+        f"path,label\n{ROWS.replace('imgs', 'set/IMGS')}",
+        f"path,label,mask\n{ROWS}".replace("0\n", "0,nan\n").replace("1\n", "1,\n"),
+        f"sep=;\n\npath;label\n{ROWS.replace(',', ';')}\n;\n",
+        f"path|label\n{ROWS.replace(',', '|')}",
+        f"path,label\n{ROWS.replace(',0', ',False').replace(',1', ',TRUE')}",
+        f"path,label\n{SHORT}".replace(".png", ".PNG"),
+        f"path,label\n{ROWS.replace('imgs', './imgs/../imgs')}",
+        f"id,diagnosis\n{ROWS.replace(',0', ',No Finding').replace(',1', ',Pneumonia/TB')}",
+        f"X-ray name,pneumonia\n{SHORT}",
+        f"image,pneumonia\n{ROWS.replace(',0', ',no').replace(',1', ',yes')}",
+        f"image,NORMAL,PNEUMONIA\n{ONE_HOT}",
+        f",path,label\n0,{ROWS.replace(chr(10), chr(10) + '1,')}".removesuffix("1,"),
     ),
 )
+@pytest.mark.parametrize("encoding", ("utf-8-sig", "utf-16"))
 def test_tables_that_say_the_same(imgs, text, encoding):
     found = read(imgs, text, encoding)
     assert [film.label for film in found.films] == [0, 1, 0, 1]
@@ -80,94 +76,72 @@ def test_tables_that_say_the_same(imgs, text, encoding):
     assert not any(film.masks for film in found.films)
 
 
-def test_what_pandas_writes_for_nothing_is_nothing(imgs):
-    text = ",path,label,patient,split\n0,imgs/0.png,1.0,,valid\n1,imgs/1.png,NaN,7,Training\n"
-    films = read(imgs, text).films
-    assert [film.label for film in films] == [1, None]
-    assert not any(film.masks for film in films)  # the index is no column
-    assert [film.patient for film in films] == ["0", "7"]
-    assert [film.split for film in films] == ["val", "train"]
-
-
-def test_a_film_in_several_rows_is_one(imgs):
-    touch(imgs, "l.png", "r.png")
-    text = "path,label,mask\nimgs/0.png,1,l.png\nimgs/0.png,,r.png\nimgs/1.png,0,\n"
+@pytest.mark.parametrize(
+    "text, expected, note",
+    (
+        ("path,label\n0.png,1\n1.png,\n", [1, None], ""),
+        ("path,label\n0.png,0\n1.png,-1\n2.png,TB\n", [0], "-1 (1), TB (1)"),
+        ("path,label\n0.png,0\n9.png,1\n", [0], "1 films of set.csv that are not on disk"),
+        ("path,label,view\n0.png,0,PA\n1.png,0,Lateral\n2.png,0,LL\n", [0], "2 films"),
+        ("path,pneumonia\n0.png,1\n1.png,\n", [1, None], ""),
+        ("path,No Finding,Pneumonia\n0.png,,-1\n1.png,1,\n2.png,,\n", [None, 0], "-1"),
+        ("path,age\n0.png,7\n", [None], ""),
+        ("path,label\n0.png,0\n0.png,1\n", [1], "1 films of set.csv have several classes"),
+        ("path,label\n0.png,0\n0.png,0\n", [0], ""),
+    ),
+)
+def test_what_cells_say(imgs, text, expected, note):
     found = read(imgs, text)
-    assert labels(found) == {1: 1, 0: 1} and masks(found)["0.png"] == ["l.png", "r.png"]
-    assert found.left_out == ("set.csv lists films several times; each is taken once.",)
-    with pytest.raises(ValueError, match=r"line 3: imgs/0.png has another label than in a line"):
-        read(imgs, "path,label\nimgs/0.png,1\nimgs/0.png,0\n")
-
-
-def test_a_folder_with_one_table_is_that_table(imgs):
-    text = "path,label\nimgs/0.png,0\nimgs/1.png,1\nimgs/2.png,1\n"
-    (imgs / "labels.csv").write_text(text)
-    found = read_layout(imgs)
-    assert found.layout == "csv" and labels(found) == {0: 1, 1: 2}
-    assert found.left_out == ("Films beside those that are read are left out: imgs/3.png.",)
-    (imgs / "more.tsv").write_text(text.replace(",", "\t"))
-    with pytest.raises(ValueError, match=r"holds 2 tables of films; .*: labels.csv, more.tsv"):
-        read_layout(imgs)
-
-
-def test_a_table_that_says_nothing_of_its_films_is_noticed(imgs):
-    found = read(imgs, "path,age\nimgs/0.png,7\n")
-    assert found.films[0].label is None
-    assert found.left_out[0] == (
-        "set.csv has no column label or mask (it has age, path), so all its films are unlabelled."
-    )
+    assert [film.label for film in found.films] == expected
+    assert note in " ".join(found.left_out)
 
 
 def test_names_of_classes_in_a_table(imgs):
-    text = "path,label\nimgs/0.png,healthy\nimgs/1.png,bacteria\nimgs/2.png,virus\nimgs/3.png,tb\n"
+    text = "path,label\n0.png,healthy\n1.png,bacteria\n2.png,virus\n3.png,tb\n"
     named = {"Healthy": "NORMAL", "bacteria": "Pneumonia", "virus": "PNEUMONIA"}
-    found = read(imgs, text, classes=named)
-    assert [film.label for film in found.films] == [0, 1, 1]
-    assert found.left_out[0].startswith("1 films of tb are left out, as they are neither NORMAL")
-    found = read(imgs, "path,label\nimgs/0.png,1.0\nimgs/1.png,2\n", classes={"2": "NORMAL"})
+    assert [film.label for film in read(imgs, text, classes=named).films] == [0, 1, 1]
+    found = read(imgs, "path,label\n0.png,1.0\n1.png,2\n", classes={"2": "NORMAL"})
     assert [film.label for film in found.films] == [1, 0]
+    assert "bacteria (1), healthy (1), tb (1), virus (1)" in read(imgs, text).unrecognised
 
 
-def test_a_film_that_is_not_there_is_named_when_it_is_read(imgs):
-    found = read(imgs, "path,label\nimgs/9.png,0\n0,1\n")
-    assert [film.source.name for film in found.films] == ["9.png", "0.png"]
-    with pytest.raises(ValueError, match=r"There is no film .*imgs.9\.png"):
-        load_films(imgs / "set.csv", side=SIDE, progress=False)
-    read(imgs, 'path,label\n"imgs/9.png,0\nimgs/1.png,1\n')  # a quote that nothing closes
-    with pytest.raises(ValueError, match=r"There is no film") as fault:
-        load_films(imgs / "set.csv", side=SIDE, progress=False)
-    assert len(str(fault.value).splitlines()) == 1
+def test_masks_of_a_film_in_several_rows_or_columns(imgs):
+    touch(imgs, "masks/l.png", "masks/r.png")
+    text = "path,label,mask\nimgs/0.png,1,l.png\nimgs/0.png,,masks/r.png\nimgs/1.png,0,\n"
+    found = read(imgs, text)
+    assert labels(found) == {1: 1, 0: 1} and masks(found)["0.png"] == ["l.png", "r.png"]
+    found = read(imgs, "image,left mask,right mask\nimgs/0.png,l.png,masks/r.png\n")
+    assert masks(found) == {"0.png": ["l.png", "r.png"]}
 
 
 @pytest.mark.parametrize(
     "text, words",
     (
-        ("path,label\na.png,measles\n", "line 2: label 'measles'; .* \"pneumonia=measles\""),
-        ("path,label\na.png,-1\n", "line 2: label '-1'; it may be NORMAL, PNEUMONIA, 0, 1 or emp"),
-        ("path,label\na.png,2\n", "line 2: label '2'"),
-        ("path,label\na.png,inf\n", "line 2: label 'inf'"),
-        ("path,label\na.png,0\n\n\nb.png,2\n", "line 5: label '2'"),
-        ("sep=,\n\npath,label\na.png,2\n", "line 4: label '2'"),
-        ("path,pneumonia\na.png,0.5\n", "line 2: pneumonia '0.5'; it may be 0, 1, -1 or empty"),
-        ("path,label,Label\na.png,1,0\n", "has two columns label; rename or remove one of them"),
-        ("path,split\na.png,train\nb.png,tests\n", "line 3: split 'tests'"),
+        ("path,label,Label\n0.png,1,0\n", "has two columns label; rename or remove one"),
+        ("sep=,\n\npath,split\n\n0.png,tests\n", "line 5: the split is 'tests'"),
+        ("path,patient\n0.png,a\n0.png,b\n", "line 3: 0.png has another patient"),
         ("path,label\n,1\n", "line 2: the path is empty"),
-        ("picture,label\na.png,1\n", "no column path"),
+        ("path,label\nnowhere.png,1\n", "None of the films in .* the first one is nowhere.png"),
+        (f"path,label\n{'x' * 3000}/{'y' * 300}.png,0\n..,1\n/,0\n", "None of the films in"),
+        ("picture,label\nnowhere.png,1\n", "no column path"),
         ("path,label\n", "no column path, or no rows"),
         ("", "no column path, or no rows"),
-        (f"path,label\na.png,{'x' * 5000}\n", "line 2: label 'xxx"),
-        (f"path,label\na.png,{'x' * 200_000}\n", "is damaged, or not a table"),
+        (f"path,label\n0.png,{'x' * 200_000}\n", "is damaged, or not a table"),
+        ("path,label\n0.png,0,1,2\n1.png,1\n", "is damaged, or not a table"),
     ),
 )
-def test_a_faulty_csv_file(tmp_path, text, words):
+def test_a_faulty_table_is_one_sentence(imgs, text, words):
     with pytest.raises(ValueError, match=words) as caught:
-        read(tmp_path, text)
-    assert len(str(caught.value)) - len(str(tmp_path)) < 280
+        read(imgs, text)
+    sentence = str(caught.value).replace(str(imgs), "")
+    assert len(sentence) < 280 and "\n" not in sentence
 
 
-def test_a_path_that_can_be_no_file(imgs):
-    found = read(imgs, f"path,label\n{'x' * 3000}/{'y' * 300}.png,0\n..,1\n/,0\n")
-    assert labels(found) == {0: 2, 1: 1} and splits(found) == {"": 3}
+def test_paths_that_could_be_of_another_film_are_of_none(tmp_path):
+    touch(tmp_path, "train/1.png", "test/2.png", "a/3.png", "b/3.png")
+    text = "path,label\ntrain/2.png,0\n3.png,0\nold/a/3.png,1\ntrain/1.png,1\n"
+    found = read(tmp_path, text)
+    assert [film.name for film in found.films] == ["a/3.png", "train/1.png"]
 
 
 def test_names_as_excel_writes_them_on_windows(tmp_path):
@@ -175,21 +149,116 @@ def test_names_as_excel_writes_them_on_windows(tmp_path):
     assert found.films[0].source == tmp_path / "im/Müller.png" and not found.left_out
 
 
-def test_lateral_films_are_left_out(imgs):
-    views = ("PA", "Lateral", "", "LL")
-    rows = "\n".join(f"imgs/{i}.png,{i % 2},{view}" for i, view in enumerate(views))
-    found = read(imgs, f"path,label,view\n{rows}\n")
-    assert [film.source.name for film in found.films] == ["0.png", "2.png"]
-    assert found.left_out == ("2 films of set.csv that are not frontal are left out.",)
+def test_a_folder_with_one_table_is_that_table(imgs):
+    text = "path,label\nimgs/0.png,0\nimgs/1.png,1\nimgs/2.png,1\n"
+    (imgs / "labels.csv").write_text(text)
+    found = read_layout(imgs)
+    assert found.layout == "csv" and labels(found) == {0: 1, 1: 2}
+    assert found.left_out == ("1 film (3.png) that no table lists are left out.",)
+    (imgs / "more.tsv").write_text(text.replace(",", "\t"))
+    with pytest.raises(ValueError, match=r"has 2 tables of films; .*: labels.csv, more.tsv"):
+        read_layout(imgs)
 
 
-def test_a_mask_for_each_lung(imgs):
-    touch(imgs, "masks/l.png", "masks/r.png")
-    found = read(imgs, "image,left mask,right mask\nimgs/0.png,l.png,masks/r.png\n")
-    assert masks(found) == {"0.png": ["l.png", "r.png"]}
+def test_a_table_beside_films_with_masks(tmp_path):
+    touch(tmp_path, numbered("images", 6), numbered("masks", 5))
+    (tmp_path / "x.csv").write_text("id,findings\n0,normal\n1,pneumonia\n2,TB\n5,TB\n9,normal\n")
+    found = read_layout(tmp_path)
+    assert labels(found) == {0: 1, 1: 1, None: 4} and len(found.films) == 6
+    assert [len(film.masks) for film in found.films] == [1, 1, 1, 0, 1, 1]
+    (tmp_path / "x.csv").write_text("image,label,mask\n0.png,0,1.png\n")
+    assert masks(read_layout(tmp_path)) == {"0.png": ["1.png"]}  # as the table says
 
 
-def test_paths_from_a_folder_further_down(tmp_path):
-    touch(tmp_path, "images/NORMAL/1.png", "images/PNEUMONIA/1.png")
-    found = read(tmp_path, "path,label\nNORMAL/1.png,0\nset/PNEUMONIA/1.png,1\n")
-    assert [film.source.parent.name for film in found.films] == ["NORMAL", "PNEUMONIA"]
+def test_splits_of_folders_hold_for_a_table_without(tmp_path):
+    touch(tmp_path, "train/a.png", "test/b.png")
+    (tmp_path / "x.csv").write_text("image,label\na.png,0\nb.png,1\n")
+    assert splits(read_layout(tmp_path)) == {"train": 1, "test": 1}
+    (tmp_path / "x.csv").write_text("image,label\na.png,0\n")
+    assert splits(read_layout(tmp_path)) == {"": 1}
+
+
+@pytest.mark.parametrize("name, inner", (("{}.csv", ""), ("image_labels_{}.csv", ""), ("_.csv", 1)))
+def test_a_table_for_each_split(tmp_path, name, inner):
+    for split in ("train", "valid", "test"):
+        touch(tmp_path, *(f"{split}/{split}{i}.png" for i in range(2)))
+        rows = [f"{split}{i}.png,{1 - i},{i}" for i in range(2)]
+        text = "\n".join(["filename, NORMAL, PNEUMONIA", *rows])
+        ((tmp_path / split if inner else tmp_path) / name.format(split)).write_text(text)
+    found = read_layout(tmp_path)
+    assert labels(found) == {0: 3, 1: 3} and splits(found) == {"train": 2, "val": 2, "test": 2}
+    assert {film.name for film in found.films} >= {"train/train0.png", "valid/valid1.png"}
+
+
+def test_chestxray14(tmp_path):
+    rows = ["Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age"]
+    findings = ("No Finding", "Pneumonia", "Mass|Pneumonia", "Mass", "No Finding")
+    for i, finding in enumerate(findings):
+        rows.append(f"0000000{i}_000.png,{finding},0,{i // 2},50")
+        if i < 4:  # the last one is in the CSV file alone
+            touch(tmp_path, f"images_00{i % 2}/images/0000000{i}_000.png")
+    (tmp_path / "Data_Entry_2017_v2020.csv").write_text("\n".join(rows))
+    (tmp_path / "BBox_List_2017.csv").write_text("Image Index,Finding Label\n00000001_000.png,Mass")
+    found = read_layout(tmp_path)
+    assert found.layout == "nih" and [film.label for film in found.films] == [0, 1, 1]
+    assert [film.patient for film in found.films] == ["0", "0", "1"]
+    assert splits(found) == {"": 3}  # patients are split
+    notes = " ".join(found.left_out)
+    for note in ("Mass (1)", "1 films of Data_Entry", "1 table (BBox_List_2017.csv)"):
+        assert note in notes
+    (tmp_path / "test_list.txt").write_text("00000002_000.png\n")
+    (tmp_path / "train_val_list.txt").write_text("00000000_000.png\n00000001_000.png\n")
+    assert [film.split for film in read_layout(tmp_path).films] == ["train", "train", "test"]
+
+
+def test_rsna(tmp_path):
+    text = "patientId,x,y,width,height,Target\na-1,,,,,0\nb-2,1,1,9,9,1\nb-2,5,5,9,9,1\nc-3,,,,,0\n"
+    (tmp_path / "stage_2_train_labels.csv").write_text(text)
+    (tmp_path / "stage_2_detailed_class_info.csv").write_text("patientId,class\na-1,Normal\n")
+    touch(tmp_path, *(f"stage_2_train_images/{name}.dcm" for name in ("a-1", "b-2")))
+    touch(tmp_path, "stage_2_test_images/t.dcm")
+    for given in (tmp_path, tmp_path / "stage_2_train_labels.csv"):
+        found = read_layout(given)
+        assert any("read as NORMAL" in sentence for sentence in found.left_out)
+        assert found.layout == "rsna" and labels(found) == {0: 1, 1: 1} and splits(found) == {"": 2}
+        assert [film.patient for film in found.films] == ["a-1", "b-2"]
+
+
+def test_chexpert(tmp_path):
+    root, header = tmp_path / "renamed", "Path,Frontal/Lateral,No Finding,Lung Opacity,Pneumonia"
+    rows = ["Frontal,1.0,,", "Frontal,,,1.0", "Frontal,,1.0,-1.0", "Frontal,,1.0,", "Lateral,1.0,,"]
+    for split, first in (("train", 1), ("valid", 90)):
+        lines = [header]
+        for i, row in enumerate(rows, start=first):
+            path = f"{split}/patient{i:05d}/study1/view1.jpg"
+            touch(root, path)
+            lines.append(f"CheXpert-v1.0-small/{path},{row}")
+        (root / f"{split}.csv").write_text("\n".join(lines))
+    found = read_layout(tmp_path)
+    assert found.layout == "chexpert" and [film.label for film in found.films] == [0, 1, None] * 2
+    assert found.films[1].patient == "patient00002" and splits(found) == {"train": 3, "val": 3}
+    notes = " ".join(found.left_out)
+    for note in ("other findings (2)", "1 films of train.csv that are not frontal", "uncertain"):
+        assert note in notes
+
+
+def test_several_readers_of_one_film(tmp_path):
+    rows = ("0,R1,0,0,1", "0,R2,0,0,1", "1,R1,0,0,1", "1,R2,0,1,0", "2,R1,0,0,1", "2,R2,1,0,0")
+    header = "image_id,rad_id,Aortic enlargement,Pneumonia,No finding"
+    (tmp_path / "image_labels_train.csv").write_text("\n".join([header, *rows]))
+    (tmp_path / "annotations_train.csv").write_text("image_id,class_name\n0,No finding\n")
+    found = read_layout(touch(tmp_path, numbered("train", 3, ".dicom")))
+    assert [film.label for film in found.films] == [0, 1]  # pneumonia if one of them says so
+
+
+def test_lists_of_findings(tmp_path):
+    (tmp_path / "PADCHEST_labels.csv").write_text(
+        ",ImageID,ImageDir,PatientID,Projection,Labels\n"
+        "0,a.png,0,p1,PA,['normal']\n"
+        "1,b.png,0,p1,AP,\"['pneumonia', 'infiltrates']\"\n"
+        "2,c.png,1,p2,PA,\"['normal', 'copd signs']\"\n"
+        "3,d.png,1,p2,L,['normal']\n"
+    )
+    found = read_layout(touch(tmp_path, "0/a.png", "0/b.png", "1/c.png", "1/d.png"))
+    assert [film.label for film in found.films] == [0, 1]
+    assert [film.patient for film in found.films] == ["p1", "p1"]

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from drawn import draw
 from helpers import SIDE, save
+from layout_helpers import as_read
 
-from multimix.data import phantom
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
+from multimix.images.preparation import film_box
 from multimix.images.reading import resize
 
 
@@ -31,7 +33,7 @@ def test_images_and_masks(masked):
     (masked / "masks" / "film03.png").unlink()
     films = load(segmentation=masked).segmentation
     assert films.targets.shape == (20, SIDE, SIDE) and films.targets.dtype == torch.bool
-    film, mask = phantom.draw(7, 0, SIDE)
+    film, mask = as_read(*draw(7, 0, SIDE))
     assert np.array_equal(films.pixels[7], film) and np.array_equal(films.targets[7], mask)
     assert films.counts() == "18 train, 1 val, 1 test"  # the one without mask is by itself
     assert films.labelled.tolist() == [i != 3 for i in range(20)]
@@ -39,29 +41,61 @@ def test_images_and_masks(masked):
 
 
 def test_several_folders_join_and_any_may_serve_either_task_unlabelled(kaggle, masked):
-    films = load([kaggle, masked, "phantom://20"], [masked, kaggle, "phantom://20"])
+    films = load([kaggle, masked], [masked, kaggle])
     classes, masks = films.classification, films.segmentation
-    assert len(classes) == len(masks) == 96
-    assert classes.labelled.sum() == 56 + 20 and masks.labelled.sum() == 20 + 20
-    assert not classes.labelled[56:76].any() and not masks.labelled[20:76].any()
-    assert not masks.targets[20:76].any() and masks.targets[76:].any()
-    assert classes.names[-1] == "phantom-19"
-    assert load().classification is None and load().segmentation is None
+    assert len(classes) == len(masks) == 76
+    assert classes.labelled.sum() == 56 and masks.labelled.sum() == 20
+    assert not classes.labelled[56:].any() and not masks.labelled[20:].any()
+    assert not masks.targets[20:].any() and masks.targets[:20].any()
+    assert classes.sources == (str(kaggle),) * 56 + (str(masked),) * 20
+    assert load(kaggle).segmentation is None and load(segmentation=masked).classification is None
 
 
-def test_phantoms(films):
-    classes, masks = films.classification, films.segmentation
-    assert classes.counts() == masks.counts() == "32 train, 4 val, 4 test"
-    assert classes.targets.tolist() == [0, 1] * 20
-    assert np.array_equal(classes.pixels[1], phantom.draw(1, 1, SIDE)[0])
-    assert not set(classes.names) & set(masks.names)
-    assert 0.1 < masks.targets[:].float().mean() < 0.5
+def test_masks_in_a_folder_of_their_own(kaggle, tmp_path):
+    mask = draw(1, 0, SIDE)[1]
+    save(tmp_path / "lungs" / "masks" / "NORMAL" / "IM-0003-0007.png", mask)
+    for folders in ([kaggle, tmp_path / "lungs"], [tmp_path / "lungs", kaggle], tmp_path / "lungs"):
+        films = load(segmentation=folders).segmentation
+        assert len(films) == 56 and films.labelled.sum() == 1
+        (name,) = films.with_labels().names
+        assert name == "chest_xray/train/NORMAL/IM-0003-0007.jpeg"
+        assert np.array_equal(films.with_labels().targets[0], mask)
 
 
-def test_phantoms_may_start_later():
-    films = load("phantom://20+100").classification
-    assert films.names[0] == "phantom-100"
-    assert np.array_equal(films.pixels[0], phantom.draw(100, 0, SIDE)[0])
+def test_both_tasks_of_one_set_are_split_alike(tmp_path):
+    rows = ["path,label,mask"]
+    for i in range(60):
+        film, mask = draw(i, i % 2, SIDE)
+        save(tmp_path / "films" / f"{i}.png", film)
+        save(tmp_path / "masks" / f"{i}.png", mask)
+        rows.append(f"films/{i}.png,{i % 2},{f'masks/{i}.png' if i % 3 else ''}")
+    (tmp_path / "films.csv").write_text("\n".join(rows))
+    films = load(tmp_path, tmp_path)
+    assert films.classification.splits == films.segmentation.splits
+    assert films.classification.labelled.all() and films.segmentation.labelled.sum() == 40
+
+
+def test_film_and_mask_are_cut_to_the_films_box(tmp_path):
+    film, mask = draw(1, 0, 128)
+    for name, picture in (("images/a", film), ("masks/a", mask.astype(np.uint8) * 255)):
+        bars = np.pad(picture, ((0, 0), (40, 60)))
+        save(tmp_path / "bars" / f"{name}.png", bars)
+        save(tmp_path / "plain" / f"{name}.png", picture)
+    bars, plain = (load(segmentation=tmp_path / name).segmentation for name in ("bars", "plain"))
+    assert (bars.pixels[0].float() - plain.pixels[0].float()).abs().mean() < 2
+    assert (bars.targets[0] != plain.targets[0]).float().mean() < 0.01
+
+
+def test_the_bundled_small_set_is_the_default(tmp_path, monkeypatch):
+    for i in range(4):
+        save(tmp_path / "small" / "train" / f"{i}.jpg", draw(i, i % 2, SIDE)[0])
+        save(tmp_path / "small" / "masks" / f"{i}.png", draw(i, i % 2, SIDE)[1])
+    rows = [f"train/{i}.jpg,{('NORMAL', 'PNEUMONIA')[i % 2]},masks/{i}.png,train" for i in range(4)]
+    (tmp_path / "small" / "films.csv").write_text("\n".join(["path,label,mask,split", *rows]))
+    monkeypatch.setattr("multimix.data.films.bundled", {"sample_data": tmp_path}.__getitem__)
+    films = load()
+    assert films.classification.counts() == films.segmentation.counts() == "2 train, 2 val, 0 test"
+    assert films.classification.labelled.all() and films.segmentation.labelled.all()
 
 
 def test_faults_are_named(masked, tmp_path):
@@ -70,27 +104,25 @@ def test_faults_are_named(masked, tmp_path):
             load(**options)
         return str(caught.value)
 
-    assert "There is no folder" in fault(classification=tmp_path / "nowhere")
+    assert "There is no film or folder" in fault(classification=tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    assert "has no films of a layout that is known" in fault(segmentation=tmp_path / "empty")
-    assert "names no number of phantom films" in fault(segmentation="phantom://many")
+    assert "empty has no films; it needs folders NORMAL" in fault(segmentation=tmp_path / "empty")
     (masked / "images" / "film04.png").write_text("broken")
     assert "film04.png is not a picture" in fault(segmentation=masked)
     (masked / "images" / "film04.png").unlink()
     assert "film04.png has no film" in fault(segmentation=masked)
     with pytest.raises(ValueError, match="Films cannot be reduced to 33 px"):
         load_films(segmentation=masked, side=33)
-    assert "load_films has no argument 'speed'; it takes classification_layout, " in fault(speed=3)
     assert "The seed is -1; 0 or a larger whole number is needed." in fault(seed=-1)
-    assert "5 is no folder; give a path, or several in a list." in fault(classification=5)
+    assert "5 is not a folder; give a path, or several in a list." in fault(classification=5)
 
 
 def test_masks_of_other_proportions_are_refused(masked):
-    larger = phantom.draw(1, 0, 64)[1].astype(np.uint8) * 255  # of the same proportions
+    larger = draw(1, 0, 64)[1].astype(np.uint8) * 255  # of the same proportions
     save(masked / "masks" / "film01.png", larger)
     assert len(load(segmentation=masked).segmentation) == 20
     save(masked / "masks" / "film02.png", larger[:40])
-    words = r"film02\.png has 64 x 40 pixels and its film 32 x 32; a mask of"
+    words = r"film02\.png: The mask has 64 x 40 pixels and its film 32 x 32; a mask of"
     with pytest.raises(ValueError, match=words):
         load(segmentation=masked)
 
@@ -101,12 +133,12 @@ def test_damaged_films_are_left_out_when_asked(masked):
     assert len(films.segmentation) == 19
     assert "lungs/images/film04.png" not in films.segmentation.names
     assert len(films.skipped) == 1 and "film04.png is not a picture" in films.skipped[0]
-    film, mask = phantom.draw(5, 0, SIDE)
+    film, mask = as_read(*draw(5, 0, SIDE))
     assert np.array_equal(films.segmentation.pixels[4], film)
     assert np.array_equal(films.segmentation.targets[4], mask)
     for path in (masked / "images").iterdir():
         path.write_text("broken")
-    with pytest.raises(ValueError, match="None of the 20 films of lungs can be read"):
+    with pytest.raises(ValueError, match="None of 20 films can be read"):
         load(segmentation=masked, skip_damaged=True)
 
 
@@ -122,15 +154,14 @@ def test_the_cache_gives_the_same_films_without_decoding(masked, tmp_path, monke
     first = load(segmentation=masked, cache=cache).segmentation
     assert len(list(cache.iterdir())) == 2  # films and masks
     with monkeypatch.context() as patch:
-        patch.setattr("multimix.data.films.picture_for_network", None)  # whoever calls it fails
-        patch.setattr("multimix.data.films.read_mask", None)
+        patch.setattr("multimix.data.films.load_image", None)  # fails if it is called
         again = load(segmentation=masked, cache=cache).segmentation
     assert torch.equal(first.pixels[:], again.pixels[:])
     assert torch.equal(first.targets[:], again.targets[:])
-    film = phantom.draw(50, 0, SIDE + 1)[0]
+    film = draw(50, 0, 64)[0]
     save(masked / "images" / "film02.png", film)  # a changed film is read again
     changed = load(segmentation=masked, cache=cache).segmentation
-    assert np.array_equal(changed.pixels[2], resize(film, SIDE))
+    assert np.array_equal(changed.pixels[2], resize(film_box(film).of(film), SIDE))
     for path in cache.iterdir():  # and so are all where the cache is damaged
         path.write_bytes(path.read_bytes()[:200])
     mended = load(segmentation=masked, cache=cache).segmentation
@@ -141,8 +172,8 @@ def test_the_cache_gives_the_same_films_without_decoding(masked, tmp_path, monke
 def test_films_of_one_name_are_refused(tmp_path):
     folders = [tmp_path / "one" / "films", tmp_path / "other" / "films"]
     for folder in folders:
-        save(folder / "a.png", phantom.draw(1, 0, SIDE)[0])
-    with pytest.raises(ValueError, match=r"films/a\.png comes twice"):
+        save(folder / "a.png", draw(1, 0, SIDE)[0])
+    with pytest.raises(ValueError, match=r"Two films have the name films/a\.png"):
         load(folders)
 
 

@@ -10,7 +10,7 @@ from multimix.batches import Loader
 from multimix.config import Config
 from multimix.data.films import load_films
 from multimix.data.manifest import COLUMNS, apply_manifest, manifest_of, trained_on
-from multimix.runtime.files import csv_text, read_csv
+from multimix.data.tables import read_table
 from multimix.training import train
 
 TASKS = ("classification", "segmentation")
@@ -26,7 +26,7 @@ def test_a_manifest_repeats_splits_and_labels(kaggle, masked, tmp_path):
     films = load_films(kaggle, masked, SIDE, seed=1, progress=False)
     train(CONFIG, films, tmp_path / "run", device="cpu", progress=False)
     path = tmp_path / "run" / "manifest.csv"
-    rows = read_csv(path, *COLUMNS)
+    rows = read_table(path).to_dict("records")
     assert [labelled_training_films(rows, task) for task in TASKS] == [6, 3]
     other = load_films(kaggle, masked, SIDE, seed=2, progress=False)  # split otherwise
     assert other.classification.splits != films.classification.splits
@@ -35,7 +35,7 @@ def test_a_manifest_repeats_splits_and_labels(kaggle, masked, tmp_path):
         then, now = getattr(films, task), getattr(again, task)
         assert then.splits == now.splits and then.names == now.names
         assert torch.equal(then.pixels[:], now.pixels[:])
-    assert again.split_rules == (f"{path} says which film is in which split.",)
+    assert again.split_rules == (f"The splits are those of {path}.",)
     first = Loader(films, CONFIG).labelled_films()
     second = Loader(again, CONFIG).labelled_films()
     assert all(first[task].names == second[task].names for task in first)
@@ -75,7 +75,9 @@ def test_faults_are_named(masked, films, tmp_path):
     path = tmp_path / "manifest.csv"
     path.write_text(manifest_of(films, {"segmentation": films.segmentation}))
     other = load_films(segmentation=masked, side=SIDE, progress=False)
-    words = "names 40 films that are not there, phantom-1000000 first; give the same --segmentation"
+    words = (
+        "names 40 films that are not there, segmentation/film00 first; give the same --segmentation"
+    )
     with pytest.raises(ValueError, match=words):
         apply_manifest(other, path)
     rows = path.read_text().splitlines()
@@ -89,7 +91,8 @@ def test_faults_are_named(masked, films, tmp_path):
 
 @pytest.mark.parametrize("column, value", (("split", "foo"), ("task", "xxx"), ("use", "maybe")))
 def test_unknown_splits_and_tasks_are_refused(films, tmp_path, column, value):
-    row = dict(zip(COLUMNS, ("classification", "phantom-0", "a", "train", "labelled")))
-    (tmp_path / "manifest.csv").write_text(csv_text([row | {column: value}]))
+    row = dict(zip(COLUMNS, ("classification", "class-0", "a", "train", "labelled")))
+    cells = (row | {column: value}).values()
+    (tmp_path / "manifest.csv").write_text(f"{','.join(COLUMNS)}\n{','.join(cells)}\n")
     with pytest.raises(ValueError, match=f"{column} '{value}'"):
         apply_manifest(films, tmp_path / "manifest.csv")

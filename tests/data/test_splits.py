@@ -3,10 +3,18 @@
 import hashlib
 
 import pytest
-from layout_helpers import touch
+from layout_helpers import splits, touch
 
 from multimix.data.dataset_layouts import read_layout
-from multimix.data.splits import MIN_VALIDATION, split_by_patient, split_films
+from multimix.data.found_films import Film
+from multimix.data.splits import MIN_VALIDATION, split_films
+
+
+def split_by_patient(patients, splits, labels, seed) -> tuple[str, ...]:
+    """The splits of films, given what their set says."""
+    columns = zip(patients, splits, labels)
+    films = [Film("", "", label, (), patient, split) for patient, split, label in columns]
+    return split_films(films, seed)
 
 
 def patients_of(patients: list[str], splits: tuple[str, ...], split: str) -> set[str]:
@@ -44,12 +52,6 @@ def test_a_small_validation_split_is_filled_up_and_keeps_its_patients_together()
     assert splits.count("val") >= 5
 
 
-def test_a_large_validation_split_is_left_as_it_is():
-    patients = [str(i) for i in range(100)]
-    given = ["val"] * MIN_VALIDATION + ["train"] * (100 - MIN_VALIDATION)
-    assert split_by_patient(patients, given, [0] * 100, seed=0) == tuple(given)
-
-
 def test_where_nothing_is_given_a_tenth_tests_and_a_tenth_of_the_rest_validates():
     patients = [str(i // 2) for i in range(400)]
     splits = split_by_patient(patients, [""] * 400, [0] * 400, seed=0)
@@ -69,10 +71,6 @@ def test_a_patient_with_one_test_film_is_a_test_patient():
     assert splits.count("test") == 9
 
 
-def test_a_stratum_of_one_patient_stays_in_training():
-    assert split_by_patient(["a", "a"], ["", ""], [0, 0], seed=0) == ("train", "train")
-
-
 def test_splits_that_a_set_gives_stay_also_where_a_patient_is_in_two():
     patients = [str(i % 30) for i in range(100)]
     given = ["val"] * MIN_VALIDATION + ["train"] * 40 + ["test"] * 40
@@ -83,20 +81,12 @@ def test_splits_that_a_set_gives_stay_also_where_a_patient_is_in_two():
     assert split_by_patient(patients[:60], given[:60], [0] * 60, seed=0)[30] == "val"
 
 
-def test_films_that_are_numbered_afresh_in_each_split_stay_there(tmp_path):
-    for split, count in (("train", 30), ("val", 10), ("test", 10)):
-        for kind in ("NORMAL", "PNEUMONIA"):
-            touch(tmp_path, *(f"{split}/{kind}/{i}.png" for i in range(count)))
-    films = read_layout(tmp_path).films
-    assert split_films(films, False, seed=0) == tuple(film.split for film in films)
-
-
 def test_kermanys_small_validation_folder_takes_its_patients_along(tmp_path):
     for i in range(200):
         touch(tmp_path, f"train/PNEUMONIA/person{i // 2}_virus_{i}.jpeg")
     touch(tmp_path, "val/PNEUMONIA/person7_bacteria_1.jpeg", "train/NORMAL/IM-0001-0001.jpeg")
     films = read_layout(tmp_path).films
-    split_of = dict(zip((film.name for film in films), split_films(films, False, seed=0)))
+    split_of = dict(zip((film.name for film in films), split_films(films, seed=0)))
     assert split_of["train/PNEUMONIA/person7_virus_14.jpeg"] == "val"
     assert 20 <= list(split_of.values()).count("val") <= 24
 
@@ -112,6 +102,45 @@ def test_kermanys_small_validation_folder_takes_its_patients_along(tmp_path):
 )
 def test_the_published_sets_are_split_as_ever(real, name, digest):
     films = read_layout(real / name).films
-    splits = split_films(films, name in ("jsrt", "montgomery"), seed=0)
-    text = "\n".join(f"{film.name} {split}" for film, split in zip(films, splits))
+    found = split_films(films, seed=0)
+    text = "\n".join(f"{film.name} {split}" for film, split in zip(films, found))
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
+
+
+def test_jsrts_split_is_for_all_of_jsrt(tmp_path):
+    names = [f"JPC{'LN'[number > 154]}N{number:03d}.png" for number in range(1, 201)]
+    both = [f"{kind}/{name}" for name in names for kind in ("images", "masks")]
+    found = read_layout(touch(tmp_path, both, "images/other.png"))
+    assert splits(found) == {"train": 100, "test": 100, "": 1}
+    assert found.split_rule.startswith("JSRT's split: odd numbers train, even numbers test")
+    for kind in ("images", "masks"):
+        (tmp_path / kind / names[0]).unlink()
+    assert splits(read_layout(tmp_path)) == {"": 200}  # a user's own films may have such names
+
+
+@pytest.mark.parametrize("films", ("{}.IMG", "{}.png"))
+def test_jsrt_with_the_masks_of_scr(tmp_path, films):
+    for number in range(1, 5):
+        name = f"JPC{'LN'[number % 2]}N{number:03d}"
+        touch(tmp_path, films.format(name))
+        for side in ("left lung", "right lung", "heart"):
+            touch(tmp_path, f"fold{2 - number % 2}/masks/{side}/{name}.gif")
+    found = read_layout(tmp_path)
+    assert splits(found) == {"train": 2, "test": 2}
+    for film in found.films:
+        assert [mask.parent.name for mask in film.masks] == ["left lung", "right lung"]
+
+
+def test_it_is_said_where_the_splits_come_from(tmp_path):
+    names = [f"{kind}/{i}.png" for kind in ("NORMAL", "PNEUMONIA") for i in range(10)]
+    root = touch(tmp_path, [f"{split}/{name}" for name in names for split in ("train", "val")])
+    assert read_layout(root).split_rule == "The folders' names say the splits."
+    none = "No split is given: a tenth of the patients tests, a tenth of the others validates."
+    assert read_layout(root / "train").split_rule == none
+    (root / "val" / "NORMAL" / "0.png").unlink()
+    touch(root, "eval/NORMAL/a.png")
+    assert read_layout(root).split_rule == (
+        "The folders' names say the splits. 1 films are in no split and train, unless their "
+        "patient is in another. Validation has 19 films, fewer than 20, so a tenth of the training "
+        "patients joins it."
+    )

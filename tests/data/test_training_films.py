@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import CONFIG, SIDE, quietly, read_log, save
+from drawn import draw
+from helpers import CONFIG, SIDE, save
 
 from multimix.apps.check_data import examine
 from multimix.config import Config
-from multimix.data import phantom
 from multimix.data.films import load_films
 from multimix.data.training_films import check_training_films
 
@@ -21,7 +21,7 @@ def write_table(folder: Path, rows: list[tuple[int | str, str, str]]) -> Path:
     """A table of films, of each of which label, patient and split are given."""
     lines = ["path,label,patient,split"]
     for i, (label, patient, split) in enumerate(rows):
-        save(folder / f"{i}.png", phantom.draw(i, i % 2, SIDE)[0])
+        save(folder / f"{i}.png", draw(i, i % 2, SIDE)[0])
         lines.append(f"{i}.png,{label},{patient},{split}")
     (folder / "films.csv").write_text("\n".join(lines))
     return folder / "films.csv"
@@ -45,11 +45,11 @@ TABLES = {
     "one film of each class": (patients(1), "no labelled films in the split 'val'"),
     "one class in val": (
         TRAINED + with_split("val", [1] * 20),
-        "Among the validation films there is no NORMAL one",
+        "Among the validation films there is no NORMAL film",
     ),
     "one class in train": (
         with_split("train", [0] * 30) + with_split("val", [0, 1] * 10),
-        "Among the training films there is no PNEUMONIA one",
+        "Among the training films there is no PNEUMONIA film",
     ),
     "no label in val": (TRAINED + with_split("val", [""] * 20), "no labelled films in the split"),
     "films for testing": (with_split("test", [0, 1] * 3), "no labelled training films"),
@@ -69,17 +69,9 @@ def test_a_table_is_fit_where_it_can_be_trained_on(tmp_path, name):
     assert faults
     with pytest.raises(ValueError, match=words) as caught:
         check_training_films(films, CLASSES_ALONE)
-    assert len(str(caught.value)) <= 300
+    assert len(str(caught.value)) <= 400
     if name not in ("no label", "one class in train"):
         assert [f"{fault}." for fault in faults] == [str(caught.value)]
-
-
-def test_nothing_is_begun_that_could_not_be_ended(tmp_path):
-    table = write_table(tmp_path / "set", [(0, "a", ""), (1, "b", "")] * 4)
-    films = load_films(table, side=SIDE, progress=False)
-    with pytest.raises(ValueError, match="no labelled films in the split 'val' for class"):
-        quietly(replace(CONFIG, segment=False, bridge=False), films, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
 
 
 def test_each_task_is_validated(films):
@@ -93,13 +85,6 @@ def test_each_task_is_validated(films):
     assert check_training_films(lacking, CLASSES_ALONE).segmentation is None
 
 
-def test_what_a_system_lacks_is_not_validated(films, tmp_path):
-    """Its class head, that nothing trains, has no say in which network is the best."""
-    quietly(replace(CONFIG, classify=False, bridge=False, steps=2), films, tmp_path)
-    (row,) = read_log(tmp_path)
-    assert "val_dice" in row and "val_auc" not in row
-
-
 def test_masks_without_any_lung(masked):
     for path in (masked / "masks").iterdir():
         save(path, np.zeros((SIDE, SIDE), dtype=np.uint8))
@@ -107,7 +92,7 @@ def test_masks_without_any_lung(masked):
     with pytest.raises(ValueError, match="No mask of the training films has lung in it"):
         check_training_films(films, MASKS_ALONE)
     faults = examine(masked).faults
-    assert len(faults) == 2 and "20 have a mask that is no use" in faults[0]
+    assert len(faults) == 2 and "masks that are empty: 20" in faults[0]
     assert "No mask of the training films has lung in it" in faults[1]
 
 
