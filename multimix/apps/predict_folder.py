@@ -1,243 +1,41 @@
-"""Many films to a folder: a mask and a figure for each, and a table, `predictions.csv`."""
+"""Predict many films into a folder: a mask and a figure for each, and `predictions.csv`."""
 
 from __future__ import annotations
 
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
-from multimix.apps.prediction_table import (
-    BETWEEN,
-    COLUMNS,
-    Row,
-    append,
-    as_text,
-    cell,
-    check_how,
-    how_in_words,
-    name_of_row,
-    read_table,
-)
-from multimix.evaluation.dicom_seg import check_highdicom
-from multimix.evaluation.prediction import Prediction
-from multimix.images.answers import (
-    MASK,
-    NAME_BYTES,
-    AnswerFiles,
-    AnswerNames,
-    film_id,
-    marked_film,
-)
-from multimix.images.film_folder import look_through
+import numpy as np
+import torch
+from PIL import Image
+
+from multimix.apps.prediction_table import Truths, truths_beside
+from multimix.data.film_folder import expand, look_through
 from multimix.images.formats import FilmError, stem_of
-from multimix.inference import PredictOptions, predict_batches, shown
+from multimix.images.reading import read_mask
+from multimix.inference import predict_iter, with_bar
 from multimix.model import MultiMix
-from multimix.runtime.distributed import SINGLE, World
-from multimix.runtime.files import csv_text, lock_folder, write_text
+from multimix.predictions.dicom_seg import check_highdicom
+from multimix.predictions.lungs import dice_with
+from multimix.predictions.output_folder import (
+    OutputFolder,
+    Row,
+    film_id,
+    film_version,
+    open_folder,
+    weights_hash,
+)
+from multimix.runtime.device import micro_batch_size
 from multimix.runtime.stop_signal import StopSignal
 
-SHOWN_FAULTS = 3  # of those that one error names
-
-# By `film_id`: a film's file, and what its answer is called unless another film has that name.
+# By `film_id`: a film's file, and the name that its files should have.
 FilmsToPredict = dict[str, tuple[Path, str]]
-
-
-def films_to_predict(paths: Iterable[Path], recursive: bool) -> tuple[FilmsToPredict, list[str]]:
-    """The films of files and folders, each once.
-
-    Arguments:
-        paths: as they were given.
-        recursive: go into the folders below a folder.
-
-    Returns: the films, and a sentence for each folder of which something is left out.
-
-    Errors: ValueError where a folder has no film.
-    """
-    films: FilmsToPredict = {}
-    sentences = []
-    for path in paths:
-        if not os.path.isdir(path):  # nor is a name that is too long
-            films.setdefault(film_id(path), (path, stem_of(path)))
-            continue
-        found = look_through(path, recursive)
-        for film in found.films:
-            films.setdefault(film_id(film), (film, stem_below(path, film)))
-        if left_out := found.left_out():
-            sentences.append(f"left out of {path}: {left_out}.")
-    return films, sentences
-
-
-def stem_below(folder: Path, film: Path) -> str:
-    """A film's name with the folders between: `NORMAL_1` of FOLDER/NORMAL/1.png."""
-    stem = stem_of(film)
-    whole = "_".join([*film.relative_to(folder).parent.parts, stem])
-    return whole if len(os.fsencode(whole)) <= NAME_BYTES else stem
-
-
-class Outcome(NamedTuple):
-    """What became of the films that were asked for."""
-
-    new: list[Row]  # of films predicted now
-    rows: list[Row]  # with those predicted before, in the order of the films
-    faults: list[str]  # a sentence for each film that could not be read
-    stopped: bool  # by a signal, before all were predicted
-
-
-class Plan(NamedTuple):
-    """What there is to do."""
-
-    kept: list[Row]  # of the table: all other films, and those done
-    done: dict[str, Row]  # by `film_id`
-    todo: list[tuple[Path, str]]  # films, and what their files are called
-
-
-@dataclass(frozen=True)
-class PredictionFolder:
-    """A folder that films are predicted into.
-
-    A film's row is written after its files, so a film that has a row is done: a run that was
-    interrupted goes on from there.
-
-    Attributes:
-        out: the folder; it is made if it is missing.
-        model: what `load_model` gave.
-        options: how to predict.
-        how: network and options in words, for the table.
-        files: which are written for each film.
-    """
-
-    out: Path
-    model: MultiMix
-    options: PredictOptions
-    how: str
-    files: AnswerFiles
-
-    @property
-    def table(self) -> Path:
-        """The file with a row for each film."""
-        return self.out / "predictions.csv"
-
-    def predict(
-        self, films: FilmsToPredict, world: World = SINGLE, resume: bool = False
-    ) -> Outcome:
-        """Predict films; what the folder has of other films stays.
-
-        A signal ends this after the batch that is being predicted.
-
-        Arguments:
-            films: what to predict.
-            world: the processes that share the work.
-            resume: leave out what the table has, instead of predicting it again.
-
-        Errors: ValueError where the films to leave out are of another network or other options,
-            another process writes into the folder, highdicom is wanted and missing, or a file that
-            is none of this program's for that film would be overwritten: then nothing is written;
-            OSError.
-        """
-        if self.files.dicom_seg:
-            check_highdicom()
-        lock = lock_folder(self.out) if world.is_main else nullcontext()
-        with lock, StopSignal() as stop:
-            plan = self.plan(films, resume)
-            world.barrier()  # all have read the table
-            if world.is_main:
-                write_text(self.table, csv_text(plan.kept, COLUMNS))
-            world.barrier()
-            share = [plan.todo[index] for index in world.share(len(plan.todo))]
-            rows, faults = self.predict_share(share, world.is_main, stop)
-            stopped = len(rows) + len(faults) < len(share)
-            new, all_faults = [], []
-            for other_rows, other_faults, other_stopped in world.gather((rows, faults, stopped)):
-                new += other_rows
-                all_faults += other_faults
-                stopped |= other_stopped
-            by_film = plan.done | {film_id(Path(row["file"])): row for row in new}
-            in_order = [by_film[film] for film in films if film in by_film]
-            return Outcome(new, in_order, all_faults, stopped)
-
-    def plan(self, films: FilmsToPredict, resume: bool) -> Plan:
-        """What is done, what there is to do, and what its files are called; errors: `predict`'s."""
-        kept, before = [], {}
-        for row in read_table(self.table):
-            film = film_id(Path(row["file"]))
-            if film in films and marked_film(self.mask_of(row)) in ("", film):
-                before[film] = row
-            else:
-                kept.append(row)
-        done = {}
-        for film, row in before.items():
-            if resume and self.is_done(row):
-                check_how(self.table, row, self.how)
-                done[film] = row
-        kept += done.values()
-        names = AnswerNames(self.out, self.files.endings, map(name_of_row, kept))
-        todo = []
-        for film, (path, stem) in films.items():
-            if film not in done:
-                wished = name_of_row(before[film]) if film in before else stem
-                todo.append((path, names.choose(wished, film)))
-        return Plan(kept, done, todo)
-
-    def mask_of(self, row: Row) -> Path:
-        """The mask of a film that is done, wherever the folder has been moved to."""
-        return self.out / f"{name_of_row(row)}{MASK}"
-
-    def is_done(self, row: Row) -> bool:
-        """Whether all files that are wanted of a film are there."""
-        name = name_of_row(row)
-        return all((self.out / f"{name}{ending}").is_file() for ending in self.files.endings)
-
-    def predict_share(
-        self, films: Sequence[tuple[Path, str]], is_main: bool, stop: StopSignal
-    ) -> tuple[list[Row], list[str]]:
-        """Predict this process's films, a batch at a time, and add their rows to the table."""
-        rows: list[Row] = []
-        errors: list[ValueError] = []
-        counted = shown(films, len(films), progress=is_main)
-        start = time.perf_counter()
-        for batch in predict_batches(self.model, counted, self.options, errors.append):
-            seconds = (time.perf_counter() - start) / max(len(batch), 1)
-            new = []
-            for prediction in batch:
-                try:
-                    new.append(self.save(prediction, seconds))
-                except FilmError as error:  # a film of which there can be no Segmentation
-                    errors.append(error)
-            append(self.table, new)
-            rows += new
-            if stop.came:
-                break
-            start = time.perf_counter()
-        return rows, [str(error) for error in errors]
-
-    def save(self, prediction: Prediction, seconds: float) -> Row:
-        """Write a film's files; its row."""
-        saved = prediction.write(self.out, prediction.name, self.files)
-        row = {"file": str(prediction.source), "label": prediction.label}
-        row |= {name: cell(number) for name, number in prediction.numbers.items()}
-        row["seconds"] = f"{seconds:.3f}"
-        row["warnings"] = BETWEEN.join(prediction.warnings)
-        row["mask"] = str(self.out / f"{prediction.name}{MASK}")
-        row["overlay"] = str(saved) if self.files.figure else ""
-        row["how"] = self.how
-        return row
-
-    def summary(self, outcome: Outcome) -> str:
-        """What was predicted and where it is, for the terminal; there is at least one row."""
-        earlier = len(outcome.rows) - len(outcome.new)
-        if not outcome.new:
-            what = "No new ones:" if outcome.faults else "Nothing to do: all"
-            return f"{what} {earlier} films have been predicted; see {self.table}."
-        files = "Masks, overlays (film, lungs, saliency)" if self.files.figure else "Masks"
-        where = f"{files} and {self.table.name} are in {self.out}."
-        if earlier:
-            where += f" Predicted before: {earlier} more."
-        return f"{as_text(outcome.new)}\n\n{where} For research, not for diagnosis."
 
 
 def predict_folder(
@@ -247,52 +45,170 @@ def predict_folder(
     *,
     recursive: bool = False,
     resume: bool = False,
+    overwrite: bool = False,
     figures: bool = True,
+    arrays: bool = False,
+    label_mask: bool = False,
+    dicom_seg: bool = False,
     flip: bool = False,
     clean: bool = True,
     invert: str = "auto",
-    on_error: Callable[[str], None] | None = None,
+    precision: str = "float32",
+    on_error: Callable[[str], object] | None = None,
+    on_left_out: Callable[[str], object] = warnings.warn,
 ) -> list[Row]:
     """Predict any number of films into a folder, as `python -m multimix predict` does.
 
-    The folder gets a mask and a figure for each film, and the table `predictions.csv`; what it has
-    of other films stays. A bar shows how far it is.
-
     Arguments:
-        model: what `load_model` gave.
-        films: a file, a folder, or a list of such.
-        out: the folder; it is made if it is missing.
-        recursive: go into the folders below a folder.
-        resume: leave out the films that the table has.
-        figures: False writes masks and table alone, which is faster.
-        flip, clean, invert: as for `predict`.
-        on_error: called with a sentence for each film that could not be predicted.
+        films: a file, a folder, a pattern, or a list of such.
+        out: a folder that is new, empty, or has this program's table; other films' rows stay.
+        recursive: also read the folders below a folder.
+        resume: skip films that the same weights predicted with the same options.
+        overwrite: with `resume`, predict films again that other weights or options predicted.
+        figures, arrays, label_mask, dicom_seg: as for `Prediction.save`.
+        flip, clean, invert: as for `predict`; precision: 'float32' or 'bfloat16'.
+        on_error, on_left_out: called with a sentence for each film that could not be predicted,
+            and for other files in the folders.
 
-    Returns: the table's rows of these films, by column, as text.
+    Returns: the table's rows of these films, by column; numbers are floats, None where unknown.
 
-    Warns: of what else a folder has.
-
-    Errors: ValueError where films could not be predicted and nobody takes `on_error`, after all
-        others were; and as for `PredictionFolder.predict`. KeyboardInterrupt where a signal ended
-        it: `resume` goes on.
+    Errors: OSError; KeyboardInterrupt after a signal; ValueError where the folder has other files
+        or rows of other weights, or films were not predicted and there is no `on_error`.
     """
-    paths = [films] if isinstance(films, (str, os.PathLike)) else list(films)
-    found, sentences = films_to_predict([Path(path) for path in paths], recursive)
-    for sentence in sentences:
-        warnings.warn(sentence, stacklevel=2)
-    options = PredictOptions(flip, clean, invert)
-    how = how_in_words(model.name or "a network", options)
-    folder = PredictionFolder(Path(out), model, options, how, AnswerFiles(figures))
-    outcome = folder.predict(found, resume=resume)
-    if outcome.stopped:
-        raise KeyboardInterrupt("stopped; resume=True goes on from there")
-    if on_error is not None:
-        for fault in outcome.faults:
+    files = {"figure": figures, "arrays": arrays, "label_mask": label_mask, "dicom_seg": dicom_seg}
+    options = {"flip": flip, "clean": clean, "invert": invert}
+    films = [films] if isinstance(films, (str, os.PathLike)) else films
+    found, left_out, faults = films_to_predict(films, recursive)
+    for sentence in left_out:
+        on_left_out(sentence)
+    rows = Job(model, Path(out), options, files, precision, faults).run(found, resume, overwrite)
+    if faults and not on_error:
+        count = f"{len(faults)} of {len(faults) + len(rows)}"
+        raise ValueError(f"{count} films could not be predicted: {'; '.join(faults[:3])}")
+    if on_error:
+        for fault in faults:
             on_error(fault)
-    elif outcome.faults:
-        named = "; ".join(fault.rstrip(".") for fault in outcome.faults[:SHOWN_FAULTS])
-        raise ValueError(
-            f"{len(outcome.faults)} of {len(found)} films could not be predicted: {named}. The "
-            f"others are in {folder.table}; give on_error to go on without."
-        )
-    return outcome.rows
+    return rows
+
+
+def films_to_predict(
+    paths: Iterable[str | os.PathLike], recursive: bool
+) -> tuple[FilmsToPredict, list[str], list[str]]:
+    """The films of files, patterns and folders, each once; what is left out; what is unreadable."""
+    films: FilmsToPredict = {}
+    left_out, faults = [], []
+    for given in paths:
+        try:
+            expanded = expand(given)
+        except ValueError as error:
+            faults.append(str(error))
+            continue
+        for path in expanded:
+            if not path.is_dir():
+                films.setdefault(film_id(path), (path, stem_of(path)))
+                continue
+            found = look_through(path, recursive)
+            for film in found.films:
+                name = "_".join([*film.relative_to(path).parent.parts, stem_of(film)])
+                films.setdefault(film_id(film), (film, name))
+            faults += [f"{folder} cannot be read: no permission." for folder in found.unreadable]
+            if sentence := replace(found, unreadable=[]).left_out():
+                left_out.append(f"left out of {path}: {sentence}.")
+    return films, left_out, faults
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of `predict_folder`; `faults` are sentences about films that were not predicted."""
+
+    model: MultiMix
+    out: Path
+    options: dict
+    files: dict
+    precision: str
+    faults: list[str]
+
+    @cached_property
+    def made(self) -> Row:
+        """The cells of a row that tell how it was made."""
+        flags = {"flip": self.options["flip"], "raw": not self.options["clean"]}
+        flags |= {"label-mask": self.files["label_mask"]}
+        words = f"invert-{self.options['invert']}", self.precision
+        how = " ".join([*words, *(name for name, is_on in flags.items() if is_on)])
+        return {"weights": weights_hash(self.model), "how": how}
+
+    def run(self, films: FilmsToPredict, resume: bool, overwrite: bool) -> list[Row]:
+        """Predict films; a signal ends it after a batch. Returns their rows, also earlier ones."""
+        if self.files["dicom_seg"]:
+            check_highdicom()
+        device = next(self.model.parameters()).device
+        size = micro_batch_size(device, self.model.info.side)
+        narrow = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        with StopSignal() as stop, open_folder(self.out) as folder, narrow:
+            found: dict[str, Row] = {}
+            for film, (path, _) in films.items() if resume else ():
+                if self.is_done(folder, film, path, overwrite):
+                    found[film] = folder.rows[film] | {"is_new": False}
+            todo = [(film, *films[film]) for film in films if film not in found]
+            truths = truths_beside(path for _, path, _ in todo)
+            waiting = iter(with_bar(todo))
+            while (batch := list(islice(waiting, size))) and not stop.came:
+                for row in self.predict_batch(folder, batch, truths):
+                    found[row["film_id"]] = row | {"is_new": True}
+        if batch:
+            raise KeyboardInterrupt("stopped; the same command with --resume continues from there")
+        rows = [found[film] for film in films if film in found]
+        for row in rows:
+            row |= {kind: str(self.out / row[kind]) for kind in ("mask", "overlay") if row[kind]}
+        return rows
+
+    def is_done(self, folder: OutputFolder, film: str, path: Path, overwrite: bool) -> bool:
+        """Whether the folder has this film's row and files, made of the same file in the same way.
+
+        ValueError where other weights or options made the row, without `overwrite`.
+        """
+        row = folder.rows.get(film)
+        if not row or row["film_version"] != film_version(path):
+            return False
+        if any(row[name] != self.made[name] for name in self.made):
+            if overwrite:
+                return False
+            raise ValueError(
+                f"{folder.table} has predictions of weights {row['weights']} '{row['how']}', "
+                f"and these would be of {self.made['weights']} '{self.made['how']}'; give the "
+                "same options, or another folder (--out), or --overwrite to predict them again."
+            )
+        kinds, paths = self.files | {"mask": bool(row["mask"])}, folder.paths(row["name"])
+        return all(paths[kind].is_file() for kind in paths if kinds.get(kind))
+
+    def predict_batch(
+        self, folder: OutputFolder, batch: list[tuple[str, Path, str]], truths: Truths
+    ) -> Iterator[Row]:
+        """Predict films, each given by `film_id`, file and wanted name; write files and rows."""
+        began = time.perf_counter()
+        known = {path: (film, wish, film_version(path)) for film, path, wish in batch}
+        options = self.options | {"on_error": lambda error: self.faults.append(str(error))}
+        predictions = list(predict_iter(self.model, list(known), **options))
+        seconds = (time.perf_counter() - began) / max(len(predictions), 1)
+        for prediction in predictions:
+            path = Path(prediction.source or "")
+            film, wish, version = known[path]
+            label, mask = truths.get(path, ("", None))
+            by_hand, dice, name = None, None, folder.choose_name(film, wish)
+            if mask and prediction.segmented:
+                try:
+                    square = Image.fromarray(read_mask([mask], max(prediction.film.shape)))
+                    by_hand = np.asarray(square.resize(prediction.film.shape[::-1]))
+                    dice = dice_with(prediction.mask, by_hand)
+                except ValueError as error:
+                    told = (*prediction.warnings, str(error))
+                    prediction = replace(prediction, warnings=told)
+            try:
+                contents = replace(prediction, name=name).contents(self.files, by_hand)
+            except FilmError as error:  # no Segmentation is possible
+                self.faults.append(str(error))
+                continue
+            row = prediction.row(name, contents) | self.made | {"film_id": film, "dice": dice}
+            row |= {"film_version": version, "truth": label, "seconds": seconds}
+            folder.add(row, contents)
+            yield row

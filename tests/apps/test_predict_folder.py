@@ -1,105 +1,184 @@
-"""Films predicted into a folder: nothing is overwritten that is not a film's own, nothing lost."""
+"""Films predicted into a folder: nothing of other films or programs is overwritten or mixed."""
 
-import csv
 import json
 import os
-import random
 import shutil
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from drawn import draw
 from helpers import dicom, save
 from PIL import Image
 
+from multimix.apps import predict_folder as module
 from multimix.apps.cli import main
 from multimix.apps.predict_folder import predict_folder
-from multimix.apps.prediction_table import COLUMNS, MEASURES, as_json, read_table
-from multimix.data import phantom
-from multimix.images.answers import marked_film
+from multimix.images.reading import read_film
 from multimix.inference import load_model, predict
-from multimix.runtime.files import csv_text
+from multimix.predictions.output_folder import OutputFolder, weights_hash
+from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint
 
 FILMS = {"a/film.png": 50, "a/other.png": 60, "b/film.png": 70}  # side in px
+FULL = {"predictions.csv", "film.png", "film_mask.png", "other.png", "other_mask.png"}
+MASKS = {"predictions.csv", "film_mask.png", "other_mask.png"}
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch, weights) -> Path:
     """The current folder, with films in two folders."""
     for i, (name, side) in enumerate(FILMS.items()):
-        save(tmp_path / name, phantom.draw(i, 0, side)[0])
+        save(tmp_path / name, draw(i, 0, side)[0])
     monkeypatch.chdir(tmp_path)
+    shutil.copy(weights, tmp_path / "best.pth")
     return tmp_path
 
 
 @pytest.fixture
-def run(weights):
+def run(place):
     """Runs `predict` with these words; the exit code."""
-    return lambda *words: main(["predict", *map(str, words), "--weights", weights])
+    return lambda *words: main(["predict", *map(str, words), "--weights", str(place / "best.pth")])
 
 
-def rows(out: str = "predictions") -> dict[str, dict[str, str]]:
-    with open(Path(out) / "predictions.csv", newline="") as file:
-        return {row["file"]: row for row in csv.DictReader(file)}
-
-
-def side_of(mask: str) -> int:
-    with Image.open(mask) as picture:
-        return picture.height
+def rows(out: str = "predictions") -> dict[str, dict]:
+    table = pd.read_csv(Path(out, "predictions.csv"), keep_default_na=False)
+    assert table["film_id"].is_unique
+    return {row["file"]: row for row in table.to_dict("records")}
 
 
 def visible(folder: str) -> set[str]:
     return {path.name for path in Path(folder).glob("[!.]*")}
 
 
+def height_of(path: str | Path) -> int:
+    with Image.open(path) as picture:
+        return picture.height
+
+
+def mask_sides(out: str = "predictions") -> dict[str, int]:
+    """The height of each film's mask."""
+    return {name: height_of(Path(out, row["mask"])) for name, row in rows(out).items()}
+
+
+def sentence(capsys) -> str:
+    """What is on standard error, one line."""
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "Traceback" not in said
+    return said
+
+
 def test_one_folder_after_another_keeps_both(place, run):
     assert run("a") == 0 and run("b", "--no-figures") == 0
-    assert {name: side_of(row["mask"]) for name, row in rows().items()} == FILMS
-    written = visible("predictions")
-    assert written == {
-        "predictions.csv",
-        *("film.png", "film_mask.png", "other.png", "other_mask.png", "film-2_mask.png"),
-    }
-    masks = {name: row["mask"] for name, row in rows().items()}
+    assert mask_sides() == FILMS and visible("predictions") == FULL | {"film-2_mask.png"}
     # Again, in another order and by other words for the same files: the same names.
     assert run("b", place / "a", "a/../a", "--no-figures") == 0
-    again = {os.path.relpath(name): row["mask"] for name, row in rows().items()}
-    assert again == masks and visible("predictions") == written
+    again = {os.path.relpath(name): side for name, side in mask_sides().items()}
+    assert again == FILMS and visible("predictions") == FULL | {"film-2_mask.png"}
 
 
-@pytest.mark.parametrize("in_the_way", ("picture", "link", "broken link", "folder"))
-@pytest.mark.parametrize("name", ("film_mask.png", "film.png"))
-def test_what_is_not_this_films_answer_is_not_overwritten(place, run, capsys, in_the_way, name):
-    precious, target = place / "precious.png", place / "out" / name
-    save(precious, np.full((9, 9), 7, dtype=np.uint8))
+def train_again(place: Path) -> None:
+    content = read_checkpoint(place / "best.pth")
+    content["weights"]["encoder.fc.bias"] += 1
+    save_checkpoint(place / "best.pth", content)
+
+
+def calibrate_again(place: Path) -> None:
+    values = {"temperature": 2.0, "operating_point": 0.4}
+    content = read_checkpoint(place / "best.pth")
+    save_checkpoint(place / "best.pth", content | {"calibration": values})
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    ((train_again, ()), (calibrate_again, ()), (None, ["--raw"]), (None, ["--flip"])),
+)
+def test_a_table_is_not_continued_by_other_weights_or_options(place, run, capsys, change, words):
+    assert run("a", "b", "--no-figures") == 0 and run("b", "--no-figures", "--resume") == 0
+    before = Path("predictions/predictions.csv").read_bytes()
+    if change:
+        change(place)
+    capsys.readouterr()
+    assert run("a", "--no-figures", "--resume", *words) == 2
+    said = sentence(capsys)
+    assert "predictions/predictions.csv has predictions of weights" in said
+    assert "--overwrite" in said
+    assert Path("predictions/predictions.csv").read_bytes() == before
+    assert run("a", "--no-figures", "--resume", "--overwrite", *words) == 0
+    made = {name: (row["weights"], row["how"]) for name, row in rows().items()}
+    assert made["a/film.png"] == made["a/other.png"] != made["b/film.png"]
+    assert run("a", "b", "--no-figures", "--resume", "--overwrite", *words) == 0
+    assert len({(row["weights"], row["how"]) for row in rows().values()}) == 1
+
+
+def test_going_on_predicts_only_what_is_not_done(place, run, capsys, monkeypatch):
+    assert run("a") == 0
+    times = {name: row["seconds"] for name, row in rows().items()}
+    done = "Nothing to do: all 2 films have been predicted; see {}predictions/predictions.csv.\n"
+    capsys.readouterr()
+    for words in (["a"], [place / "a"]):
+        assert run(*words, "--resume") == 0 and capsys.readouterr().out == done.format("")
+    monkeypatch.chdir(place / "b")  # elsewhere
+    assert run("../a", "--out", "../predictions", "--resume") == 0
+    assert capsys.readouterr().out == done.format("../")
+    monkeypatch.chdir(place)
+    assert run("b", "a", "--resume", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [film["file"] for film in told] == ["b/film.png", "a/film.png", "a/other.png"]
+    assert all(Path(film[kind]).is_file() for film in told for kind in ("mask", "overlay"))
+    assert times.items() <= {name: row["seconds"] for name, row in rows().items()}.items()
+
+
+def replace_film() -> None:
+    save(Path("a/film.png"), draw(9, 1, 80)[0])
+
+
+def remove_mask() -> None:
+    os.remove("predictions/film_mask.png")
+
+
+def cut_table() -> None:
+    table = Path("predictions/predictions.csv")
+    header, first, second, _ = table.read_text(encoding="utf-8").split("\n")
+    table.write_text(f"{header}\n{second}\n{first[:90]}", encoding="utf-8")
+    for path in Path("predictions").glob("film*.png"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("change", (replace_film, remove_mask, cut_table))
+def test_a_film_that_is_not_done_is_predicted_again(place, run, capsys, change):
+    assert run("a") == 0
+    change()
+    capsys.readouterr()
+    assert run("a", "--resume") == 0
+    printed = capsys.readouterr().out
+    assert "Predicted before: 1 more." in printed and "other.png" not in printed
+    assert (
+        mask_sides() == {"a/other.png": 60, "a/film.png": height_of("a/film.png")}
+        and visible("predictions") == FULL
+    )
+    assert run("a", "--resume") == 0 and "Nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("in_the_way", ("picture", "broken link", "folder", "other table"))
+def test_a_folder_with_other_files_is_refused(place, run, capsys, in_the_way):
+    target = place / "out" / "film_mask.png"
     target.parent.mkdir()
     if in_the_way == "picture":
-        shutil.copy(precious, target)
-    elif in_the_way == "link":
-        target.symlink_to(precious)
-    elif in_the_way == "broken link":
-        target.symlink_to(place / "new.png")
-    else:
+        save(target, np.full((9, 9), 7, dtype=np.uint8))
+    elif in_the_way == "folder":
         target.mkdir()
-    content = precious.read_bytes()
-    assert run("a", "--out", "out") == 2
-    said = capsys.readouterr().err
-    assert f"out/{name} would be overwritten by an answer; choose another folder (--out" in said
-    assert said.count("\n") == 1 and visible("out") == {name}
-    assert precious.read_bytes() == content and not (place / "new.png").exists()
-    if in_the_way == "picture":
-        assert target.read_bytes() == content
-
-
-def test_a_corrected_mask_is_kept(place, run, capsys):
-    assert run("a/film.png", "--no-figures") == 0
-    save(Path("predictions/film_mask.png"), np.full((50, 50), 255, dtype=np.uint8))
-    assert run("a/film.png", "--no-figures") == 2
-    assert "predictions/film_mask.png would be overwritten" in capsys.readouterr().err
-    assert run("a/film.png", "--no-figures", "--resume") == 0
-    assert Image.open("predictions/film_mask.png").getextrema() == (255, 255)
+    elif in_the_way == "other table":
+        (place / "out" / "predictions.csv").write_text("image,label\nx,1\n")
+    else:
+        target.symlink_to(place / "new.png")
+    before = sorted(os.walk(place / "out"))
+    for words in ([], ["--resume"], ["--overwrite"]):
+        assert run("a", "--out", "out", *words) == 2
+        assert "out" in (said := sentence(capsys)) and "(--out" in said
+    assert sorted(os.walk(place / "out")) == before and not (place / "new.png").exists()
+    assert [height_of(place / "a" / name) for name in ("film.png", "other.png")] == [50, 60]
 
 
 @pytest.mark.parametrize("name", ("predictions.csv", ".lock"))
@@ -108,222 +187,180 @@ def test_links_do_not_lead_out_of_the_folder(place, run, capsys, name):
     Path("precious").write_text("precious")
     Path("out", name).symlink_to(place / "precious")
     assert run("a", "--out", "out") == 2
-    assert f"out/{name} is a link; choose another folder" in capsys.readouterr().err
+    assert f"out/{name} is a link; choose another folder" in sentence(capsys)
     assert Path("precious").read_text() == "precious"
     Path("linked").symlink_to("empty")
     Path("empty").mkdir()
     assert run("a", "--out", "linked", "--no-figures") == 0  # a folder may itself be a link
-    assert visible("empty") == {"predictions.csv", "film_mask.png", "other_mask.png"}
+    assert visible("empty") == MASKS
 
 
-def test_folders_below_are_read_when_asked_for(place, run, capsys):
+@pytest.mark.parametrize("kind", ("folder", "table"))
+def test_a_folder_that_is_removed_is_one_sentence(place, run, capsys, monkeypatch, kind):
+    real = module.predict_iter
+
+    def predict_and_remove(*arguments, **options):
+        yield from real(*arguments, **options)
+        shutil.rmtree("out") if kind == "folder" else os.remove("out/predictions.csv")
+
+    monkeypatch.setattr(module, "predict_iter", predict_and_remove)
+    assert run("a", "b", "--out", "out") == 2
+    assert "out/" in (said := sentence(capsys)) and "No such file or directory" in said
+    assert not Path("out/predictions.csv").exists()
+
+
+def test_folders_below_are_read_when_wanted(place, run, capsys):
     assert run(".") == 2
-    said = capsys.readouterr().err
-    assert "There are no films in .;" in said
-    assert "2 folders (a, b) below it can be read with --recursive" in said
+    assert "There are no films in .;" in sentence(capsys)
     Path("b", "loop").symlink_to(place)
     assert run(".", "--recursive", "--no-figures") == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in FILMS)  # one name twice: the paths are shown
-    assert {Path(row["mask"]).name: side_of(row["mask"]) for row in rows().values()} == {
-        "a_film_mask.png": 50,
-        "a_other_mask.png": 60,
-        "b_film_mask.png": 70,
-    }
-    assert run(".", "--recursive", "--no-figures") == 0  # answers are no films
-    assert "left out of .: " in (said := capsys.readouterr().err)
-    assert "3 files (a_film_mask.png, a_other_mask.png, b_film_mask.png) that this" in said
+    assert mask_sides() == FILMS
+    assert {f"{name}_mask.png" for name in ("a_film", "a_other", "b_film")} < visible("predictions")
+    assert run(".", "--recursive", "--no-figures") == 0  # masks are not films
+    assert "3 files (a_film_mask.png, a_other_mask.png, b_film_mask.png) that this" in sentence(
+        capsys
+    )
     assert set(rows()) == set(FILMS)
 
 
-def test_what_is_left_out_is_said(place, run, capsys):
-    for name in ("scan.heic", "b.nii", "c.xyz", "d.xyz", "labels.csv", ".hidden", "Thumbs.db"):
-        Path("a", name).write_text("x")
-    Path("a", "deeper").mkdir()
-    assert run("a", "--no-figures") == 0
-    assert capsys.readouterr().err == (
-        "multimix: left out of a: 5 files (b.nii, c.xyz, d.xyz, ...) of kinds that are not read; "
-        "1 folder (deeper) below it, which --recursive reads.\n"
-    )
-
-
-def test_going_on_says_what_was_done_before(place, run, capsys):
-    assert run("a", "--no-figures") == 0
-    assert "\nMasks and predictions.csv are in predictions. For research" in capsys.readouterr().out
-    assert run("a", "--no-figures", "--resume") == 0
-    done = "Nothing to do: all 2 films have been predicted; see predictions/predictions.csv.\n"
-    assert capsys.readouterr().out == done
-    assert run("a", "b", "--no-figures", "--resume") == 0
-    printed = capsys.readouterr().out
-    assert "Predicted before: 2 more." in printed and "other.png" not in printed
-    assert run("b", "a", "--no-figures", "--resume", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [film["file"] for film in told] == ["b/film.png", "a/film.png", "a/other.png"]
-    os.remove(rows()["a/other.png"]["mask"])
-    assert run("a", "--no-figures", "--resume") == 0  # a film whose mask is gone is not done
-    assert "other.png" in capsys.readouterr().out and len(rows()) == 3
-
-
-def test_json_is_json_without_films_too(place, run, capsys):
-    Path("bad.png").write_text("no picture")
-    assert run("bad.png", "-", "--json") == 2
+def test_faults_are_named_and_json_is_json(place, run, capsys):
+    Path("bad.png").write_text("not a picture")
+    assert run("bad.png", "none.png", "--json") == 2
     printed = capsys.readouterr()
     assert json.loads(printed.out) == []
-    assert run("x" * 300) == 2 and "(File name too long)" in capsys.readouterr().err
-    assert "There is no film -;" in printed.err and printed.err.count("\n") == 2
+    assert printed.err.count("\n") == 2 and "bad.png" in printed.err and "none.png" in printed.err
+    assert run("x" * 300) == 2 and "xxx" in sentence(capsys)
 
 
-@pytest.mark.parametrize("words", ([], ["--json"]), ids=("text", "json"))
-def test_a_signal_ends_the_batch_first(place, run, capsys, monkeypatch, words):
+def test_a_signal_ends_the_batch_first(place, run, capsys, monkeypatch):
     for i in range(6):
-        save(Path("many", f"{i}.png"), phantom.draw(i, 0, 40)[0])
-    inference = sys.modules["multimix.inference"]
-    predict_batch = inference.predict_batch
+        save(Path("many", f"{i}.png"), draw(i, 0, 40)[0])
+    real, before = module.predict_iter, signal.getsignal(signal.SIGINT)
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         os.kill(os.getpid(), signal.SIGINT)
-        return predict_batch(*arguments)
+        return real(*arguments, **options)
 
-    before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(inference, "predict_batch", interrupted)
-        patch.setattr(inference, "micro_batch_size", lambda *_: 2)
-        assert run("many", "--no-figures", *words) == 130
+        patch.setattr(module, "predict_iter", interrupted)
+        patch.setattr(module, "micro_batch_size", lambda *_: 2)
+        assert run("many", "--no-figures", "--json") == 130
     printed = capsys.readouterr()
-    assert printed.err == (
-        "multimix: stopped; the same command with --resume goes on from there.\n"
-    )
+    assert "stopped; the same command with --resume continues from there" in printed.err
+    assert printed.out == "" and printed.err.count("\n") == 1
     assert signal.getsignal(signal.SIGINT) is before
     assert list(rows()) == ["many/0.png", "many/1.png"]
     assert visible("predictions") == {"predictions.csv", "0_mask.png", "1_mask.png"}
-    if words:
-        assert [film["file"] for film in json.loads(printed.out)] == list(rows())
-    else:
-        assert printed.out == ""
     assert run("many", "--resume", "--no-figures") == 0 and len(rows()) == 6
 
 
 def test_damaged_tables_are_one_sentence(place, run, capsys):
     assert run("a", "--no-figures") == 0
     table = Path("predictions/predictions.csv")
-    content, chance = table.read_bytes(), random.Random(0)
-    number = rows()["a/film.png"]["lung_share"].encode()
-    damaged = [
-        b"a table of another program, without an end of line",
-        b"\0\n",
-        b"a,b\n1,2\n",
-        b'"' + b"x" * 200_000 + b"\n",
-        b"file,label\n,\n",
-    ]
-    damaged += [content.replace(number, word) for word in (b"x", b"nan", b"inf", b"-1", b"")]
-    damaged += [content.replace(b"NORMAL,0", b"CAT,0"), content.replace(b"_mask.png", b".png")]
+    content = table.read_bytes()
+    number = b",%.6f," % rows()["a/film.png"]["lung_share"]
+    damaged = [b"a table of another program", b"\0\n", b"a,b\n1,2\n", b"file,label\n,\n"]
+    damaged += [b'"' + b"x" * 200_000 + b"\n", content + b"film.png,NORMAL\n"]
+    damaged += [content.replace(number, b",%s," % word) for word in (b"x", b"inf", b"-1")]
+    damaged += [content.replace(b",film,", b",../film,"), content.replace(b"NORMAL,0", b"CAT,0")]
     for text in damaged:
         table.write_bytes(text)
-        with pytest.raises(ValueError, match="is not as this program left it") as error:
-            read_table(table)
+        with pytest.raises(ValueError, match=r"predictions\.csv") as error:
+            OutputFolder(table.parent)
         assert len(str(error.value)) <= 300
-    for words in ([], ["--resume"]):  # whichever it is, the table stays
+    for words in ([], ["--resume"], ["--overwrite"]):  # the table stays as it is
         capsys.readouterr()
         assert run("a", "--no-figures", *words) == 2
-        assert capsys.readouterr().err.count("\n") == 1 and table.read_bytes() == damaged[-1]
-    for _ in range(300):
-        harmed = bytearray(content)
-        for _ in range(3):
-            harmed[chance.randrange(len(harmed))] = chance.randrange(256)
-        table.write_bytes(harmed)
-        try:
-            as_json(read_table(table))
-        except ValueError as error:
-            assert "is not as this program left it" in str(error)
+        assert sentence(capsys) and table.read_bytes() == damaged[-1]
 
 
-def test_films_saved_in_python_keep_their_own_files(place, model):
-    one, other = predict(model, "a/film.png"), predict(model, "b/film.png")
-    assert one.save("out") == Path("out/film.png")
-    assert other.save("out", figure=False) == Path("out/film-2_mask.png")
-    assert one.save("out") == Path("out/film.png")  # again
-    assert visible("out") == {"film.png", "film_mask.png", "film-2_mask.png"}
-    assert marked_film(Path("out/film.png")) == one.film_id != other.film_id
-    arrays = [phantom.draw(i, 0, 40)[0] for i in range(2)]
-    for out in ("a/film.png", "a/film.png/below"):
-        with pytest.raises(ValueError, match=f"^{out} (is a file, and a folder is|cannot be made)"):
-            one.save(out)
-    saved = [predict(model, array).save("out", figure=False).name for array in (*arrays, arrays[0])]
-    assert saved == ["film-1_mask.png", "film-1-2_mask.png", "film-1_mask.png"]
-
-
-def test_both_lungs_are_in_the_table_under_their_names_in_python(place, run, capsys, model):
-    dicom(
-        place / "a" / "sized.dcm", phantom.draw(5, 0, 64)[0].astype("uint16"), PixelSpacing=[5, 5]
-    )
-    assert run("a", "--no-figures", "--json") == 0
-    told = {Path(film["file"]).name: film for film in json.loads(capsys.readouterr().out)}
+def test_the_table_says_what_the_prediction_says(place, run, capsys):
+    dicom(place / "a" / "sized.dcm", draw(5, 0, 64)[0].astype("uint16"), PixelSpacing=[5, 5])
+    model = load_model(place / "best.pth", "cpu")
+    assert run("a", "--json") == 0
+    told = {film["file"]: film for film in json.loads(capsys.readouterr().out)}
     for name, row in rows().items():
-        numbers = predict(model, name).numbers
-        for column, number in numbers.items():
-            assert (row[column] == "") == (number is None)
-            assert float(row[column] or 0) == pytest.approx(number or 0, abs=1e-3)
-        film = told[Path(name).name]
-        assert film["right_lung"] == float(row["right_lung"])
-        assert (film["left_cm2"] is None) == (row["left_cm2"] == "") == name.endswith(".png")
+        p = predict(model, name)
+        numbers = {key: None if row[key] == "" else float(row[key]) for key in p.numbers}
+        assert numbers == pytest.approx(p.numbers, abs=1e-5)
+        assert row["probability"] == row["PNEUMONIA"] and row["threshold"] == 0.5
+        assert (row["label"] == "PNEUMONIA") == (row["probability"] > row["threshold"])
+        assert told[name]["probability"] == pytest.approx(p.probability, abs=1e-6)
+        assert (told[name]["left_cm2"] is None) == (row["left_cm2"] == "")
+        assert row["weights"] == weights_hash(model) == p.weights and row["sop_uid"] in (
+            "",
+            "1.2.3",
+        )
+        assert row["mask"] == f"{row['name']}_mask.png" and row["overlay"] == f"{row['name']}.png"
 
 
 def test_all_files_of_a_film_that_are_wanted(place, run, capsys):
     assert run("a/film.png", "--no-figures", "--arrays", "--label-mask") == 0
     assert visible("predictions") == {"predictions.csv", "film_mask.png", "film.npz"}
     with np.load("predictions/film.npz") as arrays:
-        assert arrays["mask_probability"].shape == arrays["saliency"].shape == (50, 50)
-    assert Image.open("predictions/film_mask.png").getextrema()[1] <= 2
+        assert set(arrays) == {"mask_probability", "saliency"}
+        for array in arrays.values():
+            assert array.shape == (50, 50) and array.dtype == np.float32
+    with Image.open("predictions/film_mask.png") as mask:
+        assert mask.getextrema()[1] <= 2
     assert run("a/film.png", "--no-figures", "--arrays", "--resume") == 2  # other masks
-    assert "give the same options, or another folder" in capsys.readouterr().err
-    words = ("a", "--no-figures", "--arrays", "--label-mask", "--resume")
-    assert run(*words) == 0 and "Predicted before: 1 more." in capsys.readouterr().out
+    assert "label-mask" in sentence(capsys)
     os.remove("predictions/film.npz")
-    assert run(*words) == 0 and "Predicted before: 1 more." in capsys.readouterr().out
-    assert "film.npz" in visible("predictions")
-    assert run("predictions") == 2  # answers are no films
-    assert "There are no films in predictions" in capsys.readouterr().err
+    words = ("a", "--no-figures", "--arrays", "--label-mask", "--resume")
+    for earlier in (0, 2):
+        assert run(*words) == 0
+        assert ("Nothing to do" in capsys.readouterr().out) == bool(earlier)
+    assert {"film.npz", "other.npz"} < visible("predictions")
 
 
-def test_a_table_of_an_earlier_version_is_one_sentence(place, run, capsys):
-    assert run("a", "--no-figures") == 0
-    old = [name for name in COLUMNS if name not in MEASURES[1:]]
-    table = Path("predictions/predictions.csv")
-    content = csv_text([{name: row[name] for name in old} for row in rows().values()])
-    table.write_bytes(content.encode())
-    capsys.readouterr()
-    assert run("a", "--no-figures") == 2
-    assert capsys.readouterr().err == (
-        "multimix: predictions/predictions.csv is of an earlier version, without the columns "
-        "right_lung, left_lung, right_cm2, left_cm2, expected_dice; choose another folder "
-        "(--out), or move it away.\n"
+def test_true_classes_and_hand_outlines_are_shown(place, run, capsys):
+    for name in ("film", "other"):
+        save(Path(f"a/masks/{name}.png"), draw(0, 0, 50)[1])
+    Path("a/films.csv").write_text(
+        "path,truth,mask\nfilm.png,pneumonia,masks/film.png\nother.png,NORMAL,\n"
     )
-    assert table.read_bytes() == content.encode()
+    Path("films.csv").write_text("path,label\nb/film.png,1\n")  # of another kind
+    assert run("a/film.png", "a/other.png", "b/film.png", "--json") == 0
+    film, other, third = json.loads(capsys.readouterr().out)
+    mask = read_film("predictions/film_mask.png") > 0
+    truth = draw(0, 0, 50)[1]
+    dice = 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
+    assert (film["truth"], film["dice"]) == ("PNEUMONIA", pytest.approx(dice, abs=0.02))
+    assert (other["truth"], other["dice"]) == ("NORMAL", None)
+    assert (third["truth"], third["dice"]) == ("", None)
+    assert run("a/film.png", "a/other.png") == 0
+    head, first, *_ = capsys.readouterr().out.splitlines()
+    assert " ".join(head.split()) == "film label probability truth lungs Dice quality seconds"
+    assert first.split()[0] == "film.png" and first.split()[3] == "PNEUMONIA"
 
 
-def test_python_and_the_command_line_share_a_folder(place, run, weights):
-    model = load_model(weights, "cpu")
-    found = predict_folder(model, ["a", "b/film.png"], "answers")
-    assert [row["file"] for row in found] == list(FILMS) and set(rows("answers")) == set(FILMS)
+def test_python_and_the_command_line_share_a_folder(place, run):
+    model = load_model(place / "best.pth", "cpu")
+    found = predict_folder(model, ["a", "b/film.png"], "out")
+    assert [row["file"] for row in found] == list(FILMS) and set(rows("out")) == set(FILMS)
     one = predict(model, "a/film.png")
-    assert float(found[0]["lung_share"]) == pytest.approx(one.lung_share, abs=1e-4)
-    times = {name: row["seconds"] for name, row in rows("answers").items()}
-    again = predict_folder(model, "a", "answers", resume=True)
-    assert {row["file"]: row["seconds"] for row in again}.items() <= times.items()
-    with pytest.raises(ValueError, match=r"holds answers of .* and these would be of .*raw"):
-        predict_folder(model, "a", "answers", resume=True, clean=False)
+    assert found[0]["lung_share"] == pytest.approx(one.lung_share, abs=1e-6)
+    assert found[0]["left_cm2"] is None and Path(found[0]["mask"]).is_file()
+    assert one.save("out") == Path("out/film.png") and mask_sides("out") == FILMS
+    again = predict_folder(model, "b", "out", resume=True)
+    assert again[0]["seconds"] == pytest.approx(found[2]["seconds"], abs=1e-6)
+    with pytest.raises(ValueError, match=r"has predictions of weights .* and these would be .*raw"):
+        predict_folder(model, "a", "out", resume=True, clean=False)
+    assert run("a", "--out", "out", "--resume") == 0  # the saved film again: its time is unknown
 
 
-def test_python_names_what_it_could_not_predict(place, weights):
-    Path("a/bad.png").write_bytes(b"no film")
-    Path("a/notes.txt").write_text("no film either")
-    model, faults = load_model(weights, "cpu"), []
+def test_python_names_what_it_could_not_predict(place):
+    Path("a/bad.png").write_bytes(b"not a film")
+    Path("a/notes.txt").write_text("not a film either")
+    model, faults = load_model(place / "best.pth", "cpu"), []
     with pytest.warns(UserWarning, match="left out of a: 1 file"):
-        rows_of_a = predict_folder(model, "a", "answers", figures=False, on_error=faults.append)
+        rows_of_a = predict_folder(model, "a", "out", figures=False, on_error=faults.append)
     assert len(rows_of_a) == 2 and ["bad.png" in fault for fault in faults] == [True]
     with (
         pytest.warns(UserWarning),
         pytest.raises(ValueError, match=r"1 of 3 films could not be predicted: a/bad\.png .*"),
     ):
-        predict_folder(model, "a", "answers")
-    assert len(rows("answers")) == 2
+        predict_folder(model, "a", "out")
+    assert len(rows("out")) == 2

@@ -1,0 +1,5 @@
+"""One film's result.
+
+prediction: `Prediction`. outputs: the network is run, its outputs are averaged and cleaned. lungs:
+right and left. pictures: the overlay, and the panel's views. output_folder, dicom_seg: the files.
+"""

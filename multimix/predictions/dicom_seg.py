@@ -1,0 +1,128 @@
+"""A DICOM Segmentation of a film's two lungs, in the film's study; and the film's identifiers."""
+
+from __future__ import annotations
+
+import io
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import multimix
+from multimix.images.formats import FilmError, is_dicom, without_decoder_warnings
+from multimix.runtime.files import in_brief
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from multimix.predictions.prediction import Prediction
+
+NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+MAY_BE_EMPTY = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "PatientOrientation"),
+    *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
+)
+# Not the pixel spacing: highdicom then needs a slice thickness too, which a film does not have.
+MAY_BE_MISSING = ("SpecificCharacterSet", "FrameOfReferenceUID", "PositionReferenceIndicator")
+WITHOUT = "leave the Segmentation out (--dicom-seg; in Python: dicom_seg)."
+
+
+def check_highdicom() -> None:
+    """ValueError where highdicom, which writes Segmentations, is not installed."""
+    if find_spec("highdicom") is None:
+        raise ValueError(
+            "A DICOM Segmentation needs highdicom; pip install multimix[dicom-seg], or highdicom."
+        )
+
+
+def film_uids(source: Path | None) -> tuple[str, str]:
+    """Study and SOP instance UID of a DICOM film; ('', '') of any other film."""
+    try:
+        header: Dataset | dict[str, str] = read_header(source) if source else {}
+        return str(header.get("StudyInstanceUID", "")), str(header.get("SOPInstanceUID", ""))
+    except Exception:  # noqa: BLE001  (a damaged header raises many kinds: the UIDs are unknown)
+        return "", ""
+
+
+def read_header(path: Path) -> Dataset:
+    """What a Segmentation repeats of a film's header. FilmError where it is not a DICOM file."""
+    with open(path, "rb") as file:
+        if not is_dicom(file):
+            raise FilmError(path, f"is not a DICOM file, and a Segmentation needs one; {WITHOUT}")
+        import pydicom  # slow to import
+
+        keywords = [*NEEDED, *MAY_BE_EMPTY, *MAY_BE_MISSING, "Rows", "Columns"]
+        return pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=keywords)
+
+
+def segmentation(prediction: Prediction) -> bytes:
+    """The content of a DICOM file with two segments, the patient's right and left lung.
+
+    Errors: ValueError where highdicom, a file, or a mask is missing; FilmError where the film is
+        not a DICOM file, or its header is damaged or has too little.
+    """
+    check_highdicom()
+    path = prediction.source
+    if path is None:
+        raise ValueError(
+            f"A Segmentation needs a film from a DICOM file; this film came from no file; {WITHOUT}"
+        )
+    try:
+        with without_decoder_warnings():
+            film = read_header(path)
+            reason = ", no ".join(keyword for keyword in NEEDED if not film.get(keyword))
+            if not prediction.segmented:
+                reason = "lungs, which the network did not learn"
+            if not reason:
+                return written(prediction, film)
+    except (FilmError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001  (a damaged header raises many kinds)
+        reason = f"header that a Segmentation can repeat ({in_brief(error, 100)})"
+    raise FilmError(path, f"has no {reason}, so no Segmentation is possible; {WITHOUT}")
+
+
+def written(prediction: Prediction, film: Dataset) -> bytes:
+    """A Segmentation of the film with this header, as the content of a file."""
+    from highdicom import UID, AlgorithmIdentificationSequence, seg
+    from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
+
+    for keyword in MAY_BE_EMPTY:
+        setattr(film, keyword, film.get(keyword))
+    algorithm = AlgorithmIdentificationSequence(
+        "MultiMix",
+        codes.cid7162.ArtificialIntelligence,
+        multimix.__version__,
+        parameters={"network": prediction.network},
+    )
+    segments = [
+        seg.SegmentDescription(
+            segment_number=number,
+            segment_label=name,
+            segmented_property_category=Code("123037004", "SCT", "Body structure"),
+            segmented_property_type=Code(code, "SCT", name),
+            algorithm_type=seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+        )
+        for number, code, name in ((1, "3341006", "Right lung"), (2, "44029006", "Left lung"))
+    ]
+    found = seg.Segmentation(
+        source_images=[film],
+        pixel_array=prediction.label_mask,
+        segmentation_type=seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=segments,
+        series_instance_uid=UID(),
+        series_number=1,
+        sop_instance_uid=UID(),
+        instance_number=1,
+        manufacturer="MultiMix",
+        manufacturer_model_name="MultiMix",
+        software_versions=multimix.__version__,
+        device_serial_number="0",
+        content_label="LUNGS",
+        content_description="Lungs, for research only",
+        series_description="Lungs by MultiMix, for research only",
+    )
+    found.PatientOrientation = film.PatientOrientation
+    found.save_as(file := io.BytesIO())
+    return file.getvalue()

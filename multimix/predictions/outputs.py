@@ -1,0 +1,149 @@
+"""The network's outputs as they are used: averaged with the mirrored film's, and post-processed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import scipy
+import torch
+from torch import Tensor, nn
+
+from multimix.images.quality import largest_parts
+from multimix.images.reading import network_input
+from multimix.images.scaling import rescale
+from multimix.model import MultiMix
+
+running = threading.RLock()  # of `eval_mode`
+
+
+class InferenceOutput(NamedTuple):
+    """The outputs for N films, on the CPU."""
+
+    log_odds: Tensor  # (N,) float64: logit of PNEUMONIA minus that of NORMAL
+    lung: Tensor  # (N, 1, H, W): probability of lung
+    saliency: Tensor  # (N, 1, H, W)
+    disagreement: Tensor | None  # (N, 1, H, W): |lung - that of the mirrored film|, in [0, 1]
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[MultiMix]:
+    """The network in eval mode and without gradients; afterwards every module's mode is restored.
+
+    One thread at a time, as the modes are the network's own.
+
+    Arguments:
+        model: a network, or a wrapper of one: DataParallel, AveragedModel, torch.compile.
+
+    Errors: ValueError where there is no network in it, or torch cannot run it.
+    """
+    found: object = model
+    while isinstance(found, nn.Module) and not isinstance(found, MultiMix):
+        found = getattr(found, "module", getattr(found, "_orig_mod", None))
+    if not isinstance(found, MultiMix):
+        raise ValueError(
+            f"A {type(model).__name__} was given as the network; a MultiMix is needed: what "
+            "load_model or train returns."
+        )
+    with running:
+        # Compiled modules have no saliency, which needs autograd.
+        before = [(part, part.training, part._compiled_call_impl) for part in found.modules()]
+        try:
+            for part, _, _ in before:
+                part.training, part._compiled_call_impl = False, None
+            with torch.inference_mode():
+                yield found
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0][:120] or type(error).__name__
+            weights = sorted({f"{p.dtype} on {p.device.type}" for p in found.parameters()})
+            raise ValueError(
+                f"torch cannot run this network, {' and '.join(weights)} ({reason}); use fewer "
+                "films at once, or model.float().to('cpu'), made outside torch.inference_mode()."
+            ) from error
+        finally:
+            for part, training, compiled in before:
+                part.training, part._compiled_call_impl = training, compiled
+
+
+def films_for(network: MultiMix, pixels: Tensor) -> Tensor:
+    """Films (N, side, side) uint8 as inputs of a network: on its device, in its weights' type.
+
+    ValueError where they have another side than the network.
+    """
+    side = network.info.side
+    if pixels.shape[-1] != side:
+        raise ValueError(
+            f"The films are at {pixels.shape[-1]} px, and the network needs {side}: load them with "
+            f"load_films(..., side={side})."
+        )
+    weight = network.encoder.fc.weight
+    films = pixels[:, None].to(weight.device, torch.float32) / 255  # whatever torch's default type
+    return network_input(films).to(weight.dtype)
+
+
+def run_network(
+    model: MultiMix, x: Tensor, flip: bool = False, clean: bool = False
+) -> InferenceOutput:
+    """The outputs of a network in eval mode.
+
+    Arguments:
+        x: films (N, 1, H, W) in [-1, 1].
+        flip: average with the outputs of the mirrored films.
+        clean: post-process the lungs: at most two, without holes.
+    """
+    class_logits, mask_logits, saliency = model(x)
+    assert saliency is not None, "a network in eval mode gives a saliency"
+    # Autocast may have narrowed them.
+    log_odds = class_log_odds(model, x, class_logits=class_logits.float())
+    lung, saliency = torch.sigmoid(mask_logits.float()).cpu(), saliency.float().cpu()
+    disagreement = None
+    if flip:
+        mirrored = run_network(model, x.flip(3))
+        disagreement = (lung - mirrored.lung.flip(3)).abs()
+        log_odds = (log_odds + mirrored.log_odds) / 2
+        lung = (lung + mirrored.lung.flip(3)) / 2
+        saliency = (saliency + mirrored.saliency.flip(3)) / 2
+    return InferenceOutput(log_odds, post_process(lung) if clean else lung, saliency, disagreement)
+
+
+def class_log_odds(
+    model: MultiMix, x: Tensor, flip: bool = False, class_logits: Tensor | None = None
+) -> Tensor:
+    """`run_network(...).log_odds` alone, which needs neither decoder nor saliency."""
+    normal, pneumonia = logits_over_sides(model, x, class_logits).cpu().double().unbind(1)
+    log_odds = pneumonia - normal
+    return (log_odds + class_log_odds(model, x.flip(3))) / 2 if flip else log_odds
+
+
+def logits_over_sides(model: MultiMix, x: Tensor, class_logits: Tensor | None = None) -> Tensor:
+    """Class logits (N, 2), their mean over the sides of `model.info.class_sides`.
+
+    Arguments:
+        x: films (N, 1, H, W) in [-1, 1], at the network's side.
+        class_logits: (N, 2), those of x itself, if they are computed already.
+    """
+    found = []
+    for side in model.info.class_sides or (x.shape[-1],):
+        logits = class_logits if side == x.shape[-1] else None
+        if logits is None:
+            logits = model.classify(rescale(x, side))
+        found.append(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+    return torch.stack(found).mean(0)
+
+
+def post_process(lung: Tensor) -> Tensor:
+    """Lung probabilities (N, 1, H, W) with at most two lungs and no holes in them.
+
+    Only the two largest connected parts above 0.5 stay lung, and the holes inside them become lung:
+    the probabilities p of all pixels that change become 1 - p.
+    """
+    masks = lung[:, 0].numpy() > 0.5
+    wanted = [
+        scipy.ndimage.binary_fill_holes(np.logical_or.reduce([mask & False, *largest_parts(mask)]))
+        for mask in masks
+    ]
+    changes = torch.from_numpy(np.stack(wanted) != masks)[:, None]
+    return torch.where(changes, 1 - lung, lung)

@@ -1,0 +1,230 @@
+"""Pictures of a prediction: the saved overlay, the panel's views, and the notebook's figure.
+
+One composer, `draw`, makes them all with Pillow, which is much faster than matplotlib. The colours
+are distinct to colour-blind readers (Okabe and Ito).
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path
+from textwrap import wrap
+from typing import Any, NamedTuple
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import scipy
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from multimix.predictions.lungs import dice_with as dice_with
+from multimix.predictions.prediction import Prediction
+from multimix.predictions.prediction import file_content as file_content
+from multimix.runtime.files import atomic_write, printable
+
+TRUE, PREDICTED, CURVE = "#009E73", "#D55E00", "#0072B2"  # in figures: truth, prediction, a curve
+LUNG, BY_HAND, WARNING = "#56B4E9", "#E69F00", "#D55E00"  # in pictures
+VIEWS = ("lungs", "film", "saliency")
+PANEL, GAP, LINE = 380, 15, 30  # px of the overlay: a panel's width, a gap, a line of text
+WIDTH = 3 * PANEL + 4 * GAP
+TEXT = 21  # px of letters
+
+
+class Layers(NamedTuple):
+    """A film, or a part of it, with its maps, all resized to the picture: (h, w)."""
+
+    film: Image.Image  # grey
+    lung: np.ndarray | None  # probability, float32; None if the network did not learn lungs
+    saliency: np.ndarray | None  # float in [0, 1]; None if it did not learn classes
+    by_hand: np.ndarray | None  # bool, the true lungs
+
+
+def layers_of(
+    prediction: Prediction,
+    width: int,
+    height: int,
+    part: tuple[float, float, float] = (0, 0, 1),
+    truth: np.ndarray | None = None,
+) -> Layers:
+    """Resize a film and its maps for drawing.
+
+    Arguments:
+        width, height: the largest of the picture, in px; the film's proportions stay.
+        part: what is shown: its top and left edge and its size, as shares of the film.
+        truth: (H, W) bool, the true lungs.
+    """
+    rows, columns = prediction.film.shape
+    top, left, share = part
+    scale = min(width / columns, height / rows)
+    size = max(round(scale * columns), 1), max(round(scale * rows), 1)
+    box = (left * columns, top * rows, (left + share) * columns, (top + share) * rows)
+
+    def resized(values: np.ndarray) -> Image.Image:
+        return Image.fromarray(values).resize(size, Image.Resampling.BILINEAR, box, 2)
+
+    lung, saliency = prediction.mask_probability, prediction.saliency
+    if saliency is not None:
+        # A few sharp pixels are far above the rest: they share the brightest colour.
+        step = max(max(saliency.shape) // 500, 1)
+        most = max(float(np.percentile(saliency[::step, ::step], 99.5)), 1e-12)
+        saliency = (np.asarray(resized(saliency)) / most).clip(0, 1)
+    return Layers(
+        resized(prediction.film),
+        None if lung is None else np.asarray(resized(lung)),
+        saliency,
+        None if truth is None else np.asarray(resized(np.uint8(255) * truth)) > 127,
+    )
+
+
+def draw(
+    layers: Layers,
+    view: str,
+    threshold: float = 0.5,
+    opacity: float = 0.35,
+    brightness: float = 0.0,
+    contrast: float = 1.0,
+) -> Image.Image:
+    """One of `VIEWS` as an RGB picture; a map that the network lacks is not drawn.
+
+    Arguments:
+        threshold: a pixel is lung if its probability is above this.
+        opacity: of colours on the film, in [0, 1].
+        brightness: in [-1, 1], added to grey values as a share of their range.
+        contrast: factor on the distance of a grey value from the middle.
+    """
+    greys = (np.arange(256) - 127.5) * contrast + 127.5 + 255 * brightness
+    film = layers.film.point(greys.clip(0, 255).round().astype(int).tolist()).convert("RGB")
+    if view == "lungs":
+        line = max(2, round(max(film.size) / 330))
+        if layers.lung is not None:
+            lungs = layers.lung > threshold
+            paint(film, LUNG, opacity * lungs)
+            paint(film, LUNG, outline(lungs, line))
+        if layers.by_hand is not None:
+            paint(film, BY_HAND, outline(layers.by_hand, line // 2))
+    elif view == "saliency" and layers.saliency is not None:
+        colours = matplotlib.colormaps["magma"](layers.saliency, bytes=True)[..., :3]
+        most = min(2 * opacity, 1)  # the film stays visible, also below no saliency
+        paint(film, Image.fromarray(colours), layers.saliency.clip(min(0.25, most), most))
+    return film
+
+
+def paint(picture: Image.Image, colour: str | Image.Image, opacity: np.ndarray) -> None:
+    """Lay a colour, or a picture, on a picture with an opacity (h, w) in [0, 1]."""
+    picture.paste(colour, (0, 0), Image.fromarray(np.rint(255 * opacity).astype(np.uint8)))
+
+
+def outline(mask: np.ndarray, width: int) -> np.ndarray:
+    """The inner edge of a mask (h, w) bool; the picture's own edge is no edge."""
+    return mask & ~scipy.ndimage.binary_erosion(mask, iterations=width, border_value=1)
+
+
+def mark_sides(picture: Image.Image) -> None:
+    """Write R and L, the patient's sides, into the upper corners of a film's picture."""
+    write, size = ImageDraw.Draw(picture).text, max(picture.width // 30, 12)
+    edge: dict[str, Any] = {"stroke_width": 2, "stroke_fill": "black"}
+    for text, x, anchor in (("R", size // 3, "la"), ("L", picture.width - size // 3, "ra")):
+        write((x, size // 4), text, "white", font(size), anchor, **edge)
+
+
+def overlay(prediction: Prediction, truth: np.ndarray | None = None) -> Image.Image:
+    """The picture that is saved: film, lungs and saliency side by side, 1,200 px wide.
+
+    Arguments:
+        truth: (H, W) bool, the lungs as outlined by hand, drawn as a second, thinner line.
+    """
+    layers = layers_of(prediction, PANEL, 2 * PANEL, truth=truth)
+    below = 3 * LINE + layers.film.height  # title, name and captions are above the panels
+    warnings = [line for text in prediction.warnings for line in wrap(printable(text), 95)]
+    picture = Image.new("RGB", (WIDTH, below + (len(warnings) + 1) * LINE + 2 * GAP), "white")
+
+    def write(x: int, y: int, text: str, anchor: str = "la", colour: str = "black", px: int = TEXT):
+        ImageDraw.Draw(picture).text((x, y), text, colour, font(px), anchor)
+
+    write(GAP, 2, class_in_words(prediction), px=30)
+    network = cut_middle(prediction.network, 30) or "without a name"
+    write(WIDTH - GAP, 8, f"network {network}, for research only", "ra")
+    write(GAP, LINE + 10, cut_middle(prediction.name, 80))
+    panels = [("film", 0.0, ("R", "film", "L"), ("", "", ""))]
+    if layers.lung is not None:
+        right, left = (
+            f"{lung.share:.1%}" if lung.area_cm2 is None else f"{lung.area_cm2:.0f} cm²"
+            for lung in (prediction.lungs["right"], prediction.lungs["left"])
+        )
+        legend = ("", outline_in_words(prediction), "")
+        if truth is not None:
+            legend = ("network", "by hand", f"Dice {dice_with(prediction.mask, truth):.2f}")
+        panels.append(("lungs", 0.12, (f"R {right}", "lungs", f"{left} L"), legend))
+    if layers.saliency is not None:
+        legend = ("dark: little", "", "light: much")
+        panels.append(("saliency", 0.45, ("R", "what moved the class", "L"), legend))
+    for number, (view, opacity, captions, legend) in enumerate(panels):
+        edge, panel = GAP + number * (PANEL + GAP), draw(layers, view, opacity=opacity)
+        picture.paste(panel, (edge + (PANEL - panel.width) // 2, 3 * LINE))
+        for x, side, above, under in zip((0, PANEL // 2, PANEL), "lmr", captions, legend):
+            colour = {"network": LUNG, "by hand": BY_HAND}.get(under, "black")
+            write(edge + x, 3 * LINE - 4, above, f"{side}s")
+            write(edge + x, below + 4, under, f"{side}a", colour)
+    for number, line in enumerate(warnings, start=1):
+        write(GAP, below + number * LINE + GAP, line, colour=WARNING)
+    return picture
+
+
+def class_in_words(prediction: Prediction) -> str:
+    """The class and its probability, or why there is no class."""
+    if prediction.label is not None:
+        return f"{prediction.label}, probability {prediction.probability:.2f}"
+    not_learnt = prediction.saliency is None
+    return "class not learnt" if not_learnt else "not recognised as a frontal chest film"
+
+
+def outline_in_words(prediction: Prediction) -> str:
+    """How far the outline of the lungs can be trusted."""
+    quality = f"outline: {prediction.quality}, " if prediction.quality else ""
+    return f"{quality}expected Dice {prediction.expected_dice:.2f}"
+
+
+@lru_cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib; a larger size than `TEXT` is bold."""
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return ImageFont.truetype(fonts / f"DejaVuSans{'-Bold' * (size > TEXT)}.ttf", size)
+
+
+def cut_middle(text: str, most: int) -> str:
+    """A text of at most `most` letters: a longer one loses its middle."""
+    line = printable(text)
+    half = (most - 1) // 2
+    return line if len(line) <= most else f"{line[:half]}…{line[-half:]}"
+
+
+class PictureFigure(Figure):
+    """A matplotlib figure that pyplot does not know: a notebook shows it once."""
+
+    def _repr_png_(self) -> bytes:
+        self.savefig(buffer := io.BytesIO(), format="png")
+        return buffer.getvalue()
+
+
+def figure(prediction: Prediction) -> Figure:
+    """The overlay as a matplotlib figure."""
+    picture = overlay(prediction)
+    found = PictureFigure(figsize=(picture.width / 100, picture.height / 100), dpi=100)
+    found.figimage(np.asarray(picture))
+    return found
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a PNG, and close the figure."""
+    with atomic_write(path, durable=False) as file:
+        figure.savefig(file, dpi=90, format="png")
+    plt.close(figure)
+    return path
+
+
+def draw_film(axis: Axes, film: np.ndarray) -> None:
+    """Show grey values (H, W) uint8 as they are: 0 is black, 255 is white."""
+    axis.imshow(film, cmap="gray", vmin=0, vmax=255)

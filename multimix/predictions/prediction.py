@@ -1,0 +1,228 @@
+"""The prediction for one film, at the film's own size."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from multimix.images.formats import SizeCm
+from multimix.predictions.dicom_seg import film_uids, segmentation
+from multimix.predictions.lungs import Lung, label_lungs, measure_lungs
+from multimix.predictions.output_folder import (
+    BETWEEN,
+    COLUMNS,
+    ENDINGS,
+    NUMBERS,
+    Row,
+    film_id,
+    open_folder,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction:
+    """The prediction for one film of H x W pixels. For research, not for diagnosis.
+
+    Attributes:
+        name: the file's name without folder and ending, or film-1, film-2, ...
+        film: (H, W) uint8, as the network saw it: inverted, where that was done.
+        probabilities: {'NORMAL': .03, 'PNEUMONIA': .97}; calibrated, if the weights are, for a
+            place where both classes are equally frequent. Empty if the network did not learn
+            classes, or this is not recognised as a frontal chest film.
+        mask_probability: (H, W) float32 in [0, 1], of lung; None if the network did not learn
+            lungs.
+        saliency: (H, W) float32, >= 0: how much each pixel moves the class score; None if the
+            network did not learn classes.
+        warnings: sentences about how this film differs from those of the training.
+        disagreement: (H, W) float32 in [0, 1], with the mirrored film's lungs; only with `flip`.
+        source: the film's file, if it came from one.
+        size_cm: the film's height and width in cm, if its file tells them.
+        network: the name that `load_model` was given, or the end of its path.
+        quality: of the lungs' outline: 'good', 'check' or 'poor'; '' if it is not known.
+        weights: 12 hexadecimal digits that identify the network's weights.
+    """
+
+    name: str
+    film: np.ndarray
+    probabilities: dict[str, float]
+    mask_probability: np.ndarray | None
+    saliency: np.ndarray | None
+    warnings: tuple[str, ...] = ()
+    disagreement: np.ndarray | None = None
+    source: Path | None = None
+    size_cm: SizeCm | None = None
+    network: str = ""
+    quality: str = ""
+    weights: str = ""
+
+    @property
+    def segmented(self) -> bool:
+        """Whether the network learnt lungs; without, `mask` is all False."""
+        return self.mask_probability is not None
+
+    @property
+    def label(self) -> str | None:
+        """The more probable class, 'NORMAL' or 'PNEUMONIA'; None without a class."""
+        return max(self.probabilities, key=self.probabilities.__getitem__, default=None)
+
+    @property
+    def probability(self) -> float | None:
+        """The probability of `label`, in [0.5, 1]; None without a class."""
+        return max(self.probabilities.values(), default=None)
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool: lung where its probability is above 0.5."""
+        lung = self.mask_probability
+        return np.zeros(self.film.shape, dtype=bool) if lung is None else lung > 0.5
+
+    @property
+    def lung_share(self) -> float:
+        """The part of the film that is lung, in [0, 1]."""
+        return float(self.mask.mean())
+
+    @property
+    def expected_dice(self) -> float:
+        """The Dice of `mask` that the network itself expects, in [0, 1]; 0 without lungs.
+
+        2 sum(p m) / (sum(p) + sum(m)), with p `mask_probability` and m `mask`: the mean Dice if
+        each pixel were lung with its probability. Low values mean doubtful masks.
+        """
+        if self.mask_probability is None:
+            return 0.0
+        p, m = self.mask_probability, self.mask
+        total = float(p.sum(dtype=np.float64)) + int(m.sum())
+        return 2 * float(p[m].sum(dtype=np.float64)) / total if total else 0.0
+
+    @cached_property
+    def label_mask(self) -> np.ndarray:
+        """(H, W) uint8: 1 in the patient's right lung (left on the film), 2 in the left, else 0."""
+        return label_lungs(self.mask)
+
+    @cached_property
+    def lungs(self) -> dict[str, Lung]:
+        """The patient's 'right' and 'left' lung, as in `label_mask`: area, centre and box."""
+        return measure_lungs(self.label_mask, self.size_cm)
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """The numbers in `predictions.csv`, by the same names; None where they are not known.
+
+        `probability` is that of PNEUMONIA here, and `threshold` the probability from which `label`
+        is PNEUMONIA: calibration moves the operating point to 0.5.
+        """
+        found: dict[str, float | None] = {**dict.fromkeys(NUMBERS[:8]), **self.probabilities}
+        if self.segmented:
+            for side, lung in self.lungs.items():
+                found |= {f"{side}_lung": lung.share, f"{side}_cm2": lung.area_cm2}
+            found |= {"lung_share": self.lung_share, "expected_dice": self.expected_dice}
+        threshold = 0.5 if self.probabilities else None
+        return found | {"probability": found["PNEUMONIA"], "threshold": threshold}
+
+    def __repr__(self) -> str:
+        height, width = self.film.shape
+        label = f"{self.label}, probability {self.probability:.2f}" if self.label else "no class"
+        lungs = f"lungs {self.lung_share:.0%} of the film" if self.segmented else "no lungs"
+        text = f"Prediction of {self.name} ({width} x {height} px): {label}; {lungs}"
+        return " ! ".join([text, *self.warnings])
+
+    def _repr_png_(self) -> bytes:
+        """The overlay, which a notebook shows for a prediction in a cell's last line."""
+        return self.contents({"figure": True})["figure"]
+
+    def plot(self) -> Figure:
+        """The film, its lungs and its saliency side by side, as a matplotlib figure."""
+        from multimix.predictions.pictures import figure  # matplotlib is slow to import
+
+        return figure(self)
+
+    def save(
+        self,
+        out: str | os.PathLike,
+        figure: bool = True,
+        *,
+        arrays: bool = False,
+        label_mask: bool = False,
+        dicom_seg: bool = False,
+    ) -> Path:
+        """Write `<name>.png` (the figure), `<name>_mask.png` (0 or 255, the film's size) and a row.
+
+        The row is in the folder's `predictions.csv`. The files of an earlier prediction for the
+        same film are replaced. Where another film has the name, it is numbered: `<name>-2.png`.
+
+        Arguments:
+            out: a folder that is new, empty, or has a `predictions.csv` of this program.
+            figure: False leaves the figure out, which is faster.
+            arrays: write `<name>.npz` too: mask_probability and saliency, float32, for numpy.load.
+            label_mask: the mask has `label_mask`'s 0, 1 (right lung) and 2 (left), not 0 and 255.
+            dicom_seg: write `<name>_seg.dcm` too, a DICOM Segmentation of both lungs that refers to
+                the film, which must be a DICOM file; `pip install multimix[dicom-seg]`.
+
+        Returns: the path of the figure, or else of the mask, or else of the table.
+
+        Errors: ValueError where the folder has other files, or no Segmentation can be made; then
+            nothing is written.
+        """
+        film = film_id(self.source, self.film)
+        files = dict(figure=figure, arrays=arrays, label_mask=label_mask, dicom_seg=dicom_seg)
+        contents = self.contents(files)
+        with open_folder(Path(out)) as folder:
+            row = self.row(folder.choose_name(film, self.name), contents) | {"film_id": film}
+            folder.add(row, contents)
+        return folder.path / (row["overlay"] or row["mask"] or folder.table.name)
+
+    def contents(self, files: dict[str, bool], truth: np.ndarray | None = None) -> dict[str, bytes]:
+        """The files that `save` writes for these of its arguments, by the names in `ENDINGS`.
+
+        `truth` is the lungs as outlined by hand, (H, W) bool, shown in the figure.
+        """
+        found = {"dicom_seg": segmentation(self)} if files.get("dicom_seg") else {}
+        if self.segmented:
+            mask = self.label_mask if files.get("label_mask") else np.uint8(255) * self.mask
+            found["mask"] = file_content(Image.fromarray(mask))
+        if files.get("arrays"):
+            maps = {"mask_probability": self.mask_probability, "saliency": self.saliency}
+            known: dict[str, Any] = {name: map for name, map in maps.items() if map is not None}
+            np.savez(file := io.BytesIO(), **known)
+            found["arrays"] = file.getvalue()
+        if files.get("figure"):
+            from multimix.predictions.pictures import overlay  # matplotlib is slow to import
+
+            found["figure"] = file_content(overlay(self, truth))
+        return found
+
+    def row(self, name: str, contents: dict[str, bytes]) -> Row:
+        """The table's row for files of this `name` and `contents`, without the film's identity."""
+        study, instance = film_uids(self.source)
+        return {
+            **dict.fromkeys(COLUMNS, ""),
+            **dict.fromkeys(NUMBERS),
+            **{number: value and round(value, 6) for number, value in self.numbers.items()},
+            "file": str(self.source or self.name),
+            "label": self.label or "",
+            "warnings": BETWEEN.join(self.warnings),
+            "mask": f"{name}{ENDINGS['mask']}" if "mask" in contents else "",
+            "overlay": f"{name}{ENDINGS['figure']}" if "figure" in contents else "",
+            "quality": self.quality,
+            "study_uid": study,
+            "sop_uid": instance,
+            "network": self.network,
+            "weights": self.weights,
+            "name": name,
+        }
+
+
+def file_content(picture: Image.Image, kind: str = "PNG") -> bytes:
+    """A picture as the content of a PNG or JPEG file."""
+    picture.save(file := io.BytesIO(), kind, quality=90, compress_level=4)  # half the time of 6
+    return file.getvalue()

@@ -1,0 +1,87 @@
+"""Right and left lung, told apart on drawn films with known lungs."""
+
+import numpy as np
+import pytest
+from drawn import draw
+from PIL import Image
+
+from multimix.predictions.lungs import LEFT, RIGHT, label_lungs, measure_lungs
+
+
+def known_lungs(seed: int, side: int = 256) -> np.ndarray:
+    """A drawn film's labels: the right lung is on the left."""
+    mask = draw(seed, 0, side)[1]
+    return np.where(mask, np.where(np.arange(side) < side / 2, RIGHT, LEFT), 0).astype(np.uint8)
+
+
+def agreement(known: np.ndarray) -> float:
+    """The share of lung pixels with the right label."""
+    found = label_lungs(known > 0)
+    assert ((found > 0) == (known > 0)).all() and found.dtype == np.uint8
+    return float((found == known)[known > 0].mean())
+
+
+def joined(known: np.ndarray, thickness: int) -> np.ndarray:
+    """The lungs, connected over some rows."""
+    middle, row = known.shape[1] // 2, known.shape[0] // 2
+    known[row : row + thickness, middle // 2 : middle] = RIGHT
+    known[row : row + thickness, middle : middle + middle // 2] = LEFT
+    return known
+
+
+def in_pieces(known: np.ndarray) -> np.ndarray:
+    """The lungs with a piece in two corners, and the right lung cut in two."""
+    known[2:6, 2:6], known[-6:-2, -6:-2] = RIGHT, LEFT
+    known[120:123] = np.where(known[120:123] == RIGHT, 0, known[120:123])
+    return known
+
+
+@pytest.mark.parametrize(
+    "known, least",
+    (
+        (known_lungs(0), 1),
+        (known_lungs(1, 700), 1),
+        (joined(known_lungs(2), 2), 0.97),
+        (joined(known_lungs(3), 12), 0.97),
+        (joined(known_lungs(4), 40), 0.97),
+        (np.asarray(Image.fromarray(known_lungs(1)).rotate(25)), 1),
+        (np.asarray(Image.fromarray(known_lungs(1)).rotate(-25)), 1),
+        (np.where(known_lungs(2) == RIGHT, RIGHT, 0), 1),  # one lung
+        (np.where(known_lungs(2) == LEFT, LEFT, 0), 1),
+        (in_pieces(known_lungs(3)), 0.99),
+    ),
+)
+def test_lungs_are_told_apart(known, least):
+    assert agreement(known) >= least
+
+
+@pytest.mark.parametrize("size", ((100, 900), (900, 100), (3, 3), (2, 900)))
+def test_films_of_any_shape(size):
+    known = np.asarray(Image.fromarray(known_lungs(1)).resize(size, Image.Resampling.NEAREST))
+    found = label_lungs(known > 0)
+    assert set(np.unique(found)) <= {0, RIGHT, LEFT} and ((found > 0) == (known > 0)).all()
+
+
+def test_masks_that_are_not_lungs():
+    for mask in (np.zeros((50, 40), bool), np.ones((50, 40), bool), np.ones((2, 2), bool)):
+        assert len(np.unique(label_lungs(mask))) == 1
+    noise = np.random.default_rng(0).random((300, 200)) > 0.5
+    assert ((label_lungs(noise) > 0) == noise).all()
+
+
+def test_measures():
+    labels = np.zeros((100, 50), np.uint8)
+    labels[10:30, 5:15] = RIGHT
+    lungs = measure_lungs(labels, (50, 40))
+    right, left = lungs["right"], lungs["left"]
+    assert right.share == 0.04 and right.area_cm2 == pytest.approx(80)
+    assert right.centre == (19.5, 9.5) and right.box == (10, 5, 29, 14)
+    assert (left.share, left.area_cm2, left.centre, left.box) == (0, 0, None, None)
+
+
+@pytest.mark.parametrize(
+    "size, is_known", ((None, False), ((43, 35), True), ((8, 8), False), ((90, 90), False))
+)
+def test_areas_that_no_patient_has_are_left_out(size, is_known):
+    labels = known_lungs(1)  # a third of the film
+    assert (measure_lungs(labels, size)["right"].area_cm2 is not None) == is_known

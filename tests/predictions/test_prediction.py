@@ -1,0 +1,132 @@
+"""The values of a prediction, and the files that it saves."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn import draw
+from helpers import dicom, save
+from PIL import Image
+from prediction_helpers import WITHOUT_CLASS, WITHOUT_LUNGS, prediction_of
+
+from multimix.inference import predict
+from multimix.predictions.output_folder import OutputFolder, film_id
+
+MASK = draw(1, 0, 64)[1]
+
+
+@pytest.mark.parametrize(
+    "probabilities, expected",
+    (
+        ([[0, 0], [0, 0]], 0),
+        ([[1, 1], [0, 0]], 1),
+        ([[0.75, 0.5], [0.25, 0]], 2 * 0.75 / (1.5 + 1)),
+        ([[0.5, 0.5], [0.5, 0.5]], 0),
+    ),
+)
+def test_the_expected_dice(probabilities, expected):
+    p = prediction_of(MASK, mask_probability=np.array(probabilities, np.float32))
+    assert p.expected_dice == pytest.approx(expected)
+
+
+def test_lungs_and_numbers():
+    mask = draw(1, 0, 300)[1]
+    p = prediction_of(mask, size_cm=(30.0, 20.0))
+    right, left = p.lungs["right"], p.lungs["left"]
+    assert right.share + left.share == pytest.approx(p.lung_share)
+    assert right.centre[1] < 150 < left.centre[1] and right.box[3] < left.box[1]
+    assert right.area_cm2 == pytest.approx(600 * (p.label_mask == 1).mean())
+    assert p.numbers == {
+        "NORMAL": 0.25,
+        "PNEUMONIA": 0.75,
+        "probability": 0.75,
+        "threshold": 0.5,
+        "lung_share": p.lung_share,
+        "right_lung": right.share,
+        "left_lung": left.share,
+        "right_cm2": right.area_cm2,
+        "left_cm2": left.area_cm2,
+        "expected_dice": 1,
+    }
+    assert prediction_of(mask).numbers["left_cm2"] is None
+
+
+def test_a_task_that_was_not_learnt_is_left_out():
+    whole = prediction_of(MASK)
+    assert whole.segmented and repr(whole).startswith(
+        "Prediction of film (64 x 64 px): PNEUMONIA, probability 0.75; lungs "
+    )
+    p = prediction_of(MASK, **WITHOUT_CLASS)
+    assert (p.label, p.probability) == (None, None) and p.segmented
+    assert "no class; lungs" in repr(p)
+    known = {name for name, number in p.numbers.items() if number is not None}
+    assert known == {"lung_share", "right_lung", "left_lung", "expected_dice"}
+    p = prediction_of(MASK, **WITHOUT_LUNGS)
+    assert not p.segmented and not p.mask.any() and p.mask.shape == (64, 64)
+    assert "; no lungs" in repr(p) and p.expected_dice == p.lung_share == 0
+    known = {name for name, number in p.numbers.items() if number is not None}
+    assert known == {"NORMAL", "PNEUMONIA", "probability", "threshold"}
+
+
+@pytest.mark.parametrize("more", (WITHOUT_CLASS, WITHOUT_LUNGS, WITHOUT_CLASS | WITHOUT_LUNGS))
+def test_what_was_not_learnt_is_not_saved(tmp_path, more):
+    p = prediction_of(MASK, **more)
+    path = p.save(tmp_path, figure=False, arrays=True)
+    assert path.name == ("film_mask.png" if p.segmented else "predictions.csv")
+    with np.load(tmp_path / "film.npz") as arrays:
+        assert set(arrays) == {name for name in arrays if getattr(p, name) is not None}
+    (row,) = OutputFolder(tmp_path).rows.values()
+    assert (row["label"], row["mask"]) == (p.label or "", "film_mask.png" if p.segmented else "")
+    assert {name: row[name] for name in p.numbers} == pytest.approx(p.numbers, abs=1e-6)
+
+
+def test_a_films_size_and_network_come_along(model, tmp_path):
+    film = draw(1, 0, 64)[0]
+    model.info.name = "own"
+    p = predict(model, dicom(tmp_path / "film.dcm", film.astype(np.uint16), PixelSpacing=[5, 4]))
+    assert p.size_cm == pytest.approx((32, 25.6)) and p.network == "own" and len(p.weights) == 12
+    other = predict(model, film)
+    assert other.size_cm is None and other.weights == p.weights
+
+
+def test_a_notebook_shows_a_prediction_and_its_figure_once():
+    import matplotlib.pyplot as plt
+
+    p = prediction_of(MASK)
+    with Image.open(io.BytesIO(p._repr_png_())) as picture:
+        assert picture.width > 1000
+    figure = p.plot()
+    assert plt.get_fignums() == [] and figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_film_keeps_its_files_and_another_film_gets_other_names(tmp_path):
+    p, out = prediction_of(MASK), tmp_path / "out"
+    other = replace(p, film=p.film.T.copy())
+    named = replace(p, source=Path("elsewhere/film.png"), warnings=("One.", "Two\nlines."))
+    for _ in range(2):  # the second time, each replaces its own
+        names = [q.save(out, figure=False).name for q in (p, other, named)]
+        assert names == ["film_mask.png", "film-2_mask.png", "film-3_mask.png"]
+    rows = OutputFolder(out).rows
+    assert [row["mask"] for row in rows.values()] == names and len(list(out.glob("[!.]*"))) == 4
+    row = rows[film_id(named.source)]
+    assert row["file"] == "elsewhere/film.png" and row["warnings"] == "One. | Two\\nlines."
+    save(out / "film-4.png", MASK)  # not of this program
+    assert replace(named, source=Path("b/film.png")).save(out).name == "film-5.png"
+
+
+def test_names_are_numbered_where_they_are_taken(tmp_path):
+    p, out = prediction_of(MASK), tmp_path / "out"
+    films = [replace(p, source=Path(f"{i}.png")) for i in range(4)]
+    names = ("film", "film_mask", "film", "x" * 300)
+    saved = [replace(film, name=name).save(out).stem for film, name in zip(films, names)]
+    assert saved == ["film", "film_mask-2", "film-2", "x" * 200]
+
+
+def test_a_film_is_identified_by_its_path_or_its_pixels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    film = draw(1, 0, 40)[0]
+    assert film_id(Path("a.png")) == film_id(tmp_path / "b" / ".." / "a.png")
+    ids = {film_id(Path("a.png")), film_id(Path("b.png")), film_id(None, film)}
+    assert len(ids | {film_id(None, film.T), film_id(None, film[:20])}) == 5
