@@ -1,4 +1,4 @@
-"""A weights file with a threshold for one's own site."""
+"""The command `calibrate`: weights with a threshold for one's own site."""
 
 from __future__ import annotations
 
@@ -13,34 +13,23 @@ from multimix.runtime.files import make_folder
 
 
 def run_calibrate(options: argparse.Namespace) -> int:
-    """Write the network of `--weights` with the calibration of the given folders' films.
-
-    Errors: ValueError where the new file's name does not do, or the films do not.
-    """
+    """Write the network of `--weights` with a calibration that fits the given folders' films."""
     out = options.out
     if out.suffix != ".pth" or out.exists():
-        reason = "is there already" if out.exists() else "does not end in .pth"
+        reason = "exists already" if out.exists() else "does not end in .pth"
         raise ValueError(f"{out} {reason}; give another name for the new weights.")
-    model, shown = load_model(options.weights, options.device), sys.stderr.isatty()
+    model, progress = load_model(options.weights, options.device), sys.stderr.isatty()
+    layout = dict(classification_layout=options.layout, classes=options.classes)
+    info = model.info
     films = load_films(
-        options.classification,
-        (),
-        model.side,
-        model.seed,
-        progress=shown,
-        classification_layout=options.layout,
-        classes=options.classes,
+        options.classification, (), info.side, info.seed, progress=progress, **layout
     )
-    found = calibrate_to_site(model, films, shown)
+    found = calibrate_to_site(model, films, progress)
     content = read_checkpoint(weights_file(options.weights))
     make_folder(out.parent)
     save_checkpoint(out, {**content, "calibration": found.values})
-    point, temperature = found.values["operating_point"], found.values["temperature"]
-    before = model.calibration.get("operating_point")
-    was = "there was none" if before is None else f"it was {before:.3f}"
-    print(found.note)
-    print(
-        f"Operating point {point:.3f} ({was}), temperature {temperature:.2f}. Use it with: "
-        f"--weights {out}"
-    )
+    before = info.calibration.get("operating_point")
+    earlier = "none before" if before is None else f"{before:.3f} before"
+    values = "Operating point {operating_point:.3f} ({}), temperature {temperature:.2f}."
+    print(found.note, values.format(earlier, **found.values), f"Use it with: --weights {out}")
     return 0

@@ -1,4 +1,4 @@
-"""Calibration: from log-odds to probabilities that can be believed."""
+"""Calibration: from log-odds to calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ Numbers = TypeVar("Numbers", np.ndarray, Tensor)
 
 
 def calibrate(log_odds: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Temperature and operating point from validation films; {} where they have one class only.
+    """Temperature T and operating point p from validation films; {} if they are of one class.
 
-    They are the T and p that make sigmoid(log_odds / T - logit(p)) the most likely where both
-    classes weigh the same (Platt 1999): p is the probability after temperature scaling from which a
-    film counts as PNEUMONIA. Platt's targets keep few films in perfect order from making the
-    network certain.
+    They maximise the likelihood of sigmoid(log_odds / T - logit(p)), with equal weight for both
+    classes, and with Platt's targets (1999): few films in perfect order do not make the network
+    certain. p is the probability after temperature scaling from which a film is PNEUMONIA.
 
     Arguments:
         log_odds: (N,) logit of PNEUMONIA minus that of NORMAL.
@@ -34,24 +33,21 @@ def calibrate(log_odds: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     target = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     weight = np.where(labels == 1, 1 / positives, 1 / negatives)
 
-    def nll(parameters: np.ndarray) -> float:
-        log_temperature, shift = parameters
-        z = log_odds / np.exp(log_temperature) - shift
+    def loss(parameters: np.ndarray) -> float:
+        z = log_odds / np.exp(parameters[0]) - parameters[1]
         return (weight * (target * np.logaddexp(0, -z) + (1 - target) * np.logaddexp(0, z))).sum()
 
     bounds = (np.log((0.25, 10)), (-8, 8))
-    log_temperature, shift = scipy.optimize.minimize(nll, (0.0, 0.0), bounds=bounds).x
-    return {
-        "temperature": float(np.exp(log_temperature)),
-        "operating_point": float(scipy.special.expit(shift)),
-    }
+    log_temperature, shift = scipy.optimize.minimize(loss, (0.0, 0.0), bounds=bounds).x
+    point = float(scipy.special.expit(shift))
+    return {"temperature": float(np.exp(log_temperature)), "operating_point": point}
 
 
 def calibrated_log_odds(log_odds: Numbers, calibration: dict[str, float]) -> Numbers:
-    """Log-odds after temperature scaling, moved so that 0 is the operating point.
+    """Log-odds after temperature scaling, shifted so that 0 is the operating point.
 
-    Their sigmoid is the probability of PNEUMONIA where both classes are equally frequent. Unchanged
-    without a calibration.
+    Their sigmoid is the probability of PNEUMONIA if both classes are equally frequent. Without a
+    calibration they do not change.
     """
     if not calibration:
         return log_odds
@@ -61,6 +57,5 @@ def calibrated_log_odds(log_odds: Numbers, calibration: dict[str, float]) -> Num
 
 def class_probabilities(class_logits: Tensor, calibration: dict[str, float]) -> Tensor:
     """Calibrated probabilities of NORMAL and PNEUMONIA, (N, 2), from the logits, (N, 2)."""
-    normal, pneumonia = class_logits.unbind(1)
-    log_odds = calibrated_log_odds(pneumonia - normal, calibration)
+    log_odds = calibrated_log_odds(class_logits[:, 1] - class_logits[:, 0], calibration)
     return torch.sigmoid(torch.stack([-log_odds, log_odds], 1))

@@ -1,28 +1,34 @@
-"""What an evaluation found: metrics by name, for the terminal, a notebook, JSON and CSV."""
+"""The results of an evaluation: metrics by name, for the terminal, a notebook, JSON and CSV."""
 
 from __future__ import annotations
 
-import html
 import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from multimix.data.film_set import FilmSet
-from multimix.evaluation.metrics import DEFINITIONS, check_metrics
+from multimix.evaluation.metrics import DEFINITIONS, RAW
 from multimix.evaluation.subgroups import as_lines
-from multimix.runtime.files import csv_text, write_text
+from multimix.runtime.files import write_text
 
 
 class Results(dict[str, float]):
-    """Metrics by name, as `multimix.evaluation.metrics.DEFINITIONS` explains them.
+    """Metrics by name; `multimix.evaluation.metrics.DEFINITIONS` explains each.
+
+    A network with a calibration has two sets: 'calibrated_accuracy' is that of `predict`, and
+    'accuracy' that of the raw probability, which the tables show as 'raw_accuracy'.
 
     Attributes:
         intervals: 95%, by bootstrap over patients.
-        baseline: what the larger class, and the mean training mask, score.
-        rows: what was found for each film; `evaluate` explains the columns.
-        subgroups: what `multimix.evaluation.subgroups.subgroups` gave, if it was asked.
-        notes: plain sentences: what was measured, what could not be.
+        baseline: the metrics of the share of PNEUMONIA in the training split, as each film's
+            probability, and of the mean training mask; without training films, and for the splits
+            'train' and 'all', of the measured films.
+        rows: one for each film. `probability` (of PNEUMONIA) and `correct` are those of `predict`;
+            `raw_probability` and `raw_correct` are without calibration.
+        subgroups: the output of `multimix.evaluation.subgroups.subgroups`, if it was used.
+        notes: plain sentences: which films were measured, and what could not be measured.
         segmentation: the films with masks; `predicted`: their lungs, (N, side, side) bool.
     """
 
@@ -37,80 +43,67 @@ class Results(dict[str, float]):
         self.predicted: np.ndarray | None = None
 
     def __repr__(self) -> str:
-        return "\n".join(" ".join(f"{cell:<20}" for cell in row).rstrip() for row in self._cells())
+        lines = (f"{a:<30}{b:>9}   {c:<20}{d:>9}".rstrip() for a, b, c, d in self.table())
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        header, *rows = self._cells()
-        lines = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in header)}</tr>"]
-        for row in rows:
-            lines.append(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>")
-        return f"<table>{''.join(lines)}</table>"
+        head, *rows = self.table()
+        return pd.DataFrame(rows, columns=head).to_html(index=False, border=0)
 
-    def _cells(self) -> list[tuple[str, str, str, str]]:
-        """The table that both show: metric, value, interval, baseline."""
+    def table(self) -> list[tuple[str, str, str, str]]:
+        """Metric, value, interval and baseline as text: the head, then a row for each metric."""
         rows = [("metric", "value", "95% interval", "baseline")]
-        for name, value in check_metrics(self).items():
+        for name, value in self.items():
+            raw = name in RAW and "calibrated_accuracy" in self
             baseline = f"{self.baseline[name]:.4f}" if name in self.baseline else ""
-            rows.append((name, f"{value:.4f}", self.interval(name), baseline))
+            interval = " to ".join(f"{end:.4f}" for end in self.intervals.get(name, ()))
+            rows.append((f"raw_{name}" if raw else name, f"{value:.4f}", interval, baseline))
         return rows
-
-    def interval(self, name: str) -> str:
-        """'0.9012 to 0.9377', or '' where a metric has none."""
-        if name not in self.intervals:
-            return ""
-        low, high = self.intervals[name]
-        return f"{low:.4f} to {high:.4f}"
 
 
 def as_table(results: Results) -> str:
-    """The metrics with their intervals, baselines and definitions, for the terminal."""
-    lines = [*results.notes, ""]
-    lines.append(f"{'metric':<30}{'value':>9}   {'95% interval':<18}{'baseline':>9}")
-    for name, value in check_metrics(results).items():
-        baseline = f"{results.baseline[name]:9.4f}" if name in results.baseline else ""
-        lines.append(f"{name:<30}{value:9.4f}   {results.interval(name):<18}{baseline}".rstrip())
-        lines.append(f"    {DEFINITIONS[name]}")
+    """The notes, and the metrics with their definitions, for the terminal."""
+    head, *rows = repr(results).splitlines()
+    lines = [*results.notes, "", head]
+    for row, name in zip(rows, results):
+        lines += [row, f"    {DEFINITIONS[name]}"]
     lines += [
         "",
-        "Intervals: bootstrap over patients. Baseline: larger class and mean mask of the training "
-        "films, or of these where there are no others.",
+        "Intervals: bootstrap over patients. Baseline: more frequent class and mean mask of the "
+        "training films; without training films, of these.",
     ]
-    if results.subgroups:
-        lines += ["", *as_lines(results.subgroups)]
-    return "\n".join(lines)
-
-
-def as_dict(results: Results) -> dict:
-    """Metrics with intervals, baselines and definitions, notes, and films' rows: plain values."""
-    metrics = {}
-    for name, value in check_metrics(results).items():
-        metrics[name] = {
-            "value": value,
-            "interval": results.intervals.get(name),
-            "baseline": results.baseline.get(name),
-            "definition": DEFINITIONS[name],
-        }
-    return {
-        "metrics": metrics,
-        "notes": results.notes,
-        "subgroups": results.subgroups,
-        "films": results.rows,
-    }
+    return "\n".join([*lines, "", *as_lines(results.subgroups)] if results.subgroups else lines)
 
 
 def write_results(results: Results, path: Path, **more: object) -> None:
-    """`as_dict`, and `more`, as JSON; the films' rows as CSV beside it."""
+    """Write all results, and `more`, as JSON, and the rows as CSV; errors: `table_beside`."""
+    columns, metrics = ("value", "interval", "baseline", "definition"), {}
+    for name, value in results.items():
+        about = (results.intervals.get(name), results.baseline.get(name), DEFINITIONS[name])
+        metrics[name] = dict(zip(columns, (value, *about)))
+    content = {"metrics": metrics, "notes": results.notes, "subgroups": results.subgroups}
     table = table_beside(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(table, csv_text(results.rows))
-    write_text(path, json.dumps({**more, **as_dict(results)}, indent=1))
+    write_text(table, pd.DataFrame(results.rows).to_csv(index=False, lineterminator="\r\n"))
+    write_text(path, json.dumps({**more, **content, "films": results.rows}, indent=1))
 
 
 def table_beside(path: Path) -> Path:
-    """Where `write_results` puts the films' rows. ValueError where `path` is not a .json."""
+    """The CSV file that `write_results` writes beside a .json.
+
+    Errors: ValueError if `path` does not end in .json, or a file that is not the output of an
+        evaluation would be overwritten.
+    """
     if path.suffix != ".json":
-        raise ValueError(
-            f"{path} is asked for as JSON, and the films' table is to lie beside it as .csv; give "
-            "a name that ends in .json."
-        )
-    return path.with_suffix(".csv")
+        raise ValueError(f"{path} does not end in .json; give a name that does.")
+    table = path.with_suffix(".csv")
+    try:
+        ours = {"metrics", "films"} <= json.loads(path.read_bytes()).keys()
+    except (FileNotFoundError, ValueError, AttributeError):
+        ours = False
+    for file in (path, table):
+        if file.exists() and not ours:
+            raise ValueError(
+                f"{file} exists and is not the output of an evaluation; give another name."
+            )
+    return table

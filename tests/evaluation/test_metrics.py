@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import torch
-from scipy.stats import mannwhitneyu
+from drawn import draw
 
-from multimix.data import phantom
 from multimix.evaluation import metrics
 from multimix.runtime import torchvision_shim  # noqa: F401  (heals torchvision for torchmetrics)
 
@@ -21,15 +20,10 @@ def square(top: int, left: int, size: int, side: int = 32) -> np.ndarray:
     return mask
 
 
-def circle(radius: float, side: int = 128) -> np.ndarray:
-    down, across = np.mgrid[:side, :side] - (side - 1) / 2
-    return down**2 + across**2 < radius**2
-
-
 @pytest.fixture(scope="module")
 def lungs() -> tuple[np.ndarray, np.ndarray]:
-    """Eight phantom lungs at 64 px, and the same moved a little, one each way."""
-    truth = np.stack([phantom.draw(seed, side=64)[1] for seed in range(8)])
+    """Eight drawn lungs at 64 px, and the same moved a little, one each way."""
+    truth = np.stack([draw(seed, side=64)[1] for seed in range(8)])
     return np.stack([np.roll(mask, (i % 3, i - 4), (0, 1)) for i, mask in enumerate(truth)]), truth
 
 
@@ -60,22 +54,6 @@ def test_one_class_has_no_auc():
     assert set(found) == {"accuracy", "brier", "ece", "sensitivity"}
 
 
-def test_known_roc():
-    # Uniform against triangular: P(x < y) for y of density 2y on [0, 1] and x uniform is 2/3.
-    negative, positive = np.linspace(0, 1, 501), np.sqrt(np.linspace(0, 1, 501))
-    p, y = np.concatenate([negative, positive]), np.repeat([0, 1], 501)
-    assert metrics.classification_metrics(p, y)["auc"] == pytest.approx(2 / 3, abs=2e-3)
-
-
-def test_auc_and_placements_agree_with_mann_and_whitney():
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 2, 200)
-    p = np.round(rng.random(200) * 0.7 + 0.3 * y, 2)  # rounded, so that there are ties
-    auc = mannwhitneyu(p[y == 1], p[y == 0]).statistic / ((y == 1).sum() * (y == 0).sum())
-    assert metrics.classification_metrics(p, y)["auc"] == pytest.approx(auc, abs=1e-6)
-    assert metrics.placements(p, y).mean() == pytest.approx(auc, abs=1e-12)
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_classification_agrees_with_scikit_learn(seed):
     rng = np.random.default_rng(seed)
@@ -99,6 +77,7 @@ def test_classification_agrees_with_scikit_learn(seed):
     found = metrics.classification_metrics(probability, labels)
     assert found.pop("ece") >= 0
     assert found == pytest.approx(expected, abs=1e-12)
+    assert metrics.placements(probability, labels).mean() == pytest.approx(expected["auc"])
 
 
 def test_overlap_of_squares_by_hand():
@@ -127,8 +106,6 @@ def test_surface_distances_by_hand():
     other[1] = other[-2] = 2
     assert average == pytest.approx(np.mean([*row, *row, *inner, *other]))
     assert hd95 == 3
-    outer, within = metrics.surface_distances(circle(50), circle(40))
-    assert outer == pytest.approx(10, abs=0.35) and within == pytest.approx(10, abs=0.8)
     empty = np.zeros((3, 4), dtype=bool)
     assert metrics.surface_distances(empty, empty) == (0, 0)
     assert metrics.surface_distances(empty, ~empty) == (5, 5)
@@ -143,26 +120,6 @@ def test_surface_distances_agree_with_torchmetrics(lungs):
         average = np.concatenate([to_b, to_a]).mean()
         hd95 = max(np.percentile(to_b, 95), np.percentile(to_a, 95))
         assert metrics.surface_distances(a, b) == pytest.approx((average, hd95), abs=1e-6)
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # of MONAI, at itself
-def test_surface_distances_agree_with_monai(lungs):
-    monai = pytest.importorskip("monai.metrics")
-    a, b = (torch.from_numpy(stack[:, None]).float() for stack in lungs)
-    ours = np.array([metrics.surface_distances(*pair) for pair in zip(*lungs)])
-    average = monai.compute_average_surface_distance(a, b, True, symmetric=True)
-    hd95 = monai.compute_hausdorff_distance(a, b, True, percentile=95)
-    assert average.numpy()[:, 0] == pytest.approx(ours[:, 0], abs=1e-6)
-    assert hd95.numpy()[:, 0] == pytest.approx(ours[:, 1], abs=1e-6)
-
-
-def test_ssim_by_hand():
-    same = np.stack([square(4, 4, 10)] * 2)
-    assert metrics.film_metrics(same, same)["ssim"] == pytest.approx([1, 1])
-    black, white = np.zeros((1, 32, 32), dtype=bool), np.ones((1, 32, 32), dtype=bool)
-    # Both constant: luminance (2 * 0 * 1 + c1) / (0 + 1 + c1), contrast and structure 1.
-    c1 = 0.01**2
-    assert metrics.film_metrics(black, white)["ssim"] == pytest.approx(c1 / (1 + c1), rel=1e-4)
 
 
 def test_ssim_agrees_with_torchmetrics(lungs):
@@ -190,19 +147,15 @@ def test_bland_altman_by_hand():
     assert results["area_difference"] == 2 and results["area_limits"] == pytest.approx(1.96)
 
 
-def test_masks_of_another_size_are_refused():
-    sentence = r"\(2, 8, 8\) and the true ones \(2, 4, 4\); two stacks of one shape"
-    with pytest.raises(ValueError, match=sentence):
-        metrics.overlap(np.ones((2, 8, 8), bool), np.ones((2, 4, 4), bool))
-
-
 def test_intervals_draw_patients_not_films():
     rng = np.random.default_rng(0)
     singles = tuple(str(i) for i in range(400))
     tens = tuple(str(i // 10) for i in range(400))
 
     def interval(values, patients):
-        found = metrics.intervals(lambda index: {"mean": values[index].mean()}, patients)
+        found = metrics.intervals(
+            lambda index: {"mean": values[index].mean()}, patients, draws=1000
+        )
         return found["mean"]
 
     def width(values, patients):
@@ -215,17 +168,3 @@ def test_intervals_draw_patients_not_films():
     ratio = width(values, tens) / width(values, singles)
     assert ratio == pytest.approx(10**0.5, rel=0.15)
     assert interval(values, tens) == interval(values, tens)
-
-
-def test_the_impossible_is_refused():
-    sentence = r"A Jaccard of 0.6950 above a Dice of 0.6340 is impossible"
-    with pytest.raises(ValueError, match=sentence):
-        metrics.check_metrics({"dice": 0.634, "jaccard": 0.695})
-    with pytest.raises(ValueError, match="asd is nan, not a number"):
-        metrics.check_metrics({"asd": float("nan")})
-
-
-def test_metrics_come_in_the_order_of_their_definitions():
-    found = metrics.check_metrics({"dice": 0.9, "jaccard": 0.8, "auc": 0.5})
-    assert list(found) == ["auc", "dice", "jaccard"]
-    assert set(metrics.DEFINITIONS) >= set(metrics.FILM_METRICS)
