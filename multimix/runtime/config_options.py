@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from multimix.config import RENAMED, Config
-from multimix.recipes import RECIPES, SYSTEMS
+from multimix.recipes import RECIPES
+
+Option = tuple[tuple[str, ...], dict[str, Any]]  # the arguments of `add_argument`
 
 FIELDS = {field.name: field for field in fields(Config)}
-# Titles of the groups of Config's options, each by the field that it begins with.
+# Titles of the groups of options, each before the field that begins it.
 GROUPS = {
     "classify": "parts of the method (instead of the system's)",
     "pseudo_label_weight": "losses",
@@ -22,49 +24,39 @@ GROUPS = {
 }
 
 
-def add_fields(command: argparse.ArgumentParser, but: tuple[str, ...]) -> None:
-    """An option for every field of Config `but` those that the command adds by itself."""
-    group: argparse._ActionsContainer = command
+def field_options(without: Sequence[str]) -> list[str | Option]:
+    """The options of all fields of Config `without` some, each group after its title."""
+    found: list[str | Option] = []
     for name in FIELDS:
-        if name in GROUPS:
-            group = command.add_argument_group(GROUPS[name])
-        if name not in but:
-            add_field(group, name)
+        found += [GROUPS[name]] if name in GROUPS else []
+        found += [field_option(name)] if name not in without else []
+    return found
 
 
-def add_field(group: argparse._ActionsContainer, name: str) -> None:
-    """An option for one field; it leaves no trace where it is not given, so the recipe's stays."""
-    field = FIELDS[name]
-    options: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": name}
+def field_option(name: str) -> Option:
+    """The option of one field, by its present and earlier names; no default, as recipes differ."""
+    field, names = FIELDS[name], [name, *(old for old, new in RENAMED.items() if new == name)]
+    text = f"{field.metadata['help']} ({default_words(name)})".replace("%", "%%")
+    settings: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": name, "help": text}
     if field.type == "bool":
-        options["action"] = argparse.BooleanOptionalAction
+        settings["action"] = argparse.BooleanOptionalAction
     else:
-        options["type"], options["metavar"] = VALUES[str(field.type)]
+        settings["type"], settings["metavar"] = VALUES[str(field.type)]
     if field.type == "str":
-        options["metavar"] = f"{{{','.join(field.metadata['allowed'])}}}"  # Config checks it
-    text = f"{field.metadata['help']} ({default_words(name)})"
-    group.add_argument(option_of(name), help=text.replace("%", "%%"), **options)
-    for earlier, now in RENAMED.items():
-        if now == name:
-            group.add_argument(option_of(earlier), help=argparse.SUPPRESS, **options)
+        settings["metavar"] = "|".join(field.metadata["allowed"])
+    return tuple(map(option_of, names)), settings
 
 
 def default_words(name: str) -> str:
-    """A field's value where no option gives one; by system or recipe, where those differ."""
-    default = f"default: {in_words(FIELDS[name].default)}"
-    changed = [system for system, parts in SYSTEMS.items() if name in parts]
-    if changed:
-        return f"{default}; {in_words(SYSTEMS[changed[0]][name])} in {', '.join(changed)}"
-    by_recipe = {}
-    for recipe in RECIPES:
-        by_recipe[recipe] = in_words(getattr(Config.preset(recipe=recipe), name))
-    if len(set(by_recipe.values())) == 1:
-        return default
-    return "; ".join(f"{recipe}: {value}" for recipe, value in by_recipe.items())
+    """A field's value where no option gives one; for each recipe, if they differ."""
+    values = [in_words(getattr(Config.preset(recipe=recipe), name)) for recipe in RECIPES]
+    if len(set(values)) == 1:
+        return f"default: {values[0]}"
+    return "; ".join(f"{recipe}: {value}" for recipe, value in zip(RECIPES, values))
 
 
 def in_words(value: object) -> str:
-    """A field's value as help and command lines have it."""
+    """A field's value in help texts and command lines."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
@@ -79,61 +71,42 @@ def option_of(name: str) -> str:
 
 def changes_of(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of Config that were given on the command line."""
-    given = vars(options)
-    return {name: given[name] for name in FIELDS if name in given}
+    return {name: value for name, value in vars(options).items() if name in FIELDS}
 
 
 def config_arguments(config: Config, system: str, recipe: str) -> list[str]:
-    """The words that make a config of a system and a recipe on the command line of `train`.
-
-    Arguments:
-        config: any configuration.
-        system, recipe: names that the command line gives with --system and --recipe.
-
-    Returns: for each field that differs from theirs, its option and, if it takes one, its value.
-    """
+    """The words of `train` that change a system's and a recipe's config to this one."""
     usual = asdict(Config.preset(system, recipe, side=config.side))
     usual["side"] = Config.preset(system, recipe).side
     words = []
-    for name in FIELDS:
-        option, value = option_of(name), getattr(config, name)
-        if value == usual[name]:
-            continue
-        if isinstance(value, bool):
-            words.append(option if value else option.replace("--", "--no-", 1))
-        else:
-            words += [option, in_words(value)]
+    for name, value in asdict(config).items():
+        if value != usual[name] and isinstance(value, bool):
+            words.append(option_of(name if value else f"no_{name}"))
+        elif value != usual[name]:
+            words += [option_of(name), in_words(value)]
     return words
 
 
-def budget(text: str) -> int | None:
+def count_or_all(text: str) -> int | None:
     """A number of labels; None for 'all'."""
     if text == "all":
         return None
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is not a number of labels; write a number, or all"
-        )
+        sentence = f"'{text}' is not a number of labels; write a number, or all"
+        raise argparse.ArgumentTypeError(sentence)
     return int(text)
 
 
-def numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers, between commas, or none; Config says which are needed."""
-    if text == "none":
-        return ()
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is not a list of whole numbers; write them as 64,96,128"
-        ) from None
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers between commas, or 'none'."""
+    return () if text == "none" else tuple(map(int, text.split(",")))
 
 
-# How the values of a type of field are read, and what help calls them.
+# How the values of a type of field are read, and their name in help texts.
 VALUES: dict[str, tuple[Callable[[str], object], str]] = {
     "int": (int, "N"),
     "float": (float, "X"),
-    "str": (str, "NAME"),
-    "int | None": (budget, "N|all"),
-    "tuple[int, ...]": (numbers, "N,N,..."),
+    "str": (str, ""),
+    "int | None": (count_or_all, "N|all"),
+    "tuple[int, ...]": (whole_numbers, "N,N,..."),
 }

@@ -1,7 +1,7 @@
 """Several processes that work as one, started by torchrun (on one machine: --standalone).
 
-Without it there is one. torchrun listens on every network interface, without a password.
-World, rank and size are torch.distributed's words: `size` processes, of which this is `rank`.
+torchrun listens on every network interface, without a password. World, rank and size are
+torch.distributed's words: `size` processes, of which this is number `rank`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-TIMEOUT = timedelta(minutes=10)  # after which a process that does not answer counts as lost
+RANK, SIZE = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+RESTARTS = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ class World:
             gradient.copy_(total.view(gradient.shape))
         return message[: len(numbers)]
 
-    def gather(self, mine: object) -> list:
-        """What each rank has, in their order."""
-        parts = [mine] * self.size
+    def gather(self, part: object) -> list:
+        """The values of all ranks, in their order."""
+        parts = [part] * self.size
         if self.size > 1:
-            dist.all_gather_object(parts, mine)
+            dist.all_gather_object(parts, part)
         return parts
 
     def barrier(self) -> None:
@@ -65,17 +66,18 @@ SINGLE = World()
 
 @contextmanager
 def connect(device: torch.device) -> Iterator[World]:
-    """The processes that torchrun has started, connected; just this one where it has not."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    """The processes that torchrun has started, connected; without torchrun this one alone."""
+    if SIZE == 1:
         yield SINGLE
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    timeout = timedelta(minutes=10)  # after which a silent process counts as lost
+    store, rank, size = next(dist.rendezvous("env://", timeout=timeout))
     # torchrun keeps one store over all restarts: without a prefix a process meets lost addresses.
-    store = dist.PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    store = dist.PrefixStore(f"start-{RESTARTS}", store)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     try:
         yield World(rank, size)
     finally:
@@ -84,9 +86,9 @@ def connect(device: torch.device) -> Iterator[World]:
 
 def is_main() -> bool:
     """Whether this process is the one to print, also before the processes are connected."""
-    return int(os.environ.get("RANK", 0)) == 0
+    return RANK == 0
 
 
 def restarted() -> bool:
-    """Whether torchrun has started this training anew after a process of it was lost."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    """Whether torchrun has started this training again after one of its processes was lost."""
+    return RESTARTS > 0

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: ended at once and quietly, or noted so that work is put in order first."""
+"""Ctrl-C, SIGTERM and SIGHUP: end at once and quietly, or note the signal and save first."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ import sys
 import threading
 from contextlib import suppress
 
-STOPPED = 130  # the exit code, as a shell makes it of SIGINT
-unfinished: set[str] = set()  # files that are being written, which go when the program ends
+STOPPED = 130  # the exit code of a shell after SIGINT
+unfinished: set[str] = set()  # files that are being written, to remove when the program ends
+
+
+def stop_signals() -> list[int]:
+    """The signals that end a program; not a SIGHUP that `nohup` has switched off."""
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    heard = [hangup] if hangup and signal.getsignal(hangup) != signal.SIG_IGN else []
+    return [signal.SIGINT, signal.SIGTERM, *heard]
 
 
 def end_quietly_when_stopped() -> None:
-    """Have either signal end this program at once, whatever it is doing."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Let every such signal end this program at once."""
+    for number in stop_signals():
         signal.signal(number, end_at_once)
 
 
 def end_at_once(*_: object) -> None:
-    """Say so in one sentence and end: libraries turn exceptions into others, or drop them."""
+    """Print one sentence and end, without an exception: libraries change or drop these."""
     for path in list(unfinished):
         with suppress(OSError):
             os.unlink(path)
-    with suppress(Exception):  # closed, or this came as it was being written to
+    with suppress(Exception):  # closed, or interrupted while it was written to
         sys.stdout.flush()
     with suppress(OSError):
         os.write(2, b"multimix: stopped.\n")
@@ -31,17 +38,15 @@ def end_at_once(*_: object) -> None:
 
 
 class StopSignal:
-    """Whether SIGINT or SIGTERM came: the step is finished and saved first. A second ends at once.
+    """A context that notes such a signal in `came`, so that work is saved first.
 
-    Used as a context; outside the main thread, where Python allows no handlers, nothing comes.
+    A second signal ends the program at once. Only Python's main thread receives signals.
     """
 
     def __enter__(self) -> StopSignal:
-        self.came = False
-        self.before: dict = {}
+        self.came, self.before = False, {}
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.before[number] = signal.signal(number, self._note)
+            self.before = {number: signal.signal(number, self._note) for number in stop_signals()}
         return self
 
     def _note(self, *_: object) -> None:

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from multimix.runtime import device
 from multimix.runtime.device import choose_device, compile_parts, micro_batch_size, to_device
 
 
@@ -10,6 +11,13 @@ def test_devices():
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(ValueError, match="There is no device 'tpu' here; choose auto"):
         choose_device("tpu")
+
+
+@pytest.mark.parametrize("flag, precision", (("amx_bf16", "bfloat16"), ("avx2", "float32")))
+def test_the_precision_follows_the_processor(tmp_path, monkeypatch, flag, precision):
+    (tmp_path / "cpuinfo").write_text(f"flags : fpu {flag} sse")
+    monkeypatch.setattr(device, "Path", lambda name: tmp_path / "cpuinfo")
+    assert device.best_precision(torch.device("cpu")) == precision
 
 
 def test_a_cpu_has_its_memory_laid_out_for_convolutions():

@@ -13,41 +13,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, save
+from helpers import ROOT
 
-from multimix.data import phantom
-from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint
+from multimix.runtime.checkpoint import read_checkpoint
 from multimix.runtime.distributed import World
 
-FILMS = ("--classification", "phantom://20", "--segmentation", "phantom://40")
-FILMS += ("--side", "32", "--batch", "4")
+SMALL = ("--side", "32", "--batch", "4", "--precision", "float32")
+
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 def command(*arguments: str, processes: int, restarts: int = 0) -> list[str]:
-    program = ["-m", "multimix", *arguments]
-    if processes == 1:
-        return [sys.executable, *program]
-    return [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc-per-node={processes}",
-        f"--max-restarts={restarts}",
-        *program,
-    ]
+    torchrun = ["-m", "torch.distributed.run", "--standalone"]
+    torchrun += [f"--nproc-per-node={processes}", f"--max-restarts={restarts}"]
+    started = torchrun if processes > 1 else []
+    return [sys.executable, *started, "-m", "multimix", *arguments]
 
 
 def run(*arguments: str, processes: int, folder: Path) -> str:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    words = command(*arguments, processes=processes)
     done = subprocess.run(
-        command(*arguments, processes=processes),
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+        words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -65,12 +52,12 @@ def test_shares_are_whole():
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_two_processes_train_what_one_trains(tmp_path):
+def test_two_processes_train_what_one_trains(tmp_path, sets):
     # Slices of one film, so that dropout, too, is drawn film by film. One step: Adam magnifies what
     # rounding does.
-    options = ("train", *FILMS, "--recipe", "improved", "--steps", "1", "--validate-every", "1")
-    options += ("--films-at-once", "1", "--unlabelled-from", "0")
-    options += ("--side", "48", "--sides", "32,48", "--class-sides", "32,48")
+    options = ["train", *sets, *SMALL, "--recipe", "improved", "--steps", "1"]
+    options += ["--validate-every", "1", "--films-at-once", "1", "--unlabelled-from", "0"]
+    options += ["--side", "48", "--sides", "32,48", "--class-sides", "32,48"]
     for processes in (1, 2):
         printed = run(*options, "--out", str(processes), processes=processes, folder=tmp_path)
         assert printed.count("training on") == 1  # one speaks
@@ -85,27 +72,13 @@ def test_two_processes_train_what_one_trains(tmp_path):
         assert float(first[name]) == pytest.approx(float(second[name]), rel=1e-4)
 
 
-def test_two_processes_share_a_folder_of_films(tmp_path, model):
-    save_checkpoint(tmp_path / "tiny.pth", {"weights": model.state_dict(), "config": {"side": 32}})
-    for i in range(7):
-        save(tmp_path / "films" / f"film{i}.png", phantom.draw(i, 0, 40)[0])
-    tables = []
-    for processes in (1, 2):
-        options = ("--weights", "tiny.pth", "--out", f"out{processes}", "--no-figures")
-        printed = run("predict", "films", *options, processes=processes, folder=tmp_path)
-        assert printed.count("film3.png") == 1
-        rows = rows_of(tmp_path / f"out{processes}" / "predictions.csv")
-        tables.append(sorted((row["file"], row["label"], row["lung_share"]) for row in rows))
-    assert len(tables[0]) == 7 and tables[0] == tables[1]
-
-
-def test_a_lost_process_is_started_anew_and_goes_on(tmp_path):
+def test_a_lost_process_is_started_anew_and_goes_on(tmp_path, sets):
     options = ["--steps", "40", "--validate-every", "10", "--films-at-once", "4", "--out", "run"]
     log = tmp_path / "run" / "log.csv"
     training = subprocess.Popen(
-        command("train", *FILMS, *options, processes=2, restarts=3),
+        command("train", *sets, *SMALL, *options, processes=2, restarts=3),
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -6,11 +6,10 @@ import subprocess
 import sys
 import time
 
-import pytest
 from helpers import ROOT
 
 from multimix.runtime.files import atomic_write
-from multimix.runtime.stop_signal import StopSignal, unfinished
+from multimix.runtime.stop_signal import StopSignal, stop_signals, unfinished
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 STOPPED = "multimix: stopped.\n"
@@ -26,8 +25,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
-def test_a_signal_while_a_library_is_imported_that_swallows_it(tmp_path, number):
+def test_a_signal_while_a_library_is_imported_that_swallows_it(tmp_path):
     (tmp_path / "torch.py").write_text(SWALLOWING)
     environment = ENVIRONMENT | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     begun = tmp_path / "begun"
@@ -41,7 +39,7 @@ def test_a_signal_while_a_library_is_imported_that_swallows_it(tmp_path, number)
     while not begun.exists():
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=60) == ("", STOPPED) and process.returncode == 130
 
 
@@ -67,6 +65,14 @@ def test_a_second_signal_leaves_nothing_half_written(tmp_path):
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert (done.stdout, done.stderr, done.returncode) == ("said before\n", STOPPED, 130)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hangup_that_nohup_has_switched_off_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert set(stop_signals()) == {signal.SIGINT, signal.SIGTERM}
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_signals_are_as_before_afterwards(tmp_path):
