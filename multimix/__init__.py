@@ -1,60 +1,54 @@
 """MultiMix: classify pneumonia and segment lungs in chest X-rays together, from few labels."""
 
+import os
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+# Waiting threads of OpenMP slow other programs down. The setting works only before torch starts;
+# the user's own settings are kept.
+own_settings = any(name.startswith(("OMP_", "GOMP_", "KMP_")) for name in os.environ)
+if "torch" not in sys.modules and not own_settings:
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+
 if TYPE_CHECKING:
-    from multimix.apps.panel import Panel
-    from multimix.apps.predict_folder import predict_folder
-    from multimix.config import Config
-    from multimix.data.film_set import Films
-    from multimix.data.films import load_films
-    from multimix.evaluation.evaluator import evaluate
-    from multimix.evaluation.prediction import Prediction
-    from multimix.inference import load_model, predict, predict_iter
-    from multimix.model import MultiMix
-    from multimix.training import train
-else:
-    HOMES = {
-        "Config": "config",
-        "Films": "data.film_set",
-        "MultiMix": "model",
-        "Panel": "apps.panel",
-        "Prediction": "evaluation.prediction",
-        "evaluate": "evaluation.evaluator",
-        "load_films": "data.films",
-        "load_model": "inference",
-        "predict": "inference",
-        "predict_folder": "apps.predict_folder",
-        "predict_iter": "inference",
-        "train": "training",
-    }
-
-    def __getattr__(name: str) -> object:
-        """A public name, or a module, imported when it is first asked for: torch takes seconds."""
-        if name in HOMES:
-            return getattr(import_module(f"multimix.{HOMES[name]}"), name)
-        if find_spec(f"multimix.{name}"):
-            return import_module(f"multimix.{name}")
-        raise AttributeError(f"module 'multimix' has no attribute '{name}'")
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *HOMES})
-
+    from multimix.apps.panel import Panel as Panel
+    from multimix.apps.predict_folder import predict_folder as predict_folder
+    from multimix.config import Config as Config
+    from multimix.data.film_set import Films as Films
+    from multimix.data.films import load_films as load_films
+    from multimix.evaluation.evaluator import evaluate as evaluate
+    from multimix.inference import load_model as load_model
+    from multimix.inference import predict as predict
+    from multimix.inference import predict_iter as predict_iter
+    from multimix.model import MultiMix as MultiMix
+    from multimix.predictions.prediction import Prediction as Prediction
+    from multimix.training import train as train
 
 __version__ = "0.1.0"
-__all__ = [
-    "Config",
-    "Films",
-    "MultiMix",
-    "Panel",
-    "Prediction",
-    "evaluate",
-    "load_films",
-    "load_model",
-    "predict",
-    "predict_folder",
-    "predict_iter",
-    "train",
-]
+HOMES = {  # the module of each public name
+    **dict(Panel="apps.panel", predict_folder="apps.predict_folder", Config="config"),
+    **dict(Films="data.film_set", load_films="data.films", evaluate="evaluation.evaluator"),
+    **dict(load_model="inference", predict="inference", predict_iter="inference"),
+    **dict(MultiMix="model", Prediction="predictions.prediction", train="training"),
+}
+__all__ = sorted(HOMES)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """A public name or a module, imported at its first use, as torch takes seconds."""
+        try:
+            if name in HOMES:
+                return getattr(import_module(f"multimix.{HOMES[name]}"), name)
+            if not name.startswith("_") and find_spec(f"multimix.{name}"):
+                return import_module(f"multimix.{name}")
+        except ImportError as error:  # help() and hasattr() expect an AttributeError
+            raise AttributeError(f"multimix.{name} cannot be imported: {error}") from error
+        raise AttributeError(f"module 'multimix' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,8 +1,8 @@
-"""Films to batches: the five streams of a training step."""
+"""Batches: the five kinds of films of a training step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from multimix.augment import AffineParameters
 from multimix.config import Config
 from multimix.data.film_set import Films, FilmSet
 from multimix.data.label_budget import sample_budget
-from multimix.data.training_films import films_with_answers
+from multimix.data.training_films import films_with_labels
 from multimix.images.reading import network_input
 from multimix.images.scaling import rescale
 from multimix.joint_augment import joint_views, sample_affine
@@ -24,13 +24,13 @@ from multimix.runtime.distributed import SINGLE, World
 
 
 class Batch(NamedTuple):
-    """The films of one step, (N, 1, side, side) in [-1, 1]; None where a system has no use."""
+    """The films of one step, (N, 1, side, side) in [-1, 1]; None where a system needs none."""
 
     mask_films: Tensor | None = None
     masks: Tensor | None = None  # (N, 1, side, side), 0 or 1
     unlabelled_mask_films: Tensor | None = None
-    plain_mask_films: Tensor | None = None  # the unlabelled ones before they were moved
-    affine: AffineParameters | None = None  # where those went
+    plain_mask_films: Tensor | None = None  # the unlabelled ones before augmentation
+    affine: AffineParameters | None = None  # how augmentation moved those
     class_films: Tensor | None = None  # weak views
     labels: Tensor | None = None  # (N,)
     weak: Tensor | None = None  # two views of the same unlabelled films
@@ -40,20 +40,18 @@ class Batch(NamedTuple):
     def films_each(self) -> int:
         """N, the films of each kind."""
         films = self.mask_films if self.class_films is None else self.class_films
-        assert films is not None, "a batch has films of one task at least"
-        return len(films)
+        return 0 if films is None else len(films)
 
     def slices(self, size: int) -> Iterator[Batch]:
-        """The batch in parts of at most `size` films of each kind."""
+        """Parts of the batch with at most `size` films of each kind."""
         parts = [repeat(None) if part is None else part.split(size) for part in self]
         return (Batch(*together) for together in zip(*parts))
 
 
 class Loader:
-    """Batches as a pure function of seed and step: nothing to store, nothing to restore.
+    """Makes the batch of any step from seed and step alone, so that there is no state to store.
 
-    Of several ranks each makes its own part of a batch, the same films in the same views as a
-    single process would.
+    With several ranks each makes its own part of the same batch as a single process.
     """
 
     def __init__(
@@ -69,31 +67,31 @@ class Loader:
                 " or make the batch larger (--batch)."
             )
         self.config, self.device, self.share = config, device, world.share(config.batch)
-        # Which slots of a batch this rank has, (n,).
-        self.slots = torch.tensor(list(self.share))
-        # Training films of each task, and indices of those among them that keep their labels.
+        self.slots = torch.tensor(list(self.share))  # (n,): this rank's places in a batch
+        # The training films of each task, and the indices of those that keep their labels: in one
+        # group, or in several that each batch takes in turn.
         self.class_films = self.mask_films = None
+        side, seed = config.side, config.seed
         if config.classify:
-            self.class_films = films_with_answers(
-                films.classification, "classification", "train", config.side
-            )
-            self.class_budget = sample_budget(self.class_films, config.class_labels, config.seed)
+            found = films_with_labels(films.classification, "classification", "train", side)
+            self.class_films = found
+            self.class_budget = sample_budget(found, config.class_labels, seed)
+            classes = found.labels.tolist() if config.balanced_classes else [0] * len(found)
+            self.class_groups = grouped(self.class_budget, classes, range(len(CLASSES)))
         if config.segment:
-            self.mask_films = films_with_answers(
-                films.segmentation, "segmentation", "train", config.side
-            )
-            self.mask_budget = sample_budget(self.mask_films, config.masks, config.seed)
+            found = films_with_labels(films.segmentation, "segmentation", "train", side)
+            self.mask_films, self.mask_budget = found, sample_budget(found, config.masks, seed)
+            folders = found.sources if config.balanced_sets else ("",) * len(found)
+            self.mask_groups = grouped(self.mask_budget, folders, dict.fromkeys(folders))
 
     def describe(self) -> str:
         """'training on 100 of 5216 classes (26 NORMAL, 74 PNEUMONIA), 10 of 111 masks; ...'"""
         parts, others = [], 0
         if self.class_films is not None:
-            labels = self.class_films.labels[self.class_budget]
-            counts = labels.bincount(minlength=len(CLASSES)).tolist()
-            names = ", ".join(f"{count} {name}" for count, name in zip(counts, CLASSES))
-            total = len(self.class_films)
-            others += total - len(self.class_budget)
-            parts.append(f"{len(self.class_budget)} of {total} classes ({names})")
+            kept, known = self.class_films.labels[self.class_budget], len(self.class_films)
+            names = [f"{(kept == label).sum()} {name}" for label, name in enumerate(CLASSES)]
+            parts.append(f"{len(kept)} of {known} classes ({', '.join(names)})")
+            others += known - len(kept)
         if self.mask_films is not None:
             parts.append(f"{len(self.mask_budget)} of {len(self.mask_films)} masks")
             others += len(self.mask_films) - len(self.mask_budget)
@@ -111,15 +109,12 @@ class Loader:
 
     def __call__(self, step: int) -> Batch:
         """The batch of step 0, 1, ..., on the device."""
-        parts: dict = {}
-        if self.mask_films is not None:
-            parts |= self._mask_part(self.mask_films, step)
-        if self.class_films is not None:
-            parts |= self._class_part(self.class_films, step)
-        return Batch(**parts)
+        masks = {} if self.mask_films is None else self._mask_part(self.mask_films, step)
+        classes = {} if self.class_films is None else self._class_part(self.class_films, step)
+        return Batch(**masks, **classes)
 
     def _mask_part(self, source: FilmSet, step: int) -> dict:
-        which = self.mask_budget[self._pick(len(self.mask_budget), step, stream=1)]
+        which = self._in_turn(self.mask_groups, step, 20 if self.config.balanced_sets else 1)
         films, masks = self._films(source, which, step), self._masks(source, which, step)
         films, masks, _ = self._joint_views(films, masks, step, stream=1)
         parts: dict = {"mask_films": films, "masks": masks}
@@ -132,13 +127,14 @@ class Loader:
         return parts
 
     def _class_part(self, source: FilmSet, step: int) -> dict:
-        which = self._labelled_class_films(source.labels, step)
+        stream = 6 if self.config.balanced_classes else 3
+        which = self._in_turn(self.class_groups, step, stream)
         films, generators = self._films(source, which, step), self._generators(3, step)
         views = augment.weak(films, generators)
         if self.config.class_augmentation:
             affine, no_masks = sample_affine(generators), torch.zeros_like(films)
             broad, _ = joint_views(films, no_masks, affine, generators, opaque=False)
-            # Every second pair of slots, so that the network goes on seeing plain films.
+            # For every second pair of slots, so that the network still sees plain films.
             views = self._where(self.slots // 2 % 2 == 1, broad, views)
         labels = source.labels[which].to(self.device)
         parts = {"class_films": network_input(views), "labels": labels}
@@ -148,33 +144,24 @@ class Loader:
             parts["strong"] = network_input(augment.strong(films, self._generators(5, step)))
         return parts
 
-    def _labelled_class_films(self, labels: Tensor, step: int) -> Tensor:
-        """Indices in the set of the step's labelled films.
-
-        Balanced, the classes take turns: every second film of the batch is of each.
-        """
-        budget = self.class_budget
-        if not self.config.balanced_classes:
-            return budget[self._pick(len(budget), step, stream=3)]
-        normal, pneumonia = (budget[labels[budget] == label] for label in range(len(CLASSES)))
-        normal = normal[self._pick(len(normal), step, stream=6)]
-        pneumonia = pneumonia[self._pick(len(pneumonia), step, stream=7)]
-        turn = (step * self.config.batch + self.slots) % len(CLASSES)
-        return torch.where(turn == 0, normal, pneumonia)
+    def _in_turn(self, groups: list[Tensor], step: int, stream: int) -> Tensor:
+        """Indices of the step's labelled films, one of each group in turn, (n,)."""
+        picked = [group[self._pick(len(group), step, stream + i)] for i, group in enumerate(groups)]
+        turn = (step * self.config.batch + self.slots) % len(groups)
+        return torch.stack(picked)[turn, torch.arange(len(turn))]
 
     def _unlabelled_mask_films(self, source: FilmSet, step: int) -> Tensor:
-        """Every second one is a classification film, if those are to serve too."""
+        """Plain films (n, 1, side, side); every second one may be a classification film."""
         films = self._films(source, self._pick(len(source), step, stream=2), step)
-        if not self.config.class_films_for_masks or self.class_films is None:
+        if self.class_films is None or not self.config.class_films_for_masks:
             return films
-        which = self._pick(len(self.class_films), step, stream=8)
-        others = self._films(self.class_films, which, step)
-        return self._where(self.slots % 2 == 1, others, films)
+        others = self._pick(len(self.class_films), step, stream=8)
+        return self._where(self.slots % 2 == 1, self._films(self.class_films, others, step), films)
 
     def _joint_views(
         self, films: Tensor, masks: Tensor, step: int, stream: int
     ) -> tuple[Tensor, Tensor, AffineParameters]:
-        """Network inputs, masks, and where both went."""
+        """Network inputs, masks, and how both were moved."""
         if not self.config.mask_augmentation:
             return network_input(films), masks, AffineParameters.identity(len(films))
         generators = self._generators(stream, step)
@@ -184,12 +171,11 @@ class Loader:
         return network_input(films), masks, affine
 
     def _pick(self, count: int, step: int, stream: int) -> Tensor:
-        """This rank's part of the step's indices, in endless fresh permutations of `count`."""
+        """This rank's part of the step's indices: `count` films in a new random order each pass."""
         positions = step * self.config.batch + self.slots
         passes = (positions // count).unique().tolist()
-        orders = []
-        for number in passes:
-            orders.append(torch.randperm(count, generator=self._generator(10 + stream, number)))
+        generators = [self._generator(10 + stream, number) for number in passes]
+        orders = [torch.randperm(count, generator=generator) for generator in generators]
         return torch.cat(orders)[positions - passes[0] * count]
 
     def _generators(self, stream: int, step: int) -> list[torch.Generator]:
@@ -213,3 +199,11 @@ class Loader:
     def _where(self, condition: Tensor, films: Tensor, others: Tensor) -> Tensor:
         """Film by film, by a condition (n,)."""
         return torch.where(condition.to(self.device)[:, None, None, None], films, others)
+
+
+def grouped(indices: Tensor, keys: Sequence[Hashable], order: Collection[Hashable]) -> list[Tensor]:
+    """Indices of films, (n,), in groups of the same key, in a given order of the keys."""
+    groups: dict[Hashable, list[int]] = {key: [] for key in order}
+    for index in indices.tolist():
+        groups[keys[index]].append(index)
+    return [torch.tensor(group) for group in groups.values() if group]

@@ -13,22 +13,12 @@ from typing import Any
 from multimix.model import SIDES, SIDES_NAMED, STRIDE
 from multimix.recipes import RECIPES, SYSTEMS
 
-SCHEDULES = ("staircase", "cosine")
-SIDE_SCHEDULES = ("multi-scale", "progressive")
-PRECISIONS = ("float32", "bfloat16")
-RENAMED = {"films_at_once": "micro_batch"}  # what earlier versions called a field
-
-
-def current_name(field: str) -> str:
-    """What a field of Config is called now."""
-    return RENAMED.get(field, field)
+PRECISIONS = ("float32", "bfloat16", "auto")
+RENAMED = {"films_at_once": "micro_batch"}  # names of fields in earlier versions
 
 
 def setting(default: Any, help: str, allowed: Iterable = (), **limits: float) -> Any:
-    """A field of Config: its default, what it does, and the values that it may have.
-
-    `allowed` are the possible ones; else `limits` are any of low, high, above and below.
-    """
+    """A field of Config. Limits are low and high (included), above and below (excluded)."""
     metadata = {"help": help, "allowed": allowed, "limits": limits}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -37,7 +27,7 @@ def setting(default: Any, help: str, allowed: Iterable = (), **limits: float) ->
 class Config:
     """One training. The defaults are MultiMix as published; `Config.preset` names the others.
 
-    Errors: ValueError where a value is of another type or out of its range.
+    Errors: ValueError where a value has another type or is out of its range.
     """
 
     # The system: parts of the method, on or off.
@@ -49,9 +39,7 @@ class Config:
 
     # The losses (equations 1 to 3).
     pseudo_label_weight: float = setting(0.25, "lambda, the weight of the pseudo-labels", low=0)
-    threshold: float = setting(
-        0.7, "t: the confidence from which a pseudo-label counts", low=0, high=1
-    )
+    threshold: float = setting(0.7, "t: least confidence of a pseudo-label", low=0, high=1)
     dice_weight: float = setting(5.0, "alpha, the weight of Dice", low=0)
     mask_consistency_weight: float = setting(0.01, "beta, the weight of the KL term", low=0)
 
@@ -62,9 +50,9 @@ class Config:
     # The optimisation. The paper counts epochs of 5216 unlabelled films, 10 a batch: 522 steps.
     steps: int = setting(52_200, "training steps (the paper's 100 epochs)", low=1)
     batch: int = setting(10, "films of each of the five kinds in a step", low=1, high=10_000)
-    learning_rate: float = setting(1e-4, "the largest that Adam has", above=0, high=1)
+    learning_rate: float = setting(1e-4, "Adam's largest rate", above=0, high=1)
     schedule: str = setting(
-        "staircase", "of the rate: x 0.1 at times, or warm-up and cosine", SCHEDULES
+        "staircase", "of the rate: x 0.1 at times, or warm-up and cosine", ("staircase", "cosine")
     )
     decay_steps: int = setting(4_176, "steps between two falls of the staircase (8 epochs)", low=1)
     ema_decay: float = setting(0.0, "above 0: keep and teach by averaged weights", low=0, below=1)
@@ -75,12 +63,11 @@ class Config:
     mask_augmentation: bool = setting(False, "broad views of the lung films")
     class_augmentation: bool = setting(False, "broad views of half of the labelled class films")
     balanced_classes: bool = setting(False, "as many labelled films of each class in a batch")
+    balanced_sets: bool = setting(False, "as many lung films of each folder in a batch")
     bce_weight: float = setting(0.0, "weight of the masks' cross-entropy", low=0)
     pixel_consistency_weight: float = setting(0.0, "weight of sure pixels (UniMatch)", low=0)
-    pixel_threshold: float = setting(0.9, "confidence from which a pixel is sure", low=0.5, high=1)
-    class_films_for_masks: bool = setting(
-        False, "half of the unlabelled lung films are class films"
-    )
+    pixel_threshold: float = setting(0.9, "least confidence of a sure pixel", low=0.5, high=1)
+    class_films_for_masks: bool = setting(False, "class films: half of the unlabelled lung films")
     opacities: bool = setting(False, "opaque lungs in broad views of the films with masks")
     unlabelled_from: float = setting(
         0.0, "share of the steps before unlabelled films join (warm start)", low=0, below=1
@@ -90,61 +77,47 @@ class Config:
     side: int = setting(256, "px that films are reduced to, and lungs are read at", SIDES)
     sides: tuple[int, ...] = setting((), "px of each step's films; none: side alone", SIDES)
     side_schedule: str = setting(
-        "multi-scale", "of sides: drawn for each step, or one after the other", SIDE_SCHEDULES
+        "multi-scale", "of sides: random, or one after the other", ("multi-scale", "progressive")
     )
     class_sides: tuple[int, ...] = setting(
         (), "px that the class is read at, by the mean of log-odds; none: side alone", SIDES
     )
     widths: tuple[int, ...] = setting((16, 32, 64, 128, 256), "channels of the five stages")
     precision: str = setting(
-        "float32", "of convolutions; bfloat16 saves time on newer CPUs", PRECISIONS
+        "float32", "of convolutions; auto: bfloat16 where the hardware has it", PRECISIONS
     )
     seed: int = setting(0, "of every random choice", low=0, high=10**9 - 1)
     validate_every: int = setting(500, "steps between two validations", low=1)
     micro_batch: int = setting(0, "films of each kind in one pass; 0: as suits the device", low=0)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list):  # from JSON
-                object.__setattr__(self, field.name, tuple(value))
-            if (
-                str(field.type).startswith("int")
-                and isinstance(value, float)
-                and value.is_integer()
-            ):
-                object.__setattr__(self, field.name, int(value))  # steps=1e3
         faults = []
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, list):  # from JSON
+                value = tuple(value)
+            if isinstance(value, float) and value.is_integer() and "int" in str(field.type):
+                value = int(value)  # steps=1e3
+            object.__setattr__(self, field.name, value)
             if needed := what_is_needed(field, value):
                 given = " ".join(repr(value)[:40].split())
                 faults.append(f"{field.name} is {given}; {needed} is needed")
         if not faults and not (self.classify or self.segment):
             faults.append("no task is on; classify, segment or both are needed")
-        faults = faults or self.faulty_sides()
+        for name in () if faults else ("sides", "class_sides"):
+            if (largest := max(getattr(self, name), default=0)) > self.side:
+                faults.append(f"{name} has {largest}; {self.side} (side) or less is needed")
+        if not faults and self.sides and self.side not in self.sides:
+            given = ",".join(map(str, self.sides))
+            faults.append(f"sides is {given}; {self.side} (side) among them is needed")
         if faults:
             more = f"; and {len(faults) - 2} more such" if len(faults) > 2 else ""
             raise ValueError(f"Training cannot start: {'; '.join(faults[:2])}{more}.")
 
     def __repr__(self) -> str:
-        changed = []
-        for field in fields(self):
-            if getattr(self, field.name) != field.default:
-                changed.append(f"{field.name}={getattr(self, field.name)!r}")
+        values = [(field, getattr(self, field.name)) for field in fields(self)]
+        changed = [f"{field.name}={value!r}" for field, value in values if value != field.default]
         return f"Config({', '.join(changed)})"
-
-    def faulty_sides(self) -> list[str]:
-        """What does not fit among the sides: none may be larger than that of the films."""
-        faults = []
-        for name in ("sides", "class_sides"):
-            if max(getattr(self, name), default=0) > self.side:
-                largest = max(getattr(self, name))
-                faults.append(f"{name} has {largest}; {self.side} (side) or less is needed")
-        if self.sides and self.side not in self.sides:
-            given = ",".join(map(str, self.sides))
-            faults.append(f"sides is {given}; {self.side} (side) among them is needed")
-        return faults[:1]
 
     @classmethod
     def preset(cls, system: str = "multimix", recipe: str = "paper", **changes: Any) -> Config:
@@ -153,8 +126,8 @@ class Config:
         Arguments:
             system: 'unet', 'enc', 'enc_ssl', 'umtl', 'umtl_s', 'umtl_ssl', 'umtl_ssl_s' or
                 'multimix'.
-            recipe: 'paper', as published; 'quick', past its figures in minutes; 'improved', better
-                and slower.
+            recipe: 'paper', as published; 'quick', better than its figures in minutes; 'improved',
+                better and slower.
             changes: any field of Config. The other sides keep their proportion to a new `side`.
 
         Errors: ValueError where there is no such system, recipe or field, or a value does not fit.
@@ -163,19 +136,23 @@ class Config:
             if not isinstance(name, str) or name not in known:
                 raise ValueError(f"There is no {kind} '{name}'; choose one of {', '.join(known)}.")
         values = {**SYSTEMS[system], **RECIPES[recipe]}
-        return cls.from_dict({**values, **scaled_sides(values, changes), **changes})
+        if "side" in values and (side := changes.get("side")) in SIDES:
+            for name in ("sides", "class_sides"):
+                scaled = [
+                    round(px * side / values["side"] / STRIDE) * STRIDE for px in values[name]
+                ]
+                values[name] = tuple(max(px, SIDES[0]) for px in scaled)
+        return cls.from_dict({**values, **changes})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """What `as_dict` gave, also of an earlier version. ValueError where a name is unknown."""
-        values = {current_name(name): value for name, value in values.items()}
+        """The Config of `as_dict`, also of an earlier version. ValueError for an unknown field."""
+        values = {RENAMED.get(name, name): value for name, value in values.items()}
         known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                near = difflib.get_close_matches(str(name), known, 1)
-                some = f"there are {', '.join(known[:5])}, ...: see help(multimix.Config)."
-                meant = f"did you mean {near[0]}?" if near else some
-                raise ValueError(f"Config has no field '{str(name)[:40]}'; {meant}")
+        for name in [name for name in values if name not in known]:
+            near = difflib.get_close_matches(str(name), known, 1)
+            meant = f"did you mean {near[0]}?" if near else "see help(multimix.Config)."
+            raise ValueError(f"Config has no field '{str(name)[:40]}'; {meant}")
         return replace(cls(), **values)
 
     def as_dict(self) -> dict[str, Any]:
@@ -183,7 +160,7 @@ class Config:
         return asdict(self)
 
     def learning_rate_at(self, step: int) -> float:
-        """The rate of step 0, 1, ..., `steps` - 1."""
+        """The learning rate of step 0, 1, ..., `steps` - 1."""
         if self.schedule == "staircase":
             return self.learning_rate * 0.1 ** (step // self.decay_steps)
         warm_up = max(1, self.steps // 20)
@@ -193,10 +170,7 @@ class Config:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
     def side_at(self, step: int) -> int:
-        """The px of the films of step 0, 1, ..., `steps` - 1.
-
-        A side that `sides` names twice comes twice as often, or lasts twice as long.
-        """
+        """The px of a step's films; a side that is twice in `sides` comes twice as often."""
         if not self.sides:
             return self.side
         if self.side_schedule == "progressive":
@@ -204,59 +178,37 @@ class Config:
         return random.Random(f"{self.seed} {step}").choice(self.sides)
 
     def uses_unlabelled(self, step: int) -> bool:
-        """Whether the batch of a step has unlabelled films, if the system takes any."""
+        """Whether the unlabelled films have joined by this step."""
         return step >= self.unlabelled_from * self.steps
-
-    @property
-    def films_a_step(self) -> int:
-        """How many films all batches of a step hold."""
-        kinds = 0
-        if self.classify:
-            kinds += 3 if self.pseudo_labels else 1
-        if self.segment:
-            kinds += 2 if self.mask_consistency else 1
-        return self.batch * kinds
-
-
-def scaled_sides(recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe's further sides in proportion to the `side` among the changes."""
-    side = changes.get("side")
-    if side not in SIDES:
-        return {}
-    scale = side / recipe.get("side", side)
-    scaled = {}
-    for name in ("sides", "class_sides"):
-        sides = [round(px * scale / STRIDE) * STRIDE for px in recipe.get(name, ())]
-        scaled[name] = tuple(max(px, SIDES[0]) for px in sides)
-    return scaled
 
 
 def what_is_needed(field: dataclasses.Field, value: Any) -> str:
     """What a field's value should be instead; '' where it is right."""
     kind, allowed, limits = str(field.type), field.metadata["allowed"], field.metadata["limits"]
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
     if kind == "bool":
-        return "" if isinstance(value, bool) else "True or False"
-    if kind.startswith("tuple") and allowed:
+        fits, needed = isinstance(value, bool), "True or False"
+    elif kind.startswith("tuple") and allowed:
         fits = isinstance(value, tuple) and all(px in allowed for px in value)
-        return "" if fits else f"for each {SIDES_NAMED},"
-    if kind.startswith("tuple"):
+        needed = f"for each {SIDES_NAMED},"
+    elif kind.startswith("tuple"):
         fits = isinstance(value, tuple) and len(value) == 5
         fits = fits and all(isinstance(width, int) and width >= 1 for width in value)
-        return "" if fits else "a tuple of five positive channel numbers"
-    if allowed:
-        named = SIDES_NAMED if allowed is SIDES else " or ".join(allowed)
-        return "" if isinstance(value, (int, str)) and value in allowed else named
-    if value is None and kind.endswith("None"):
-        return ""
-    if isinstance(value, bool) or not isinstance(
-        value, int if kind.startswith("int") else (int, float)
-    ):
-        return "a whole number" if kind.startswith("int") else "a number"
-    low, high = limits.get("low", -math.inf), limits.get("high", math.inf)
-    above, below = limits.get("above", -math.inf), limits.get("below", math.inf)
-    if low <= value <= high and above < value < below:
-        return ""
-    if "low" in limits and "high" in limits:
-        return f"a number from {low} to {high}"
-    words = [f"{low} or more", f"above {above}", f"{high} or less", f"below {below}"]
-    return " and ".join(text for text in words if "inf" not in text)
+        needed = "a tuple of five positive channel numbers"
+    elif allowed is SIDES:
+        fits, needed = is_whole and value in SIDES, SIDES_NAMED
+    elif allowed:
+        fits = isinstance(value, str) and value in allowed
+        needed = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+    elif kind.startswith("int") and not is_whole:
+        fits, needed = value is None and kind.endswith("None"), "a whole number"
+    else:
+        low, high = limits.get("low", -math.inf), limits.get("high", math.inf)
+        above, below = limits.get("above", -math.inf), limits.get("below", math.inf)
+        fits = is_whole or isinstance(value, float)
+        fits = fits and low <= value <= high and above < value < below
+        words = dict(low="{} or more", above="above {}", high="{} or less", below="below {}")
+        needed = " and ".join(words[name].format(limit) for name, limit in limits.items())
+        if limits.keys() == {"low", "high"}:
+            needed = f"a number from {low} to {high}"
+    return "" if fits else needed

@@ -1,4 +1,4 @@
-"""Two layers that say what torch's say, in less time on a CPU."""
+"""Two layers with the same output as torch's, faster on a CPU."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class InstanceNorm(nn.Module):
-    """Every map of every film to mean 0 and variance 1, without parameters.
+    """Normalise each map of each film to mean 0 and variance 1; there are no parameters.
 
-    torch's own copies channels-last maps back and forth; its batch norm of one film at a time is
-    the same function.
+    torch's instance norm copies channels-last maps twice. Batch norm of a single film computes the
+    same function without these copies.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -22,9 +22,9 @@ class InstanceNorm(nn.Module):
 
 
 def dropout(x: Tensor, rate: float, active: bool) -> Tensor:
-    """Element-wise dropout; on a CPU `rate` is rounded to a multiple of 1/256.
+    """Element-wise dropout. On a CPU, `rate` is rounded to a multiple of 1/256.
 
-    There, eight decisions share one random number: torch's own took a fifth of a training step.
+    There, one random number decides for eight elements: torch's dropout takes a fifth of a step.
     """
     if not active or x.device.type != "cpu":
         return F.dropout(x, rate, active)

@@ -1,5 +1,6 @@
-"""The loss terms besides cross-entropy, as pure functions (paper, section 2.2; the last is the
-improved recipe's).
+"""The loss terms besides cross-entropy, as pure functions (paper, section 2.2).
+
+The last one, pixel consistency, belongs to the improved recipe.
 """
 
 from __future__ import annotations
@@ -10,15 +11,13 @@ from torch import Tensor
 
 
 def dice_loss(mask_logits: Tensor, masks: Tensor, smooth: float = 1.0) -> Tensor:
-    """Soft Dice loss, one film at a time, then the mean: a scalar in [0, 1].
+    """Soft Dice loss, computed for each film and then averaged: a scalar in [0, 1].
 
-    `mask_logits` and `masks` (0 or 1) are (N, 1, H, W); `smooth` is added to both sides of the
-    fraction, so that an empty mask met by an empty prediction costs nothing.
+    `mask_logits` and `masks` (0 or 1) are (N, 1, H, W). `smooth` is added to numerator and
+    denominator, so that the loss is 0 where both the mask and the prediction are empty.
     """
-    probability, masks = (
-        torch.sigmoid(mask_logits).flatten(1),
-        masks.to(mask_logits.dtype).flatten(1),
-    )
+    probability = torch.sigmoid(mask_logits).flatten(1)
+    masks = masks.to(mask_logits.dtype).flatten(1)
     overlap = (probability * masks).sum(1)
     return (1 - (2 * overlap + smooth) / (probability.sum(1) + masks.sum(1) + smooth)).mean()
 
@@ -26,26 +25,25 @@ def dice_loss(mask_logits: Tensor, masks: Tensor, smooth: float = 1.0) -> Tensor
 def pseudo_label_loss(
     weak_logits: Tensor, strong_logits: Tensor, threshold: float
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the strong views against what the network is sure of in the weak views.
+    """Cross-entropy of the strong views, with confident predictions of the weak views as labels.
 
-    Both (N, C), film i against film i. Films whose largest weak probability reaches `threshold`
-    count, the others add 0 to the mean over all N. No gradient reaches the weak views. Returns the
-    loss and the share of films kept.
+    Both (N, C), of the same films. A film counts if its largest weak probability is at least
+    `threshold`; other films add 0 to the mean over all N. The weak views get no gradient.
+
+    Returns: the loss, and the share of films that count.
     """
     confidence, pseudo_labels = weak_logits.detach().softmax(1).max(1)
     kept = (confidence >= threshold).to(strong_logits.dtype)
-    return (
-        kept * F.cross_entropy(strong_logits, pseudo_labels, reduction="none")
-    ).mean(), kept.mean()
+    losses = F.cross_entropy(strong_logits, pseudo_labels, reduction="none")
+    return (kept * losses).mean(), kept.mean()
 
 
 def mask_consistency_loss(labelled_logits: Tensor, unlabelled_logits: Tensor) -> Tensor:
-    """KL(labelled || unlabelled) between two Bernoulli maps, pixel by pixel, film i against film i,
-    then the mean.
+    """KL(labelled || unlabelled) of two Bernoulli distributions a pixel, averaged.
 
-    Both (N, 1, H, W). The published code took a softmax over the one channel, which is constantly
-    1, so that its term was always 0; two outcomes a pixel, lung and not lung, make it the
-    divergence that the paper describes.
+    Both (N, 1, H, W); film i is compared with film i. The published code took a softmax over the
+    single channel, which is always 1, so that its term was always 0. With two outcomes a pixel,
+    lung or not, the term is the divergence that the paper describes.
     """
     lung = torch.sigmoid(labelled_logits)
     if_lung = F.logsigmoid(labelled_logits) - F.logsigmoid(unlabelled_logits)
@@ -56,16 +54,18 @@ def mask_consistency_loss(labelled_logits: Tensor, unlabelled_logits: Tensor) ->
 def pixel_consistency_loss(
     guess: Tensor, film: Tensor, mask_logits: Tensor, threshold: float
 ) -> Tensor:
-    """Binary cross-entropy of a strong view's mask against what is sure in the plain film's, the
-    mean over all pixels.
+    """Cross-entropy of a moved view's mask, with confident pixels of the plain film as labels.
 
-    `guess` (N, 1, H, W) is the plain film's lung probability, moved to where the view is; pixels
-    count where it is at least `threshold` sure either way and `film` (bool) is true. No gradient
-    reaches the guess. (UniMatch, Yang 2023.)
+    The mean over all pixels (UniMatch, Yang 2023).
+
+    Arguments:
+        guess: (N, 1, H, W), the plain film's lung probability, moved like the view; no gradient.
+        film: (N, 1, H, W) bool; only pixels where it is True count.
+        mask_logits: (N, 1, H, W), of the view.
+        threshold: pixels count where the probability of lung or of its absence is at least this.
     """
     guess = guess.detach()
     sure = film & ((guess - 0.5).abs() >= threshold - 0.5)
-    loss = F.binary_cross_entropy_with_logits(
-        mask_logits, (guess > 0.5).to(mask_logits.dtype), reduction="none"
-    )
-    return (sure * loss).mean()
+    labels = (guess > 0.5).to(mask_logits.dtype)
+    losses = F.binary_cross_entropy_with_logits(mask_logits, labels, reduction="none")
+    return (sure * losses).mean()

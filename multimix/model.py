@@ -6,6 +6,7 @@ Haque et al., ISBI 2021, figure 1 and section 2. Shapes in comments are those of
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -16,18 +17,32 @@ from multimix.layers import InstanceNorm, dropout
 
 WIDTHS = (16, 32, 64, 128, 256)
 CLASSES = ("NORMAL", "PNEUMONIA")
+TASKS = ("classification", "segmentation")
 DROPOUT = 0.25
 STRIDE = 16  # four poolings lie above the deepest skip: sides must be multiples of it
-SIDES = range(2 * STRIDE, 2049, STRIDE)  # px: those that a film may be reduced to
+SIDES = range(2 * STRIDE, 2049, STRIDE)  # px that a film may be reduced to
 SIDES_NAMED = f"a multiple of {SIDES.step}, {SIDES[0]} to {SIDES[-1]}"
 
 
 class ModelOutput(NamedTuple):
-    """What the network says about a batch of N films."""
+    """The network's outputs for a batch of N films."""
 
     class_logits: Tensor  # (N, 2): NORMAL, PNEUMONIA
     mask_logits: Tensor  # (N, 1, H, W): sigmoid gives the probability of lung
     saliency: Tensor | None  # (N, 1, H, W), >= 0; None in training without a bridge
+
+
+@dataclass
+class ModelInfo:
+    """What a checkpoint stores about its network, besides the weights."""
+
+    side: int = 256  # px that a film is reduced to
+    class_sides: tuple[int, ...] = ()  # px that the class is read at, averaged; (): side alone
+    seed: int = 0  # of the split of films that have no split of their own
+    manifest: str = ""  # CSV text: the films that the weights were trained on
+    calibration: dict[str, float] = field(default_factory=dict)  # temperature, operating_point
+    name: str = ""  # of a bundled network, or the end of the path that was loaded
+    tasks: tuple[str, ...] = TASKS  # those that were trained
 
 
 def block(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -65,12 +80,10 @@ class Decoder(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], bridge: bool):
         super().__init__()
-        below = widths[-1]
         for stage in (4, 3, 2, 1):
-            skip = widths[stage - 1]
+            below, skip = widths[stage], widths[stage - 1]
             extra = 2 if bridge and stage == 4 else 0
             self.add_module(f"dconv_up{stage}", block(below + skip + extra, skip))
-            below = skip
         self.conv_last = nn.Conv2d(widths[0], 1, 1)
 
     def forward(self, maps: list[Tensor], bridge: Tensor | None, drop: bool = False) -> Tensor:
@@ -94,13 +107,7 @@ class MultiMix(nn.Module):
         bridge: feed the film and the classifier's saliency into the decoder; without it the
             decoder is a plain U-Net's.
 
-    Attributes that a checkpoint sets, and training and prediction go by:
-        side: px that a film is reduced to.
-        class_sides: px that its class is read at, by the mean of log-odds; none: `side` alone.
-        seed: of the split of films that name none.
-        manifest: CSV text, the films that the weights were trained on.
-        calibration: 'temperature' and 'operating_point', if validation films chose them.
-        name: what `load_model` was asked for: a bundled one's name, or the end of a path.
+    Attribute `info`: what its checkpoint stores besides the weights, a `ModelInfo`.
     """
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS, bridge: bool = True):
@@ -110,24 +117,29 @@ class MultiMix(nn.Module):
                 f"widths are {widths}; five positive channel numbers are needed, such as {WIDTHS}."
             )
         self.widths, self.bridge = tuple(widths), bridge
-        self.side, self.seed, self.manifest = 256, 0, ""
-        self.name = ""
-        self.class_sides: tuple[int, ...] = ()
-        self.calibration: dict[str, float] = {}
+        self.info = ModelInfo()
         self.encoder = Encoder(self.widths)
         self.decoder = Decoder(self.widths, bridge)
 
-    if TYPE_CHECKING:  # torch's own tells editors and type checkers nothing
+    def __repr__(self) -> str:
+        weight, info, bridge = self.encoder.fc.weight, self.info, ("without", "with")[self.bridge]
+        name, count = f"MultiMix {info.name}".strip(), sum(p.numel() for p in self.parameters())
+        return (
+            f"{name}: {' and '.join(info.tasks)} of films at {info.side} px\n"
+            f"  widths {str(self.widths)[1:-1]}, {bridge} the saliency bridge\n"
+            f"  {count:,} parameters, {str(weight.dtype)[6:]} on {weight.device}"
+        )
+
+    if TYPE_CHECKING:  # torch's own has no types
 
         def __call__(self, x: Tensor) -> ModelOutput: ...
 
     def forward(self, x: Tensor) -> ModelOutput:
         """Class, lungs and saliency of a batch of films.
 
-        In eval mode one encoder pass serves all three. In training the saliency, which is wanted
-        without dropout, takes a pass of its own, and is left out when there is no bridge to use it.
-        Gradients of the weights and the mode of every module stay as they were; `no_grad` and
-        `inference_mode` make no difference to the values.
+        In eval mode one encoder pass serves all three. In training, saliency needs a second pass,
+        without dropout, and is computed for the bridge alone. Gradients of the weights stay
+        unchanged; the outputs are the same under `no_grad` and `inference_mode`.
 
         Arguments:
             x: (N, 1, H, W) floats in [-1, 1]; H and W are multiples of 16, 32 or more.
@@ -135,13 +147,12 @@ class MultiMix(nn.Module):
         Errors: ValueError where x is of another shape.
         """
         check_films(x)
-        saliency: Tensor | None = None
-        if not self.training:
-            class_logits, maps, saliency = self._encode_with_saliency(x)
-        else:
-            if self.bridge:
-                saliency = self.saliency(x)
+        saliency: Tensor | None
+        if self.training:
+            saliency = self.saliency(x) if self.bridge else None
             class_logits, maps = self.encoder(x, drop=True)
+        else:
+            class_logits, maps, saliency = self._encode_with_saliency(x)
         bridge = bridge_maps(x, saliency) if self.bridge and saliency is not None else None
         mask_logits = self.decoder(maps, bridge, drop=self.training)
         return ModelOutput(class_logits, mask_logits, saliency)
@@ -152,14 +163,14 @@ class MultiMix(nn.Module):
         return self.encoder(x, drop=self.training)[0]
 
     def saliency(self, x: Tensor) -> Tensor:
-        """|d max class logit / d pixel|, (N, 1, H, W); no dropout, detached, not normalised."""
+        """|d largest class logit / d pixel|, (N, 1, H, W), without dropout; detached."""
         with torch.no_grad():
             return self._encode_with_saliency(x)[2]
 
     def _encode_with_saliency(self, x: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
-        keep = torch.is_grad_enabled()  # only then can someone still want the graph
+        keep = torch.is_grad_enabled()  # the caller may still need the graph
         with torch.inference_mode(False), torch.enable_grad():
-            # An inference tensor cannot enter a graph, but its clone made here can.
+            # An inference tensor cannot be in a graph, but its clone made here can.
             films = x.clone() if x.is_inference() else x
             if not (keep and films.requires_grad):
                 films = films.detach().requires_grad_()
@@ -179,15 +190,11 @@ def bridge_maps(x: Tensor, saliency: Tensor) -> Tensor:
 
 
 def check_films(x: Tensor) -> None:
-    """Refuse a batch that the network cannot take, in one sentence."""
-    if x.ndim != 4 or x.shape[1] != 1 or not x.is_floating_point():
+    """ValueError for a batch that the network cannot take."""
+    fits = x.ndim == 4 and x.shape[0] > 0 and x.shape[1] == 1 and x.is_floating_point()
+    if not fits or any(px < 2 * STRIDE or px % STRIDE for px in x.shape[2:]):
         raise ValueError(
             f"The network was given a {x.dtype} tensor of shape {tuple(x.shape)}; it needs grey "
-            "films as floats in [-1, 1], shape (N, 1, H, W)."
-        )
-    count, _, height, width = x.shape
-    if count == 0 or min(height, width) < 2 * STRIDE or height % STRIDE or width % STRIDE:
-        raise ValueError(
-            f"The network was given {count} films of {height} x {width} pixels; it needs at least "
-            f"one, with sides that are multiples of {STRIDE}, {2 * STRIDE} or more: resize them."
+            "films as floats in [-1, 1], shape (N, 1, H, W), with sides that are multiples of "
+            f"{STRIDE}, {2 * STRIDE} or more."
         )

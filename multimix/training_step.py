@@ -6,33 +6,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from multimix import losses
 from multimix.batches import Batch
 from multimix.config import Config
 from multimix.joint_augment import warp
-from multimix.losses import (
-    dice_loss,
-    mask_consistency_loss,
-    pixel_consistency_loss,
-    pseudo_label_loss,
-)
 from multimix.model import MultiMix
 
 
 def train_step(
     model: MultiMix, batch: Batch, config: Config, teacher: MultiMix | None = None
 ) -> dict[str, Tensor]:
-    """The loss of one step, every term by name, each a mean over films; 'total' is to minimise.
+    """The loss of one step: every term by name, each a mean over films, and their sum, 'total'.
 
     total = classification + lambda * pseudo_label + alpha * dice + beta * mask_consistency; the
-    improved recipe may add 'mask_bce' and 'pixel_consistency'. A term that the system does not have
-    is absent, one whose unlabelled films have not joined yet is 0. 'kept' is the share of
-    unlabelled films whose pseudo-label counted.
+    improved recipe may add 'mask_bce' and 'pixel_consistency'. Terms that the system does not use
+    are absent; terms of unlabelled films that have not joined yet are 0. 'kept' is the share of
+    unlabelled films with a confident pseudo-label.
 
     Arguments:
         model: the network, in training mode.
-        batch: what `Loader` gives, or a slice of it.
+        batch: from `Loader`, or a slice of it.
         config: the weights of the terms, and the thresholds.
-        teacher: draws the pseudo-labels if given, else the model itself does.
+        teacher: the network that gives the pseudo-labels; without one, the model itself.
     """
     teacher = teacher or model
     terms: dict[str, Tensor] = {}
@@ -55,7 +50,7 @@ def train_step(
 def class_terms(
     model: MultiMix, batch: Batch, config: Config, teacher: MultiMix
 ) -> dict[str, Tensor]:
-    """Equation 2: cross-entropy of the labelled films, and of the strong views of the others."""
+    """Equation 2: cross-entropy of labelled films, and of strong views with pseudo-labels."""
     assert batch.class_films is not None and batch.labels is not None
     if batch.strong is None or batch.weak is None:
         logits = model.classify(batch.class_films).float()  # (N, 2)
@@ -67,25 +62,25 @@ def class_terms(
     with torch.no_grad():
         weak_logits = teacher.classify(batch.weak).float()
     classification = F.cross_entropy(logits, batch.labels)
-    pseudo_label, kept = pseudo_label_loss(weak_logits, strong_logits, config.threshold)
+    pseudo_label, kept = losses.pseudo_label_loss(weak_logits, strong_logits, config.threshold)
     return {"classification": classification, "pseudo_label": pseudo_label, "kept": kept}
 
 
 def mask_terms(
     model: MultiMix, batch: Batch, config: Config, teacher: MultiMix
 ) -> dict[str, Tensor]:
-    """Equation 3: Dice of the films with masks, and the KL term between them and the others."""
+    """Equation 3: Dice of the films with masks, and the KL term with the unlabelled films."""
     assert batch.mask_films is not None and batch.masks is not None
     films, unlabelled = batch.mask_films, batch.unlabelled_mask_films
     if unlabelled is not None:
         films = torch.cat([films, unlabelled])  # one pass for both: (2N, 1, H, W)
     mask_logits = model(films).mask_logits.float()
     logits, unlabelled_logits = mask_logits.tensor_split([len(batch.mask_films)])
-    terms = {"dice": dice_loss(logits, batch.masks)}
+    terms = {"dice": losses.dice_loss(logits, batch.masks)}
     if config.bce_weight:
         terms["mask_bce"] = F.binary_cross_entropy_with_logits(logits, batch.masks)
     if unlabelled is not None:
-        terms["mask_consistency"] = mask_consistency_loss(logits, unlabelled_logits)
+        terms["mask_consistency"] = losses.mask_consistency_loss(logits, unlabelled_logits)
     elif config.mask_consistency:
         terms["mask_consistency"] = logits.new_zeros(())
         if config.pixel_consistency_weight:
@@ -94,7 +89,7 @@ def mask_terms(
         with torch.no_grad():
             plain_logits = teacher(batch.plain_mask_films).mask_logits.float()
         guess, is_film = warp(torch.sigmoid(plain_logits), batch.affine)
-        terms["pixel_consistency"] = pixel_consistency_loss(
+        terms["pixel_consistency"] = losses.pixel_consistency_loss(
             guess, is_film, unlabelled_logits, config.pixel_threshold
         )
     return terms

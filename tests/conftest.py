@@ -1,17 +1,15 @@
 """Tiny networks and tiny films, so that every test is quick."""
 
-import functools
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers import KINDS, SIDE, TINY, dicom, save
+from drawn import write_films
+from helpers import KINDS, SIDE, TINY, dicom, drawn, film_set, save
 
-from multimix.data import phantom
 from multimix.data.film_set import Films
-from multimix.data.films import load_films
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import save_checkpoint
 
@@ -20,14 +18,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
 
-drawn = functools.cache(phantom.draw)
+
+@pytest.fixture(autouse=True)
+def drawn_films_are_films(monkeypatch):
+    """Let the drawn films of the tests count as chest films."""
+    monkeypatch.setattr("multimix.inference.is_frontal_chest", lambda film: True)
 
 
 @pytest.fixture
 def model() -> MultiMix:
     torch.manual_seed(0)
     network = MultiMix(TINY).eval()
-    network.side = SIDE
+    network.info.side = SIDE
     return network
 
 
@@ -48,8 +50,18 @@ def x() -> torch.Tensor:
 
 @pytest.fixture(scope="session")
 def films() -> Films:
-    """Forty phantoms for each task: 32 train, 4 val, 4 test."""
-    return load_films("phantom://40", "phantom://40", SIDE, progress=False)
+    """Forty drawn films for each task: 32 train, 4 val, 4 test."""
+    return Films(film_set("classification"), film_set("segmentation"))
+
+
+@pytest.fixture(scope="session")
+def sets(tmp_path_factory) -> list[str]:
+    """Words of the command line: a folder of films with classes, and one of films with masks."""
+    root = tmp_path_factory.mktemp("sets")
+    for split, count in (("train", 16), ("val", 4), ("test", 4)):
+        write_films(root / "classes" / split, count, SIDE)
+    write_films(root / "lungs", 20, SIDE, masks=True)
+    return ["--classification", str(root / "classes"), "--segmentation", str(root / "lungs")]
 
 
 @pytest.fixture
@@ -60,10 +72,7 @@ def kaggle(tmp_path) -> Path:
     root = tmp_path / "chest_xray"
     for split, count in (("train", 24), ("test", 4)):
         for i in range(count):
-            save(
-                root / split / "NORMAL" / f"IM-{i // 2:04d}-{i:04d}.jpeg",
-                drawn(i, 0, SIDE)[0],
-            )
+            save(root / split / "NORMAL" / f"IM-{i // 2:04d}-{i:04d}.jpeg", drawn(i, 0, SIDE)[0])
             save(
                 root / split / "PNEUMONIA" / f"person{i // 2}_virus_{i}.jpeg",
                 drawn(100 + i, 1, SIDE)[0],

@@ -57,52 +57,38 @@ def test_the_cosine_warms_up_and_ends_near_zero():
 @pytest.mark.parametrize(
     "changes, words",
     (
-        (
-            dict(classify=False, segment=False),
-            "no task is on; classify, segment or both are needed",
-        ),
+        (dict(classify=False, segment=False), "no task is on; classify, segment or both are"),
         (dict(schedule="linear"), "schedule is 'linear'; staircase or cosine is needed"),
         (dict(side=100), "side is 100; a multiple of 16"),
+        (dict(side="64"), "side is '64'; a multiple of 16"),
         (dict(steps=0, batch=0), "steps is 0; 1 or more is needed; batch is 0; a number from 1 to"),
-        (
-            dict(widths=(1, 2)),
-            r"widths is \(1, 2\); a tuple of five positive channel numbers is needed",
-        ),
-        (dict(widths=(1, 2, 3, 4, 0)), "a tuple of five positive channel numbers is needed"),
+        (dict(steps="5"), "steps is '5'; a whole number is needed"),
+        (dict(steps=5.5), "steps is 5.5; a whole number is needed"),
+        (dict(steps=None), "steps is None; a whole number is needed"),
+        (dict(batch=True), "batch is True; a whole number is needed"),
+        (dict(masks="all"), "masks is 'all'; a whole number is needed"),
         (dict(class_labels=1), "class_labels is 1; 2 or more is needed"),
+        (dict(widths=(1, 2)), r"widths is \(1, 2\); a tuple of five positive channel numbers is"),
+        (dict(widths=(1, 2, 3, 4, 0)), ".*a tuple of five positive channel numbers is needed"),
+        (dict(widths=16), "widths is 16; a tuple of five positive channel numbers is needed"),
         (dict(threshold=1.5), "threshold is 1.5; a number from 0 to 1 is needed"),
+        (dict(threshold="0.7"), "threshold is '0.7'; a number from 0 to 1 is needed"),
         (dict(pixel_threshold=0.4), "pixel_threshold is 0.4; a number from 0.5 to 1 is needed"),
         (dict(dice_weight=float("nan")), "dice_weight is nan; 0 or more is needed"),
+        (dict(unlabelled_from=1.0), "unlabelled_from is 1.0; 0 or more and below 1 is needed"),
+        (dict(learning_rate=0), "learning_rate is 0; above 0 and 1 or less is needed"),
+        (dict(sides=64), "sides is 64; for each a multiple of 16"),
         (dict(sides=(64, 100, 256)), r"sides is \(64, 100, 256\); for each a multiple of 16, 32"),
         (dict(side=64, sides=(64, 96)), r"sides has 96; 64 \(side\) or less is needed"),
         (dict(side=96, sides=(48, 64)), r"sides is 48,64; 96 \(side\) among them is needed"),
         (dict(side=64, class_sides=(96,)), r"class_sides has 96; 64 \(side\) or less is needed"),
+        (dict(class_sides=("64",)), r"class_sides is \('64',\); for each a multiple of 16"),
         (dict(side_schedule="grow"), "side_schedule is 'grow'; multi-scale or progressive is"),
+        (dict(bridge=1), "bridge is 1; True or False is needed"),
+        (dict(precision=32), "precision is 32; float32, bfloat16 or auto is needed"),
     ),
 )
 def test_impossible_values_are_named(changes, words):
-    with pytest.raises(ValueError, match=f"^Training cannot start: .*{words}"):
-        Config(**changes)
-
-
-@pytest.mark.parametrize(
-    "changes, words",
-    (
-        (dict(steps="5"), "steps is '5'; a whole number is needed"),
-        (dict(steps=5.5), "steps is 5.5; a whole number is needed"),
-        (dict(batch=True), "batch is True; a whole number is needed"),
-        (dict(steps=None), "steps is None; a whole number is needed"),
-        (dict(masks="all"), "masks is 'all'; a whole number is needed"),
-        (dict(threshold="0.7"), "threshold is '0.7'; a number is needed"),
-        (dict(bridge=1), "bridge is 1; True or False is needed"),
-        (dict(precision=32), "precision is 32; float32 or bfloat16 is needed"),
-        (dict(side="64"), "side is '64'; a multiple of 16"),
-        (dict(sides=64), "sides is 64; for each a multiple of 16"),
-        (dict(class_sides=("64",)), r"class_sides is \('64',\); for each a multiple of 16"),
-        (dict(widths=16), "widths is 16; a tuple of five positive channel numbers is needed"),
-    ),
-)
-def test_values_of_another_type_are_named(changes, words):
     with pytest.raises(ValueError, match=f"^Training cannot start: {words}"):
         Config(**changes)
 
@@ -138,10 +124,10 @@ def test_unknown_presets_list_the_known_ones():
         Config.preset("unet", "best")
 
 
-def test_an_unknown_field_is_told_the_nearest():
+def test_an_unknown_field_names_the_nearest():
     with pytest.raises(ValueError, match=r"^Config has no field 'step'; did you mean steps\?$"):
         Config.preset("unet", step=5)
-    with pytest.raises(ValueError, match="no field 'zebra'; there are classify, segment, bridge"):
+    with pytest.raises(ValueError, match="no field 'zebra'; see help"):
         Config.preset("unet", zebra=5)
 
 
@@ -162,9 +148,8 @@ def test_its_text_shows_only_what_differs():
 @pytest.mark.parametrize("field", fields(Config), ids=lambda field: field.name)
 def test_every_field_has_a_help_text_and_limits_that_its_default_keeps(field):
     text, limits = field.metadata["help"], field.metadata["limits"]
-    assert (
-        text.strip() and not text.endswith(".") and set(limits) <= {"low", "high", "above", "below"}
-    )
+    assert text.strip() and not text.endswith(".")
+    assert set(limits) <= {"low", "high", "above", "below"}
     assert Config(**{field.name: field.default}) == Config()
     if field.type in ("int", "float"):
         assert field.metadata["allowed"] or limits.keys() & {"low", "above"}

@@ -1,17 +1,11 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from drawn import draw
 
 from multimix.augment import AffineParameters
-from multimix.data import phantom
-from multimix.joint_augment import (
-    haze,
-    joint_views,
-    marked,
-    opacities,
-    sample_affine,
-    warp,
-)
+from multimix.joint_augment import haze, joint_views, marked, opacities, sample_affine, warp
 
 
 def chance(seed: int = 0, count: int = 16) -> list[torch.Generator]:
@@ -20,23 +14,25 @@ def chance(seed: int = 0, count: int = 16) -> list[torch.Generator]:
 
 @pytest.fixture(scope="module")
 def drawn() -> tuple[torch.Tensor, torch.Tensor]:
-    """Sixteen phantoms of 64 px and their lungs, (16, 1, 64, 64)."""
-    films, masks = zip(*(phantom.draw(seed, side=64) for seed in range(16)))
-    return (
-        torch.stack([torch.from_numpy(film.copy()) for film in films])[:, None].float() / 255,
-        torch.stack([torch.from_numpy(mask.copy()) for mask in masks])[:, None].float(),
-    )
+    """Sixteen drawn films of 64 px and their lungs, (16, 1, 64, 64)."""
+    films, masks = zip(*(draw(seed, side=64) for seed in range(16)))
+    stacked = (torch.from_numpy(np.stack(part))[:, None].float() for part in (films, masks))
+    films, masks = stacked
+    return films / 255, masks
+
+
+def views_of(films, masks, **options):
+    """A view of each film, none of them moved."""
+    return joint_views(films, masks, AffineParameters.identity(16), chance(), **options)
 
 
 def test_masks_move_with_their_films(drawn):
     _, masks = drawn
-    films = masks * 0.6 + 0.2
-    views, moved = joint_views(films, masks, sample_affine(chance()), chance(1))
+    views, moved = joint_views(masks * 0.6 + 0.2, masks, sample_affine(chance()), chance(1))
     assert set(moved.unique().tolist()) == {0, 1} and views.min() >= 0 and views.max() <= 1
     for view, mask, original in zip(views, moved, masks):
-        assert (
-            abs(view[mask > 0].median() - view[mask == 0].median()) > 0.05
-        )  # bright there, or dark if inverted
+        # Lungs are bright, or dark in a negative.
+        assert abs(view[mask > 0].median() - view[mask == 0].median()) > 0.05
         assert not torch.equal(mask, original)
 
 
@@ -47,21 +43,13 @@ def test_same_seed_same_views_and_each_film_alone(drawn):
     assert torch.equal(views, again[0]) and torch.equal(moved, again[1])
     alone = joint_views(films[5:6], masks[5:6], sample_affine(chance()[5:6]), chance(1)[5:6])
     assert torch.allclose(views[5:6], alone[0], atol=1e-6) and torch.equal(moved[5:6], alone[1])
-    assert (
-        len(
-            {
-                view.numpy().tobytes()
-                for view in joint_views(
-                    films[:1].expand(16, -1, -1, -1), masks, sample_affine(chance()), chance(1)
-                )[0]
-            }
-        )
-        == 16
-    )
+    same = films[:1].expand(16, -1, -1, -1)
+    views, _ = joint_views(same, masks, sample_affine(chance()), chance(1))
+    assert len({view.numpy().tobytes() for view in views}) == 16
 
 
 def test_a_guess_follows_its_film(drawn):
-    # What is moved later, by the same places, lies where the mask that moved with the film lies.
+    # A map that is moved later lies where the mask that was moved with the film lies.
     films, masks = drawn
     places = sample_affine(chance())
     _, moved = joint_views(films, masks, places, chance(1))
@@ -69,7 +57,7 @@ def test_a_guess_follows_its_film(drawn):
     assert torch.equal(((guess > 0.5) & inside).float(), moved)
 
 
-def test_staying_changes_nothing(drawn):
+def test_no_movement_changes_nothing(drawn):
     films, _ = drawn
     moved, inside = warp(films, AffineParameters.identity(16))
     assert torch.allclose(moved, films, atol=1e-5) and inside.all()
@@ -87,7 +75,7 @@ def test_moves_by_hand(change, centre):
     assert (rows.float().mean() + 0.5, columns.float().mean() + 0.5) == pytest.approx(centre)
 
 
-def test_what_is_not_film_is_told():
+def test_pixels_outside_the_film_are_marked():
     film = torch.ones(1, 1, 64, 64)
     quarter = dict.fromkeys(("frame_left", "frame_top", "frame_right", "frame_bottom"), 0.25)
     assert warp(film, changed(**quarter))[1].float().mean() == pytest.approx(0.25, abs=0.02)
@@ -119,10 +107,7 @@ def test_haze_lies_on_the_lungs_alone(drawn):
     assert torch.equal(hazy[masks == 0], films[masks == 0]) and (hazy >= films).all()
     changed = (hazy != films).flatten(1).any(1)
     assert 2 <= changed.sum() <= 12
-    clear, _ = joint_views(films, masks, AffineParameters.identity(16), chance(), opaque=False)
-    assert not torch.equal(
-        clear, joint_views(films, masks, AffineParameters.identity(16), chance())[0]
-    )
+    assert not torch.equal(views_of(films, masks, opaque=False)[0], views_of(films, masks)[0])
 
 
 def test_opaque_lungs_are_bright_where_the_lungs_are(drawn):
@@ -135,11 +120,9 @@ def test_opaque_lungs_are_bright_where_the_lungs_are(drawn):
     for film, before, mask in zip(opaque[touched], films[touched], masks[touched]):
         lung = mask > 0
         assert film[lung].mean() > before[lung].mean() + 0.02
-    whole = joint_views(films, masks, AffineParameters.identity(16), chance(), white_out=True)
-    assert torch.equal(whole[1], masks)  # the lungs stay lungs
-    assert not torch.equal(
-        whole[0], joint_views(films, masks, AffineParameters.identity(16), chance())[0]
-    )
+    views, lungs = views_of(films, masks, white_out=True)
+    assert torch.equal(lungs, masks)  # the lungs stay lungs
+    assert not torch.equal(views, views_of(films, masks)[0])
 
 
 def test_letters_and_tubes_are_bright_and_on_some_films(drawn):

@@ -22,22 +22,19 @@ def test_dice_by_hand():
 
 
 def test_dice_is_taken_per_film():
-    # A perfect film costs 0; an inverted one with one lung pixel of four: 1 - (0 + 1) / (3 + 1 + 1)
-    # = .8
+    # A perfect film costs 0; an inverted one of four pixels 1 - (0 + 1) / (3 + 1 + 1) = .8
     masks = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]]).repeat(2, 1, 1, 1)
     logits = torch.cat([masks[:1] * 200 - 100, 100 - masks[1:] * 200])
     assert dice_loss(logits, masks).item() == pytest.approx(0.4)
 
 
 def test_dice_of_nothing_is_free():
-    assert dice_loss(
-        torch.full((1, 1, 4, 4), -100.0), torch.zeros(1, 1, 4, 4)
-    ).item() == pytest.approx(0)
+    empty = torch.zeros(1, 1, 4, 4)
+    assert dice_loss(empty - 100, empty).item() == pytest.approx(0)
 
 
 def test_pseudo_labels_by_hand():
-    # The first film is sure (.8 >= .7), the second is not (.6): mean over both of what the first
-    # costs.
+    # The first film is confident (.8 >= .7), the second is not (.6); the mean is over both.
     weak = torch.tensor([[logit(0.2), 0.0], [logit(0.6), 0.0]])
     strong = torch.tensor([[logit(0.5), 0.0], [logit(0.1), 0.0]])
     loss, kept = pseudo_label_loss(weak, strong, 0.7)
@@ -74,21 +71,18 @@ def test_consistency_is_positive_finite_and_teaches_both_maps():
     assert loss > 0
     loss.backward()
     assert labelled.grad.abs().sum() > 0 and unlabelled.grad.abs().sum() > 0
-    assert mask_consistency_loss(
-        torch.full((1, 1, 2, 2), 500.0), torch.full((1, 1, 2, 2), -500.0)
-    ).isfinite()
+    sure = torch.full((1, 1, 2, 2), 500.0)
+    assert mask_consistency_loss(sure, -sure).isfinite()
 
 
 def test_pixel_consistency_by_hand():
-    guess = torch.tensor(
-        [[[[0.95, 0.6], [0.02, 0.95]]]], requires_grad=True
-    )  # sure lung, unsure, sure not, framed
+    # Surely lung, not sure, surely not lung, outside the film.
+    guess = torch.tensor([[[[0.95, 0.6], [0.02, 0.95]]]], requires_grad=True)
     film = torch.tensor([[[[True, True], [True, False]]]])
     logits = torch.tensor([[[[0.0, 5.0], [math.log(3), -9.0]]]], requires_grad=True)
     loss = pixel_consistency_loss(guess, film, logits, 0.9)
-    assert loss.item() == pytest.approx(
-        (math.log(2) + math.log(4)) / 4
-    )  # -ln .5 and -ln .25, over four pixels
+    expected = (math.log(2) + math.log(4)) / 4  # -ln .5 and -ln .25, over four pixels
+    assert loss.item() == pytest.approx(expected)
     loss.backward()
     assert guess.grad is None and (logits.grad != 0).sum() == 2
     assert pixel_consistency_loss(guess, film, logits, 1.0) == 0

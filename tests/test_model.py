@@ -7,9 +7,8 @@ from multimix.model import MultiMix, bridge_maps
 
 def test_the_full_network_has_the_published_size():
     model = MultiMix()
-    assert (
-        sum(p.numel() for p in model.parameters()) == 1_965_173 - 18
-    )  # the authors' two dead tensors hold 18
+    count = sum(p.numel() for p in model.parameters())
+    assert count == 1_965_173 - 18  # the authors' file has two unused tensors, of 18 numbers
     assert len(model.state_dict()) == 42 - 2
     assert model.decoder.dconv_up4[0].weight.shape == (128, 386, 3, 3)
 
@@ -103,9 +102,8 @@ def test_the_bridge_carries_film_and_saliency_to_the_decoder(model, x):
     out = model(x)
     joined = bridge_maps(x, out.saliency)
     assert joined.shape == (3, 2, SIDE // 8, SIDE // 8)
-    assert torch.equal(
-        joined[:, :, 0, 0], torch.cat([x, out.saliency], 1)[:, :, 0, 0]
-    )  # corners are aligned
+    corner = torch.cat([x, out.saliency], 1)[:, :, 0, 0]
+    assert torch.equal(joined[:, :, 0, 0], corner)  # corners are aligned
     _, maps = model.encoder(x)
     assert torch.allclose(model.decoder(maps, joined), out.mask_logits)
     assert not torch.allclose(model.decoder(maps, torch.zeros_like(joined)), out.mask_logits)

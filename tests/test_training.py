@@ -1,15 +1,17 @@
+import io
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
-from helpers import CONFIG, SIDE, TINY, quietly, read_log
+from helpers import CONFIG, SIDE, TINY, film_set, quietly, read_log
 
 from multimix.batches import Loader
 from multimix.config import Config
 from multimix.data.film_set import Films
-from multimix.data.films import load_films
 from multimix.evaluation.evaluator import evaluate, score
+from multimix.inference import predict
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix
 from multimix.recipes import RECIPES, SYSTEMS
@@ -22,33 +24,23 @@ TERMS = {"classification", "pseudo_label", "kept", "dice", "mask_consistency", "
 
 
 def same(first: MultiMix, second: MultiMix) -> bool:
-    return all(
-        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values())
-    )
+    other = second.state_dict()
+    return all(torch.equal(value, other[name]) for name, value in first.state_dict().items())
 
 
 def test_the_improved_terms_are_added(films, model):
-    config = replace(
-        CONFIG,
-        mask_augmentation=True,
-        bce_weight=2.0,
-        pixel_consistency_weight=3.0,
-        pixel_threshold=0.5,
-    )
-    terms = train_step(model, Loader(films, config)(0), config)
+    changes = dict(mask_augmentation=True, bce_weight=2.0, pixel_threshold=0.5)
+    config = replace(CONFIG, pixel_consistency_weight=3.0, **changes)
+    batch = Loader(films, config)(0)
+    terms = train_step(model, batch, config)
     assert set(terms) == TERMS | {"mask_bce", "pixel_consistency"}
-    paper = replace(config, bce_weight=0.0)
-    without = train_step(model, Loader(films, paper)(0), paper)
-    assert terms["total"].item() == pytest.approx(
-        (without["total"] + 2 * terms["mask_bce"]).item(), rel=1e-5
-    )
-    assert terms["pixel_consistency"] > 0
-    lighter = train_step(
-        model, Loader(films, config)(0), replace(config, pixel_consistency_weight=1.0)
-    )
-    assert (terms["total"] - lighter["total"]).item() == pytest.approx(
-        2 * terms["pixel_consistency"].item(), rel=1e-4
-    )
+    for name, changes in (
+        ("mask_bce", dict(bce_weight=0.0)),
+        ("pixel_consistency", dict(pixel_consistency_weight=1.0)),
+    ):
+        lighter = train_step(model, batch, replace(config, **changes))["total"]
+        difference = (terms["total"] - lighter).item()
+        assert difference == pytest.approx(2 * terms[name].item(), rel=1e-4) and difference > 0
 
 
 def test_the_total_is_the_papers_sum(films, model):
@@ -57,10 +49,8 @@ def test_the_total_is_the_papers_sum(films, model):
     terms = train_step(model, batch, config)  # in eval mode: no dropout
     assert set(terms) == TERMS and terms["kept"] == 1
     assert all(terms[name] > 0 for name in TERMS)
-    logits, unlabelled = (
-        model(batch.mask_films).mask_logits,
-        model(batch.unlabelled_mask_films).mask_logits,
-    )
+    logits = model(batch.mask_films).mask_logits
+    unlabelled = model(batch.unlabelled_mask_films).mask_logits
     expected = (
         torch.nn.functional.cross_entropy(model.classify(batch.class_films), batch.labels)
         + 0.25 * pseudo_label_loss(model.classify(batch.weak), model.classify(batch.strong), 0.5)[0]
@@ -96,20 +86,17 @@ def test_the_weak_views_leave_no_gradient_and_the_teacher_draws_the_labels(films
     terms = train_step(model, batch, CONFIG, teacher=sure)
     terms["total"].backward()
     assert batch.weak.grad is None and sure.encoder.fc.weight.grad is None
-    strong = model.classify(batch.strong)
-    assert terms["kept"] == 1
-    assert terms["pseudo_label"].item() == pytest.approx(
-        torch.nn.functional.cross_entropy(strong, torch.zeros(4, dtype=torch.long)).item(), rel=1e-5
-    )
+    normal = torch.zeros(4, dtype=torch.long)
+    expected = torch.nn.functional.cross_entropy(model.classify(batch.strong), normal).item()
+    assert terms["kept"] == 1 and terms["pseudo_label"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_two_films_of_each_task_can_be_learnt_by_heart(films):
     torch.manual_seed(0)
     config = Config.preset("umtl_s", side=SIDE, batch=2)
     model, loader = MultiMix((8, 8, 16, 16, 16)).train(), Loader(films, config)
-    batch = next(
-        batch for batch in map(loader, range(100)) if sorted(batch.labels.tolist()) == [0, 1]
-    )
+    batches = map(loader, range(100))
+    batch = next(batch for batch in batches if sorted(batch.labels.tolist()) == [0, 1])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(150):
         optimizer.zero_grad()
@@ -123,7 +110,7 @@ def test_the_best_checkpoint_is_the_best_scoring_one(films, tmp_path, monkeypatc
     aucs = iter([0.6, 0.9, 0.7])
     seen = []
 
-    def fake(model, films, world):
+    def fake(model, films, world, stop):
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return {"auc": next(aucs), "dice": 0.5}, {}
 
@@ -140,20 +127,15 @@ def test_validation_is_real(films, tmp_path):
     model = quietly(CONFIG, films, tmp_path, on_validation=rows.append)
     content = read_checkpoint(tmp_path / "best.pth")
     results = evaluate(model, films, "val", clean=False)
-    assert content["validation"] == pytest.approx(
-        {name: results[name] for name in content["validation"]}
-    )
-    assert content["calibration"] == model.calibration and set(model.calibration) == {
-        "temperature",
-        "operating_point",
-    }
+    expected = {name: results[name] for name in content["validation"]}
+    assert content["validation"] == pytest.approx(expected)
+    assert content["calibration"] == model.info.calibration
+    assert set(model.info.calibration) == {"temperature", "operating_point"}
     log = read_log(tmp_path)
     assert [int(row["step"]) for row in log] == [2, 4, 6]
     assert [{name: str(value) for name, value in row.items()} for row in rows] == log
-    best = max(log, key=lambda row: (float(row["val_auc"]) + float(row["val_dice"])) / 2)
-    assert score(content["validation"]) == pytest.approx(
-        (float(best["val_auc"]) + float(best["val_dice"])) / 2
-    )
+    best = max((float(row["val_auc"]) + float(row["val_dice"])) / 2 for row in log)
+    assert score(content["validation"]) == pytest.approx(best)
     assert all(float(row[name]) >= 0 for row in log for name in TERMS)
 
 
@@ -163,7 +145,8 @@ def test_a_resumed_run_equals_an_unbroken_one(films, tmp_path, monkeypatch, reci
     changes = {name: getattr(CONFIG, name) for name in names}
     if recipe not in RECIPES:
         changes |= dict(side=48, sides=(32, 48, 48), class_sides=(32, 48), side_schedule=recipe)
-        recipe, films = "improved", load_films("phantom://20", "phantom://20", 48, progress=False)
+        recipe = "improved"
+        films = Films(*(film_set(task, 48) for task in ("classification", "segmentation")))
     config = Config.preset("multimix", recipe, **changes)
     quietly(config, films, tmp_path / "whole")
     monkeypatch.setattr(Trainer, "optimise", stop_at(4, Trainer.optimise))
@@ -173,15 +156,67 @@ def test_a_resumed_run_equals_an_unbroken_one(films, tmp_path, monkeypatch, reci
     quietly(config, films, tmp_path / "cut", resume=True)
     whole, cut = (read_checkpoint(tmp_path / name / "last.pth") for name in ("whole", "cut"))
     for part in ("model", "average"):
-        if whole["training"][part]:
-            assert all(
-                torch.equal(value, cut["training"][part][name])
-                for name, value in whole["training"][part].items()
-            )
-    assert (
-        whole["validation"] == cut["validation"]
-        and whole["training"]["best"] == cut["training"]["best"]
-    )
+        for name, value in (whole["training"][part] or {}).items():
+            assert torch.equal(value, cut["training"][part][name])
+    assert whole["validation"] == cut["validation"]
+    assert whole["training"]["best"] == cut["training"]["best"]
+
+
+def test_a_validation_that_is_stopped_comes_first_when_the_training_is_resumed(
+    films, tmp_path, monkeypatch
+):
+    quietly(CONFIG, films, tmp_path / "whole")
+    monkeypatch.setattr("multimix.trainer.validate", lambda *_: None)
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 2 of 6; --resume continues"):
+        quietly(CONFIG, films, tmp_path / "cut")
+    monkeypatch.undo()
+    assert read_checkpoint(tmp_path / "cut" / "last.pth")["step"] == 2
+    assert not (tmp_path / "cut" / "log.csv").exists()
+    quietly(CONFIG, films, tmp_path / "cut", resume=True)
+    whole, cut = ([{**row, "time": ""} for row in read_log(tmp_path / n)] for n in ("whole", "cut"))
+    assert cut == whole
+
+
+def test_auto_precision_is_chosen_once(films, tmp_path, monkeypatch):
+    monkeypatch.setattr("multimix.trainer.best_precision", lambda device: "bfloat16")
+    quietly(replace(CONFIG, steps=2, precision="auto"), films, tmp_path)
+    monkeypatch.setattr("multimix.trainer.best_precision", lambda device: "float32")
+    quietly(replace(CONFIG, steps=4, precision="auto"), films, tmp_path, resume=True)
+    content = read_checkpoint(tmp_path / "last.pth")
+    assert content["step"] == 4 and content["config"]["precision"] == "bfloat16"
+    with pytest.raises(ValueError, match=r"precision \(bfloat16 then, float32 now\)"):
+        quietly(replace(CONFIG, steps=4), films, tmp_path, resume=True)
+
+
+class Broken(io.StringIO):
+    """A terminal that was closed."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+    def flush(self):
+        raise OSError(5, "Input/output error")
+
+
+def test_a_print_or_a_bar_that_fails_ends_no_training(films, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Broken())
+    monkeypatch.setattr(sys, "stderr", Broken())
+    train(CONFIG, films, tmp_path, device="cpu")
+    assert read_checkpoint(tmp_path / "last.pth")["step"] == 6
+
+
+def test_a_network_knows_what_it_learnt(films, tmp_path, model):
+    for name, tasks in (("classify", ("segmentation",)), ("segment", ("classification",))):
+        config = replace(CONFIG, steps=2, **{name: False})
+        trained = quietly(config, films, tmp_path / name, init_from=model)
+        assert trained.info.tasks == tasks
+        p = predict(trained, film_set("segmentation").pixels[0].numpy())
+        assert (p.label is None) == (name == "classify")
+        assert (p.mask_probability is None) == (name == "segment")
+        assert any(f"has not learnt the {x}" in " ".join(p.warnings) for x in ("classes", "lungs"))
+    with pytest.raises(ValueError, match=r"train with --bridge.* add --no-classify"):
+        unet = Config.preset("unet", side=SIDE, widths=TINY, batch=4, steps=2)
+        quietly(unet, films, tmp_path / "unet", init_from=model)
 
 
 def test_what_has_not_joined_yet_is_logged_as_0(films, tmp_path):
@@ -193,15 +228,9 @@ def test_what_has_not_joined_yet_is_logged_as_0(films, tmp_path):
     assert float(before["pseudo_label"]) == float(before["pixel_consistency"]) == 0
 
 
-def test_another_schedule_of_sides_is_not_resumed(films, tmp_path):
+def test_other_steps_are_not_resumed_where_sides_depend_on_them(films, tmp_path):
     quietly(replace(CONFIG, steps=2, sides=(SIDE,)), films, tmp_path)
-    changes = dict(sides=(SIDE, SIDE), side_schedule="progressive", class_sides=(SIDE,))
-    with pytest.raises(
-        ValueError, match=r"was trained otherwise: .*sides \(\(32,\) then"
-    ) as caught:
-        quietly(replace(CONFIG, **changes), films, tmp_path, resume=True)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match=r"steps \(2 then, 6 now\)"):  # other sides in its steps
+    with pytest.raises(ValueError, match=r"steps \(2 then, 6 now\)"):
         quietly(replace(CONFIG, sides=(SIDE,)), films, tmp_path, resume=True)
 
 
@@ -216,10 +245,8 @@ def stop_at(step: int, optimise):
 
 def test_one_seed_one_result(films, tmp_path):
     assert same(quietly(CONFIG, films, tmp_path / "a"), quietly(CONFIG, films, tmp_path / "b"))
-    assert not same(
-        quietly(CONFIG, films, tmp_path / "a", resume=True),
-        quietly(replace(CONFIG, seed=1), films, tmp_path / "c"),
-    )
+    finished = quietly(CONFIG, films, tmp_path / "a", resume=True)
+    assert not same(finished, quietly(replace(CONFIG, seed=1), films, tmp_path / "c"))
 
 
 @pytest.mark.parametrize("around", (nullcontext(), torch.autocast("cpu", torch.bfloat16)))
@@ -247,30 +274,24 @@ def test_a_training_can_start_from_given_weights(films, tmp_path, model):
     for decay in (0.0, 0.9):
         config = replace(CONFIG, steps=1, learning_rate=1e-12, ema_decay=decay)
         trained = quietly(config, films, tmp_path / str(decay), init_from=model)
-        assert all(
-            torch.allclose(value, start[name], atol=1e-9)
-            for name, value in trained.state_dict().items()
-        )
+        for name, value in trained.state_dict().items():
+            assert torch.allclose(value, start[name], atol=1e-9)
     with pytest.raises(ValueError, match="widths"):
         quietly(replace(CONFIG, widths=(3, 3, 3, 3, 3)), films, tmp_path / "other", init_from=model)
 
 
 def test_faults_are_named(films, tmp_path, model):
     quietly(CONFIG, films, tmp_path)
-    with pytest.raises(ValueError, match="already holds a training"):
+    with pytest.raises(ValueError, match="already has a training in it"):
         quietly(CONFIG, films, tmp_path)
-    with pytest.raises(ValueError, match=r"trained otherwise: batch \(4 then, 3 now\)"):
+    with pytest.raises(ValueError, match=r"with other settings: batch \(4 then, 3 now\)"):
         quietly(replace(CONFIG, batch=3), films, tmp_path, resume=True)
     (tmp_path / "last.pth").write_bytes((tmp_path / "best.pth").read_bytes())
     with pytest.raises(ValueError, match="no training state"):
         quietly(CONFIG, films, tmp_path, resume=True)
     with pytest.raises(ValueError, match="no labelled films in the split 'val'"):
-        train_only = replace(
-            films,
-            classification=films.classification.split("train"),
-            segmentation=films.segmentation.split("train"),
-        )
-        quietly(CONFIG, train_only, tmp_path / "new")
+        training_films = (films.classification.split("train"), films.segmentation.split("train"))
+        quietly(CONFIG, Films(*training_films), tmp_path / "new")
     assert not (tmp_path / "new" / "last.pth").exists()
 
 
@@ -280,44 +301,22 @@ def test_where_torch_cannot_compile_training_goes_on(films, tmp_path, monkeypatc
 
     monkeypatch.setattr(torch, "compile", no_compiler)
     quietly(replace(CONFIG, steps=2), films, tmp_path, compile=True)
-    assert (
-        "cannot compile here (no C++ compiler); training goes on without" in capsys.readouterr().out
-    )
+    assert "cannot compile here (no C++ compiler); training without it" in capsys.readouterr().out
     assert read_checkpoint(tmp_path / "last.pth")["step"] == 2
 
 
-@pytest.mark.parametrize(
-    "arguments, options, words",
-    (
-        (
-            (CONFIG, Films()),
-            {"start": None},
-            "train has no argument 'start'; it takes resume, init_from",
-        ),
-        (({}, Films()), {}, "train was given a dict as config; a Config is needed"),
-        ((CONFIG, "chest_xray"), {}, "train was given a str as films; a Films is needed"),
-    ),
-)
-def test_what_train_does_not_take_is_one_sentence(tmp_path, arguments, options, words):
-    with pytest.raises(ValueError, match=words):
-        train(*arguments, tmp_path / "run", **options)
+def test_train_says_which_arguments_it_takes(tmp_path):
+    for arguments, words in (
+        (({}, Films()), "train was given a dict as config; a Config is needed"),
+        ((CONFIG, "chest_xray"), "train was given a str as films; a Films is needed"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            train(*arguments, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_films_and_results_are_shown_in_a_notebooks_last_line(films, model):
-    films_text = repr(films)
-    assert films_text.splitlines() == [
+def test_films_say_what_they_are(films):
+    assert repr(films).splitlines() == [
         "classification: 40 films of 32 px (32 train, 4 val, 4 test), 40 with a class",
         "segmentation: 40 films of 32 px (32 train, 4 val, 4 test), 40 with a mask",
     ]
-    results = evaluate(model, films, "val")
-    assert repr(results).splitlines()[0].split() == [
-        "metric",
-        "value",
-        "95%",
-        "interval",
-        "baseline",
-    ]
-    assert len(repr(results).splitlines()) == len(results) + 1
-    shown = results._repr_html_()
-    assert shown.count("<tr>") == len(results) + 1 and f"<td>{results['dice']:.4f}</td>" in shown

@@ -52,15 +52,3 @@ def test_a_run_adds_the_slices_up(films):
     (terms, gradient), (whole_terms, whole_gradient) = found
     assert terms == pytest.approx(whole_terms, rel=1e-4)
     assert (gradient - whole_gradient).norm() < 2e-3 * whole_gradient.norm()
-
-
-def test_bfloat16_is_near(films):
-    config = Config(side=SIDE, widths=TINY)
-    totals = {}
-    for precision in ("float32", "bfloat16"):
-        config = Config(side=SIDE, widths=TINY, precision=precision)
-        run = Trainer(config, films, torch.device("cpu"))
-        run.model.eval()
-        totals[precision] = run.optimise(Loader(films, config)(0))["total"]
-        assert all(p.dtype == torch.float32 for p in run.model.parameters())
-    assert totals["bfloat16"] == pytest.approx(totals["float32"], rel=0.02)

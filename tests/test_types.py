@@ -27,7 +27,7 @@ results = multimix.evaluate(model, films, "test", clean=False)
 reveal_type((results["dice"], results.intervals["dice"], results.rows))
 """
 REVEALED = [
-    "tuple[str, float, tuple[str, ...], float]",
+    "tuple[str | None, float | None, tuple[str, ...], float | None]",
     "tuple[Tensor, Tensor, Tensor | None, fallback=ModelOutput]",
     "MultiMix",
     "tuple[float, tuple[float, float], list[dict[Any, Any]]]",
@@ -36,6 +36,7 @@ WRONG = {
     "multimix.load_model(3)": "arg-type",
     "multimix.load_films('a').counts": "attr-defined",
     "multimix.predict(model, 'a.png', flop=True)": "call-arg",
+    "multimix.train(config, films, 'runs/a', start=None)": "call-arg",
 }
 
 
