@@ -1,27 +1,60 @@
-"""What a folder holds, and whether it is fit to train on, told before hours are spent."""
+"""`doctor`: what a folder has, and whether a network can be trained on it."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from tqdm.auto import tqdm
 
-from multimix.apps.duplicates import find_identical, find_similar, perceptual_hash
-from multimix.apps.findings import Findings, Scan
+from multimix.apps.duplicates import identical, perceptual_hash, similar
 from multimix.data.dataset_layouts import read_layout
 from multimix.data.film_set import SPLITS
 from multimix.data.films import mask_of
 from multimix.data.found_films import Film, FoundFilms
+from multimix.data.mask_faults import UNUSUAL, first_few, mask_fault
 from multimix.data.splits import split_films
-from multimix.data.training_films import missing_answers
-from multimix.images.quality import LUNG_SHARE, looks_inverted, looks_turned
+from multimix.data.training_films import missing_labels
+from multimix.images.preparation import WHOLE, film_box
+from multimix.images.quality import looks_inverted, looks_turned
 from multimix.images.reading import load_image
 from multimix.model import CLASSES
+
+
+@dataclass
+class Findings:
+    """Facts about a folder, then what needs a look, then what must be repaired before training."""
+
+    facts: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def fit(self) -> bool:
+        """Whether nothing must be repaired."""
+        return not self.faults
+
+    def remark(self, what: str, names: Iterable[str], count: int = 0) -> None:
+        """Add a line if there are names; `count` is their number if not all are given."""
+        if found := list(names):
+            self.remarks.append(f"{what}: {first_few(found, count)}")
+
+    def fault(self, what: str, names: Iterable[str]) -> None:
+        """The same for what must be repaired."""
+        if found := list(names):
+            self.faults.append(f"{what}: {first_few(found)}")
+
+    def __str__(self) -> str:
+        marked = ((" ", self.facts), ("?", self.remarks), ("x", self.faults))
+        lines = [f"{mark} {line}" for mark, found in marked for line in found]
+        look = "; look at what is marked with ? first" if self.remarks else ""
+        repair = "Not fit to train on: repair what is marked with x."
+        return "\n".join([*lines, repair if self.faults else f"Fit to train on{look}."])
 
 
 def examine(
@@ -30,210 +63,133 @@ def examine(
     progress: bool = False,
     classes: Mapping[str, str] | None = None,
 ) -> Findings:
-    """Read every film and mask of a folder.
+    """Read every film and mask of a folder, prepared as for training, and report.
 
     Arguments:
-        folder: what `load_films` takes.
-        layout: one of `LAYOUTS`; 'auto' takes the first that fits.
+        folder, layout, classes: as for `load_films`.
         progress: show a bar.
-        classes: the folder's names of classes, each with ours.
 
-    Returns: what was found, by weight.
-
-    Errors: ValueError where there is nothing that could be a film.
+    Errors: ValueError if there is nothing that could be a film.
     """
     found = read_layout(folder, layout, classes)
-    films = found.films
     with ThreadPoolExecutor() as pool:
-        scanned = pool.map(scan_film, films)
-        bar = tqdm(scanned, "examining", len(films), leave=False, unit="film", disable=not progress)
-        scans = list(bar)
-    readable = [scan for scan in scans if not scan.fault]
-    findings = Findings(describe(found, readable))
-    find_faulty_films(findings, scans)
-    find_faulty_masks(findings, readable)
-    find_identical(findings, readable)
-    find_similar(findings, readable)
-    find_shared_patients(findings, films)
-    find_missing_answers(findings, readable)
+        scanned = pool.map(scan_film, found.films)
+        bar = tqdm(scanned, "reading", len(found.films), False, unit="film", disable=not progress)
+        scans = pd.DataFrame(list(bar), dtype=object)
+    scans["use"] = split_films(found.films, seed=0)  # in training
+    readable = scans[scans["fault"] == ""]
+    findings = Findings(facts_of(found, scans, readable))
+    findings.fault("films that cannot be read", scans["fault"][scans["fault"] != ""])
+    for report in (report_films, report_masks, report_duplicates, report_labels):
+        if len(readable):
+            report(findings, readable)
     findings.remarks += found.left_out
     return findings
 
 
-def scan_film(film: Film) -> Scan:
-    """Decode a film and its masks once and keep only what the findings need."""
+def scan_film(film: Film) -> dict[str, object]:
+    """Read a film and its masks once and keep what the report needs."""
+    row = {"film": film, "fault": "", "mask_error": "", "mask_fault": "", "lung_share": None}
+    row |= {name: getattr(film, name) for name in ("name", "label", "split", "patient")}
+    row["masked"], row["kind"] = bool(film.masks), ""
+    row["class"] = "without class" if film.label is None else CLASSES[film.label]
     try:
         image = load_image(film.source)
     except ValueError as error:
-        return Scan(film, str(error))
-    grey = image.grey
-    lung_share, mask_fault = examine_mask(film)
-    return Scan(
-        film,
-        size=(grey.shape[0], grey.shape[1]),
-        kind=image.kind,
-        digest=hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest(),
-        bits=perceptual_hash(grey),
-        inverted=looks_inverted(grey),
-        turned=looks_turned(grey),
-        mask_fault=mask_fault,
-        lung_share=lung_share,
-    )
-
-
-def examine_mask(film: Film) -> tuple[float | None, str]:
-    """The share of the film that is lung, and what is wrong with the mask, if anything is."""
-    if not film.masks:
-        return None, ""
+        return row | {"fault": str(error)}
+    row["kind"], row["height"], row["width"] = image.kind, *image.grey.shape
+    box = film_box(image.grey)
+    grey = np.ascontiguousarray(box.of(image.grey))
+    row["bordered"], row["bits"] = box != WHOLE, perceptual_hash(grey)
+    row["digest"] = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
+    row["inverted"], row["turned"] = looks_inverted(grey), looks_turned(grey)
     try:
-        lungs = mask_of(film, 256)
+        if film.masks and (lungs := mask_of(film, 256)) is not None:
+            row["mask_fault"], row["lung_share"] = mask_fault(lungs), float(lungs.mean())
     except ValueError as error:
-        return None, str(error)
-    share = float(lungs.mean())
-    border = np.concatenate([lungs[0], lungs[-1], lungs[:, 0], lungs[:, -1]])
-    if not lungs.any():
-        return share, f"{film.name} has an empty mask"
-    if border.mean() > 0.5:
-        fault = f"{film.name} has a mask that is lung at the film's border: is it inverted?"
-        return share, fault
-    return share, ""
+        row["mask_error"] = str(error)
+    return row
 
 
-def describe(found: FoundFilms, readable: list[Scan]) -> list[str]:
+def facts_of(found: FoundFilms, scans: pd.DataFrame, readable: pd.DataFrame) -> list[str]:
     """Layout, counts, splits, sizes, class balance, lungs."""
-    films = found.films
-    patients = {film.patient for film in films}
-    facts = [f"layout: {found.layout}, {len(films)} films of {len(patients)} patients"]
+    patients = scans["patient"].nunique()
+    facts = [f"layout: {found.layout}, {len(scans)} films of {patients} patients"]
     for split in (*SPLITS, ""):
-        part = [film for film in films if film.split == split]
-        if part:
-            facts.append(f"{split or 'no split'}: {counts_in_words(part)}")
-    if found.split_rule:
-        facts.append(found.split_rule)
-    if readable:
-        facts.append(sizes_in_words(readable))
-    labels = Counter(film.label for film in films if film.label is not None)
-    if len(labels) == 2:
-        facts.append(f"class balance: {labels[1] / labels.total():.0%} {CLASSES[1]}")
-    shares = [scan.lung_share for scan in readable if scan.lung_share is not None]
-    if shares:
-        facts.append(
-            f"lung share: {min(shares):.0%} to {max(shares):.0%} of the film, mean "
-            f"{np.mean(shares):.0%}"
-        )
+        part = scans[scans["split"] == split]
+        counts = {**part["class"].value_counts(), "with mask": part["masked"].sum()}
+        kinds = [k for k in (*CLASSES, "without class", "with mask") if counts.get(k)]
+        if words := ", ".join(f"{counts[kind]} {kind}" for kind in kinds):
+            facts.append(f"{split or 'no split'}: {words}")
+    facts += [found.split_rule] if found.split_rule else []
+    if len(readable):
+        widths, heights = readable["width"], readable["height"]
+        smallest, largest = f"{min(widths)} x {min(heights)}", f"{max(widths)} x {max(heights)}"
+        kinds = [f"{count} {kind}" for kind, count in readable["kind"].value_counts().items()]
+        facts.append(f"sizes: {smallest} to {largest}; kinds: {', '.join(kinds)}")
+        if bordered := readable["bordered"].sum():
+            facts.append(f"plain borders, which are cut off: {bordered} films")
+    if len(shares := readable["lung_share"].dropna()):
+        facts.append(f"lungs: {shares.min():.0%} to {shares.max():.0%} of the film")
     return facts
 
 
-def counts_in_words(films: list[Film]) -> str:
-    """How many films there are of each class, without a class, and with a mask."""
-    counts: Counter[str] = Counter()
-    for film in films:
-        counts["without class" if film.label is None else CLASSES[film.label]] += 1
-        if film.masks:
-            counts["with mask"] += 1
-    names = (*CLASSES, "without class", "with mask")
-    return ", ".join(f"{counts[name]} {name}" for name in names if counts[name])
+def report_films(findings: Findings, readable: pd.DataFrame) -> None:
+    """Films that look inverted or turned; classes that are missing."""
+    inverted, turned = (readable[name].astype(bool) for name in ("inverted", "turned"))
+    findings.remark("films that may be inverted (air bright)", readable["name"][inverted])
+    findings.remark("films that may be upside down or on their side", readable["name"][turned])
+    classes, masks = readable["class"].unique(), readable["masked"].any()
+    known = [name for name in classes if name in CLASSES]
+    if len(known) == 1:
+        lines = findings.remarks if masks else findings.faults
+        lines.append(f"all classes are {known[0]}: training the class needs both")
+    elif not known and not masks:
+        findings.faults.append("nothing to train on: no film has a class or a mask")
 
 
-def sizes_in_words(scans: list[Scan]) -> str:
-    """The smallest and the largest width and height, and how many films are of each kind."""
-    heights, widths = zip(*(scan.size for scan in scans))
-    kinds = []
-    for kind, count in Counter(scan.kind for scan in scans).most_common():
-        kinds.append(f"{count} {kind}")
-    return (
-        f"sizes: {min(widths)} x {min(heights)} to {max(widths)} x {max(heights)}; kinds: "
-        f"{', '.join(kinds)}"
-    )
+def report_masks(findings: Findings, readable: pd.DataFrame) -> None:
+    """Masks that cannot be read or are wrong; films without a mask among films with one."""
+    errors = readable["mask_error"]
+    findings.fault("masks that cannot be used", errors[errors != ""])
+    for fault, part in readable.groupby("mask_fault"):
+        if fault:
+            add = findings.remark if fault == UNUSUAL else findings.fault
+            add(f"masks that {fault}", part["name"])
+    if readable["masked"].any():
+        without = readable["name"][~readable["masked"].astype(bool)]
+        findings.remark("films without a mask, used as unlabelled", without)
 
 
-def find_faulty_films(findings: Findings, scans: list[Scan]) -> None:
-    """Unreadable films, inverted or turned ones, films without any answer, one class alone."""
-    unreadable, inverted, turned = [], [], []
-    labels, masks = set(), 0
-    for scan in scans:
-        if scan.fault:
-            unreadable.append(scan.fault)
-        if scan.inverted:
-            inverted.append(scan.film.name)
-        if scan.turned:
-            turned.append(scan.film.name)
-        if scan.film.label is not None:
-            labels.add(scan.film.label)
-        masks += len(scan.film.masks)
-    findings.fault("cannot be read", unreadable)
-    findings.remark("may be inverted (air bright)", inverted)
-    findings.remark("may be upside down or on their side", turned)
-    if not labels and not masks:
-        findings.remarks.append(
-            "no film has a class or a mask: they can serve as unlabelled films alone"
-        )
-        findings.faults.append("nothing to train on: give films with classes or masks beside these")
-    if len(labels) == 1:
-        found = findings.remarks if masks else findings.faults
-        needed = "both are needed to train the class"
-        found.append(f"all classes are {CLASSES[labels.pop()]}: {needed}")
+def report_duplicates(findings: Findings, readable: pd.DataFrame) -> None:
+    """Films that are there twice; films and patients in several splits, which leak."""
+    findings.remark("groups of identical films", identical(readable))
+    findings.fault("groups of identical films in several splits", identical(readable, "split"))
+    findings.fault("groups of identical films with several classes", identical(readable, "class"))
+    pairs, leaks = similar(readable)
+    findings.remark("pairs of films that look the same", pairs.names, pairs.count)
+    findings.remark("such pairs in two splits", leaks.names, leaks.count)
+    splits = readable.groupby("patient")["split"].nunique()
+    findings.remark("patients in several splits, going by their keys", splits.index[splits > 1])
 
 
-def find_faulty_masks(findings: Findings, readable: list[Scan]) -> None:
-    """Unreadable, empty, inverted or implausible masks; films without one among films with."""
-    low, high = LUNG_SHARE
-    faults, implausible, missing = [], [], []
-    for scan in readable:
-        if not scan.film.masks:
-            missing.append(scan.film.name)
-        elif scan.mask_fault:
-            faults.append(scan.mask_fault)
-        elif scan.lung_share is not None and not low <= scan.lung_share <= high:
-            implausible.append(scan.film.name)
-    findings.fault("have a mask that is no use", faults)
-    findings.remark(f"have a mask outside {low:.0%} to {high:.0%} of the film", implausible)
-    if len(missing) < len(readable):
-        findings.remark("have no mask and will be unlabelled", missing)
-
-
-def find_shared_patients(findings: Findings, films: list[Film]) -> None:
-    """Patients in more than one split."""
-    splits: dict[str, set[str]] = {}
-    for film in films:
-        splits.setdefault(film.patient, set()).add(film.split)
-    shared = [patient for patient, where in splits.items() if len(where) > 1]
-    findings.remark("patients are in more than one split, going by their keys", shared)
-
-
-def find_missing_answers(findings: Findings, readable: list[Scan]) -> None:
-    """What a training on this folder alone would do with it, and what it would lack."""
-    classified = [scan for scan in readable if not scan.film.other_class]
-    labels = [scan.film.label for scan in classified]
-    lungs = [None if scan.lung_share is None else int(scan.lung_share > 0) for scan in readable]
-    for task, scans, answers in (
-        ("classification", classified, labels),
-        ("segmentation", readable, lungs),
-    ):
-        if any(answer is not None for answer in answers):
-            films = [scan.film for scan in scans]
-            splits = split_films(films, masks=task == "segmentation", seed=0)
-            findings.facts.append(f"{task} will {uses_in_words(splits, answers)}")
-            if task == "segmentation" or len(set(answers) - {None}) > 1:  # of one class: said
-                find_lacking_split(findings, task, splits, answers)
-
-
-def uses_in_words(splits: Sequence[str], answers: Sequence[int | None]) -> str:
-    """'train on 80 (60 labelled), validate on 9, test on 10 of these films'"""
-    uses = []
-    for split, use in zip(SPLITS, ("train on", "validate on", "test on")):
-        known = [answer is not None for answer, where in zip(answers, splits) if where == split]
-        some = f" ({sum(known)} labelled)" if sum(known) < len(known) else ""
-        uses.append(f"{use} {len(known)}{some}")
-    return f"{', '.join(uses)} of these films"
-
-
-def find_lacking_split(
-    findings: Findings, task: str, splits: Sequence[str], answers: Sequence[int | None]
-) -> None:
-    """What training or validation lacks, the first of it."""
-    for split in ("train", "val"):
-        known = {a for a, where in zip(answers, splits) if where == split and a is not None}
-        if fault := missing_answers(task, split, known):
-            findings.faults.append(fault)
-            return
+def report_labels(findings: Findings, readable: pd.DataFrame) -> None:
+    """How a training on this folder alone would use it, and what it would lack."""
+    lungs = [None if share is None else int(share > 0) for share in readable["lung_share"]]
+    other = [bool(film.other_class) for film in readable["film"]]  # these have no class
+    for task, column in (("classification", readable["label"]), ("segmentation", lungs)):
+        rows = readable.assign(answer=list(column))
+        rows = rows[np.logical_not(other)] if task == "classification" else rows
+        known = set(rows["answer"].dropna())
+        if not known:
+            continue
+        uses, lacks = [], []
+        for split, use in zip(SPLITS, ("train on", "validate on", "test on")):
+            part = rows[rows["use"] == split]
+            labelled = part["answer"].dropna()
+            some = f" ({len(labelled)} labelled)" if len(labelled) < len(part) else ""
+            uses.append(f"{use} {len(part)}{some}")
+            if split != "test" and (task == "segmentation" or len(known) > 1):
+                lacks.append(missing_labels(task, split, set(labelled)))
+        findings.facts.append(f"{task} will {', '.join(uses)} of these films")
+        findings.faults += [lack for lack in lacks if lack][:1]

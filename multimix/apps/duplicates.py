@@ -1,92 +1,70 @@
-"""Films that are in a folder twice: of the same pixels, or looking the same."""
+"""Films that are in a folder twice: with the same pixels, or looking the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import scipy
 
-from multimix.apps.findings import SHOWN, Findings, Scan, first_few
 from multimix.images.reading import resize
 
-HASH_SIDE = 16  # of the perceptual hash: the 16 x 16 lowest frequencies
-NEAR = 24  # how many of its 255 bits may differ
-ROWS_AT_ONCE = 512  # of the distances between all pairs of films
+SIDE = 16  # of the perceptual hash: the 16 x 16 lowest frequencies
+NEAR = 24  # of its 255 bits that may differ
+ROWS = 512  # of the distances between all pairs of films, at a time
+
+
+@dataclass
+class Pairs:
+    """The number of pairs, and the names of the first few."""
+
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def add(self, names: np.ndarray, near: np.ndarray) -> None:
+        """Add pairs of films (N,): `near` (rows, N) bool is for the first of them as rows."""
+        self.count += int(near.sum())
+        for row in np.flatnonzero(near.any(axis=1))[: 5 - len(self.names)]:
+            columns = np.flatnonzero(near[row])[: 5 - len(self.names)]
+            self.names += [f"{names[row]} ~ {names[column]}" for column in columns]
 
 
 def perceptual_hash(grey: np.ndarray) -> np.ndarray:
-    """(255,) bool: which of the lowest frequencies are above their median; the mean is left out."""
-    frequencies = scipy.fft.dctn(resize(grey, 2 * HASH_SIDE).astype(np.float32))
-    low = frequencies[:HASH_SIDE, :HASH_SIDE].flatten()[1:]
+    """(255,) bool: the lowest frequencies that are above their median, without the mean."""
+    frequencies = scipy.fft.dctn(resize(grey, 2 * SIDE).astype(np.float32))
+    low = frequencies[:SIDE, :SIDE].flatten()[1:]
     return low > np.median(low)
 
 
-def find_identical(findings: Findings, readable: Sequence[Scan]) -> None:
-    """Films of the same pixels, above all those that lie in several splits or have two classes."""
-    by_digest: dict[str, list[Scan]] = {}
-    for scan in readable:
-        by_digest.setdefault(scan.digest, []).append(scan)
-    same, splits, classes = [], [], []
-    for group in by_digest.values():
-        if len(group) == 1:
-            continue
-        names = first_few([scan.film.name for scan in group], " = ")
-        same.append(names)
-        if len({scan.film.split for scan in group}) > 1:
-            splits.append(names)
-        if len({scan.film.label for scan in group}) > 1:
-            classes.append(names)
-    findings.remark("groups of films have identical pixels", same)
-    findings.fault("groups of identical films lie in several splits", splits)
-    findings.fault("groups of identical films have different classes", classes)
+def identical(scans: pd.DataFrame, differ_in: str = "") -> list[str]:
+    """The names of each group of films with the same pixels, joined by ' = '.
 
-
-def find_similar(findings: Findings, readable: Sequence[Scan]) -> None:
-    """Pairs of films that look the same, and those of them that lie in two splits.
-
-    All are counted and the first few named: films that all look alike have millions of pairs.
+    Arguments:
+        differ_in: take only the groups that have several values in this column.
     """
-    splits = np.unique([scan.film.split for scan in readable], return_inverse=True)[1]
-    similar, divided = Pairs(), Pairs()
-    for first, near in near_pairs(readable):
-        rows = splits[first : first + len(near)]
-        similar.add(readable[first:], near)
-        divided.add(readable[first:], near & (rows[:, None] != splits[first:]))
-    what = "pairs look the same without being identical"
-    findings.remark(what, similar.names, similar.count)
-    findings.remark("of these pairs lie in two splits", divided.names, divided.count)
+    groups = [group for _, group in scans.groupby("digest", sort=False) if len(group) > 1]
+    if differ_in:
+        groups = [group for group in groups if group[differ_in].nunique() > 1]
+    return [" = ".join(group["name"].iloc[:5]) for group in groups]
 
 
-class Pairs:
-    """How many pairs there are, and the first few by name."""
+def similar(scans: pd.DataFrame) -> tuple[Pairs, Pairs]:
+    """Pairs that look the same but are not identical, and those of them in two splits.
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.names: list[str] = []
-
-    def add(self, scans: Sequence[Scan], near: np.ndarray) -> None:
-        """Those of row and column, both places in `scans`, where `near` is true."""
-        self.count += int(near.sum())
-        for row in np.flatnonzero(near.any(axis=1))[:SHOWN]:
-            for column in np.flatnonzero(near[row])[:SHOWN]:
-                if len(self.names) < SHOWN:
-                    self.names.append(f"{scans[row].film.name} ~ {scans[column].film.name}")
-
-
-def near_pairs(scans: Sequence[Scan]) -> Iterator[tuple[int, np.ndarray]]:
-    """Which pairs of films have perceptual hashes that differ by `NEAR` bits or fewer.
-
-    Each pair comes once; those of identical pixels are left out. A part of the rows at a time: the
-    first row's place, and (rows, films from that one on) bool.
+    All are counted and a few named: films that all look alike have millions of pairs.
     """
-    if not scans:
-        return
-    signs = np.where(np.stack([scan.bits for scan in scans]), 1, -1).astype(np.float32)
-    digests = np.unique([scan.digest for scan in scans], return_inverse=True)[1]
-    for first in range(0, len(scans), ROWS_AT_ONCE):
-        rows = slice(first, first + ROWS_AT_ONCE)
-        # The product counts equal bits minus different ones.
+    found, divided = Pairs(), Pairs()
+    if scans.empty:
+        return found, divided
+    signs = np.where(np.stack(scans["bits"]), 1, -1).astype(np.float32)
+    digests, splits = (pd.factorize(scans[column])[0] for column in ("digest", "split"))
+    names = scans["name"].to_numpy()
+    for first in range(0, len(scans), ROWS):
+        rows = slice(first, first + ROWS)
+        # The product is the number of equal bits minus that of different ones.
         distance = (signs.shape[1] - signs[rows] @ signs[first:].T) / 2
-        near = np.triu(distance <= NEAR, 1)
-        yield first, near & (digests[rows, None] != digests[first:])
+        near = np.triu(distance <= NEAR, 1) & (digests[rows, None] != digests[first:])
+        found.add(names[first:], near)
+        divided.add(names[first:], near & (splits[rows, None] != splits[first:]))
+    return found, divided

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import os
-import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
@@ -20,229 +20,214 @@ from torch._decomp import get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from multimix.evaluation.calibration import class_probabilities
-from multimix.evaluation.outputs import logits_over_sides, network_of
 from multimix.images.reading import Source, network_input, picture_for_network
 from multimix.images.scaling import filter_weights
-from multimix.model import CLASSES, ModelOutput, MultiMix, bridge_maps
-from multimix.runtime.device import to_device
-from multimix.runtime.files import atomic_write
+from multimix.model import CLASSES, MultiMix, bridge_maps
+from multimix.predictions.outputs import eval_mode, logits_over_sides
+from multimix.runtime.files import PART, atomic_write, make_folder
 
-LARGEST_DIFFERENCE = 1e-3  # from torch in float64: more is refused
-MOST_FILMS = 4096  # of a batch that the exported network takes
-
-aten = torch.ops.aten
-
-
+OUTPUTS = {  # by the task that the network must have learnt; all float32
+    "classification": ("class_logits", "probabilities", "saliency"),
+    "segmentation": ("mask_logits", "mask_probability"),
+}
 ABOUT = {
     "classes": CLASSES,
-    "film": "grey level / 127.5 - 1",
+    "film": "grey level / 127.5 - 1, without plain borders",
     "probabilities": "calibrated, of the classes in their order",
     "mask_probability": "of lung, before specks are removed and holes filled",
 }
 
 
-class ExportedOutput(NamedTuple):
-    """What the file says about N films."""
+def export(
+    model: MultiMix, out: str | os.PathLike, films: Sequence[Source], precision: str = "float32"
+) -> dict[str, float]:
+    """Write a network as an ONNX file and compare its outputs in onnxruntime with torch's.
 
-    class_logits: Tensor  # (N, 2), their mean over the sides that the class is read at
-    mask_logits: Tensor  # (N, 1, side, side)
-    saliency: Tensor  # (N, 1, side, side), >= 0
-    probabilities: Tensor  # (N, 2): NORMAL, PNEUMONIA, calibrated as predictions are
-    mask_probability: Tensor  # (N, 1, side, side), of lung
-
-
-class Exported(NamedTuple):
-    """What `export` measured, on the films that it was given."""
-
-    # From torch in float64: the largest of class and lung probabilities, the mean of the saliency.
-    differences: dict[str, float]
-    seconds: float  # a film, with onnxruntime
-    seconds_torch: float  # a film, with torch
-
-
-def export(model: MultiMix, out: str | os.PathLike, films: Sequence[Source]) -> Exported:
-    """Write a network as an ONNX file, and compare what onnxruntime makes of it with torch.
-
-    The file's input is `film` (N, 1, side, side) in [-1, 1], its outputs are those of
-    `ExportedOutput`, in float32. The JSON under `multimix` in its metadata holds side, classes and
-    calibration.
+    The file's input is `film` (N, 1, side, side) float32 in [-1, 1]; `OUTPUTS` has its outputs. The
+    JSON under `multimix` in its metadata has side, classes and calibration.
 
     Arguments:
         model: it stays as it is.
         out: a name that ends in .onnx; its folder is made if it is missing.
         films: at least one, to compare on.
+        precision: of the weights, 'float32' or 'float16'.
 
-    Errors: ValueError where a package is missing or too old, or where the two differ by 1e-3 or
-        more: then nothing is written.
+    Returns: by output, the largest difference from torch in float64, of the saliency the mean.
+
+    Errors: ValueError if a package is missing or too old, if `out` is a file of another program,
+        or if an output differs by 0.001 or more (float16: 0.01). Then nothing is written.
     """
-    if Path(out).suffix != ".onnx" or not len(films):
+    out = Path(out)
+    if out.suffix != ".onnx" or not len(films) or precision not in ("float32", "float16"):
         raise ValueError(
-            f"The network was to be written to {out}, compared on {len(films)} films; give a name "
-            "that ends in .onnx, and at least one film."
+            f"The network cannot be written to {out} in {precision}, compared on {len(films)} "
+            "films; give a name that ends in .onnx, float32 or float16, and at least one film."
         )
-    try:
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401  (torch's exporter needs it)
-    except ImportError as error:
-        raise ValueError(
-            f"Exporting needs the package {error.name}: pip install onnxscript onnxruntime."
-        ) from None
-    model = copy.deepcopy(network_of(model)).float()
-    to_device(model, torch.device("cpu"))
-    pixels = np.stack([picture_for_network(film, model.side) for film in films])
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(Path(out)) as file:  # opened first, as exporting takes a while
-        content = onnx_file(model)
-        measured = compare(model, content, network_input(torch.from_numpy(pixels)[:, None]))
-        worst = max(measured.differences.values())
-        if not worst < LARGEST_DIFFERENCE:
+    if missing := [name for name in ("onnxscript", "onnxruntime") if not find_spec(name)]:
+        raise ValueError(f"Exporting needs {missing[0]}: pip install onnxscript onnxruntime.")
+    if out.is_file() and not is_ours(out):
+        raise ValueError(f"{out} is a file of another program; choose another name, or remove it.")
+    with eval_mode(model) as network, torch.inference_mode(False):
+        model = copy.deepcopy(network).float().cpu()
+    pixels = np.stack([picture_for_network(film, model.info.side) for film in films])
+    make_folder(out.parent)
+    for part in out.parent.glob(f"{PART}*.part"):  # of a process that was killed while writing
+        process = part.name.removeprefix(PART).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            part.unlink(missing_ok=True)
+    with atomic_write(out) as file:  # opened first, as exporting takes a while
+        content = onnx_file(model, precision)
+        found = differences(model, content, network_input(torch.from_numpy(pixels)[:, None]))
+        if not max(found.values()) < (1e-3 if precision == "float32" else 1e-2):
             raise ValueError(
-                f"The exported network is off by {worst:.1g} from torch's, so {out} was not "
-                "written; try other versions of torch and onnxscript."
+                f"The exported network differs from torch's by {max(found.values()):.1g}, so {out} "
+                "was not written; try other versions of torch and onnxscript."
             )
         file.write(content)
-    return measured
+    return found
 
 
-def onnx_file(model: MultiMix) -> bytes:
+def is_ours(path: Path) -> bool:
+    """Whether this program wrote an ONNX file."""
+    import onnx  # onnxscript brings it
+
+    try:
+        entries = onnx.load(path, load_external_data=False).metadata_props
+    except Exception:  # noqa: BLE001  (of protobuf: it is no ONNX file)
+        return False
+    return any(entry.key == "multimix" for entry in entries)
+
+
+def names_of_outputs(model: MultiMix) -> list[str]:
+    """The outputs of the tasks that the network has learnt."""
+    return [name for task, names in OUTPUTS.items() if task in model.info.tasks for name in names]
+
+
+def onnx_file(model: MultiMix, precision: str = "float32") -> bytes:
     """The content of the ONNX file of a network in eval mode."""
+    traced = TracedMultiMix(model).eval()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what torch itself will change
             program = torch.onnx.export(
-                TracedMultiMix(model).eval(),
-                (example_films(model),),
+                traced,
+                (torch.zeros(2, 1, model.info.side, model.info.side),),
                 dynamo=True,
                 opset_version=18,
                 verbose=False,
                 input_names=["film"],
-                output_names=list(ExportedOutput._fields),
-                dynamic_shapes=({0: torch.export.Dim("films", max=MOST_FILMS)},),
+                output_names=names_of_outputs(model),
+                dynamic_shapes=({0: torch.export.Dim("films", max=4096)},),
             )
     except Exception as error:
         raise ValueError(
             f"torch {torch.__version__} cannot export with the onnxscript that is installed "
             f"({type(error).__name__}); newer ones can: pip install -U torch onnxscript."
         ) from error
-    assert program is not None  # as it always is with dynamo
-    about = {"side": model.side, **ABOUT, **model.calibration}
+    assert program is not None  # as always with dynamo
+    about = {"side": model.info.side, **ABOUT, **model.info.calibration}
     program.model.metadata_props["multimix"] = json.dumps(about)
-    return program.model_proto.SerializeToString()
+    proto = program.model_proto
+    if precision == "float16":
+        halve_weights(proto.graph)
+    return proto.SerializeToString()
 
 
-def example_films(model: MultiMix) -> Tensor:
-    """Two films to trace with, (2, 1, side, side): of one, torch would take the count as fixed."""
-    return next(model.parameters()).new_zeros(2, 1, model.side, model.side)
+def halve_weights(graph: Any) -> None:
+    """Store an ONNX graph's weights in float16; they are cast when the file is loaded."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            name, half = tensor.name, numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
+            cast = helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT)
+            graph.node.insert(0, cast)
 
 
 class TracedMultiMix(nn.Module):
-    """A network in eval mode whose saliency is made of plain operators, without autograd.
-
-    Takes films (N, 1, side, side) in [-1, 1]. What it gives begins with the network's own output.
-    """
+    """A network in eval mode whose saliency is made of plain operators, without autograd."""
 
     def __init__(self, model: MultiMix):
         super().__init__()
-        model = copy.deepcopy(model)
+        self.model = copy.deepcopy(model)
         # In channels-last memory every norm would take the batch apart, film by film.
-        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # stubs
-        self.model = model
-        self.encode = traced_encoder(model)
-        for side in model.class_sides:
-            filter_weights(model.side, side)  # kept from here on: while tracing they are no numbers
+        for parameter in self.model.parameters():
+            parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
+        self.encode = traced_encoder(self.model)
+        for side in model.info.class_sides:  # kept in a cache: while tracing they are not numbers
+            filter_weights(model.info.side, side)
 
-    def forward(self, films: Tensor) -> ExportedOutput:
+    def forward(self, films: Tensor) -> tuple[Tensor, ...]:
+        """Films (N, 1, side, side) in [-1, 1] to the outputs of the tasks that were learnt."""
         class_logits, maps, saliency = self.encode(films)
         bridge = bridge_maps(films, saliency) if self.model.bridge else None
         mask_logits = self.model.decoder(maps, bridge)
         class_logits = logits_over_sides(self.model, films, class_logits)
-        probabilities = class_probabilities(class_logits, self.model.calibration)
-        lung = torch.sigmoid(mask_logits)
-        return ExportedOutput(class_logits, mask_logits, saliency, probabilities, lung)
+        found = {
+            "class_logits": class_logits,
+            "probabilities": class_probabilities(class_logits, self.model.info.calibration),
+            "saliency": saliency,
+            "mask_logits": mask_logits,
+            "mask_probability": torch.sigmoid(mask_logits),
+        }
+        return tuple(found[name] for name in names_of_outputs(self.model))
 
 
 def traced_encoder(model: MultiMix) -> fx.GraphModule:
     """Films to class logits, maps and saliency, as torch computes them: gradient and all.
 
     The network's own method is traced below autograd, so that the operators of the backward pass
-    are recorded like those of the forward pass. It serves any number of films.
+    are recorded like those of the forward pass. It takes any number of films.
     """
     for module in model.modules():
         if isinstance(module, nn.LeakyReLU):
-            module.inplace = False  # autograd's way around it has no ONNX operators
-    operators: dict[Any, Callable] = {
+            module.inplace = False  # its gradient has no ONNX operators
+    aten = torch.ops.aten
+    operators: dict[Any, Callable[..., Any]] = {
         aten.convolution_backward.default: convolution_backward,
         aten.max_pool2d_with_indices_backward.default: max_pool_backward,
+        **get_decompositions([aten.native_batch_norm_backward, aten.leaky_relu_backward]),
     }
-    operators |= get_decompositions([aten.native_batch_norm_backward, aten.leaky_relu_backward])
-
-    def encode(films: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
-        return model._encode_with_saliency(films)
-
-    # Symbolic: with sizes that are not fixed. The weights are the tensors that are no fake.
-    trace = make_fx(encode, operators, tracing_mode="symbolic", _allow_non_fake_inputs=True)
+    # Symbolic: the sizes are not fixed. With one film, torch would take their number as fixed.
+    encode, options = model._encode_with_saliency, {"_allow_non_fake_inputs": True}
+    trace = make_fx(lambda x: encode(x), operators, tracing_mode="symbolic", **options)
     with torch.no_grad():
-        return trace(example_films(model))
+        return trace(next(model.parameters()).new_zeros(2, 1, model.info.side, model.info.side))
 
 
 def convolution_backward(
     gradient: Tensor, _maps: Tensor, weight: Tensor, *settings: object
 ) -> tuple[Tensor, None, None]:
-    """The gradient of a convolution's input, of stride 1 and padding 1 as the encoder's all are.
+    """The gradient of the input of the encoder's convolutions: stride 1, padding 1.
 
-    ONNX has no operator for it, but for a transposed convolution. Nobody asks for the gradients of
-    weight and bias.
+    ONNX has no operator for it but a transposed convolution. Weight and bias need no gradient.
     """
     return F.conv_transpose2d(gradient, weight, padding=1), None, None
 
 
 def max_pool_backward(gradient: Tensor, maps: Tensor, *settings: object) -> Tensor:
-    """Each value to the pixel that pooling took it from, (N, C, H, W); no two come from one."""
-    indices = settings[-1]
-    assert isinstance(indices, Tensor)
+    """Each value to the pixel that pooling took, (N, C, H, W); no two values go to one pixel."""
+    indices: Tensor = settings[-1]  # type: ignore[assignment]
     pixels = torch.zeros_like(maps).flatten(2)
-    pixels = pixels.scatter(2, indices.flatten(2), gradient.flatten(2))
-    return pixels.view_as(maps)
+    return pixels.scatter(2, indices.flatten(2), gradient.flatten(2)).view_as(maps)
 
 
-def compare(model: MultiMix, content: bytes, films: Tensor) -> Exported:
-    """What the file's network and torch's say of films (N, 1, side, side), and their seconds.
+def differences(model: MultiMix, content: bytes, films: Tensor) -> dict[str, float]:
+    """How far a file's outputs for films (N, 1, side, side) are from torch's in float64.
 
-    The differences are from torch in float64, as its float32 is off by more: rounding decides in
-    single pixels which of two equal ones a pooling takes, and so where the gradient goes.
+    Not from float32: rounding decides there in single pixels which of two equal values a pooling
+    takes, and so where the gradient goes.
     """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-
-    def with_onnxruntime(film: Tensor) -> list[Tensor]:
-        return [torch.from_numpy(part) for part in session.run(None, {"film": film.numpy()})]
-
-    with torch.no_grad():
-        exact, _ = timed(partial(network_output, copy.deepcopy(model).double()), films.double())
-        _, seconds_torch = timed(partial(network_output, model), films)
-        found, seconds = timed(with_onnxruntime, films)
-    class_logits, mask_logits, saliency = exact
-    ours = ExportedOutput(*found)
-    classes = class_probabilities(class_logits, model.calibration)
-    differences = {
-        "class probability": (classes - ours.probabilities).abs().max().item(),
-        "lung probability": (mask_logits.sigmoid() - ours.mask_probability).abs().max().item(),
-        "saliency": (saliency - ours.saliency).abs().mean().item(),
-    }
-    return Exported(differences, seconds, seconds_torch)
-
-
-def network_output(model: MultiMix, film: Tensor) -> ModelOutput:
-    """The network's output with the class logits of all its sides."""
-    output = model(film)
-    return output._replace(class_logits=logits_over_sides(model, film, output.class_logits))
-
-
-def timed(network: Callable[[Tensor], Iterable], films: Tensor) -> tuple[list[Tensor], float]:
-    """The outputs for all films, one film after the other, and the seconds that one took."""
-    list(network(films[:1]))  # the first time is slower
-    start = time.perf_counter()
-    answers = [list(network(film[None])) for film in films]
-    seconds = (time.perf_counter() - start) / len(films)
-    return [torch.cat(part) for part in zip(*answers)], seconds
+    exact, names = TracedMultiMix(copy.deepcopy(model).double()), names_of_outputs(model)
+    found = {name: 0.0 for name in names if "logits" not in name}
+    for film in films.split(1):
+        with torch.no_grad():
+            expected = dict(zip(names, exact(film.double())))
+        for name, output in zip(found, session.run(list(found), {"film": film.numpy()})):
+            off = np.abs(output - expected[name].numpy())
+            found[name] = max(found[name], float(off.mean() if name == "saliency" else off.max()))
+    return found

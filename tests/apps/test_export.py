@@ -1,6 +1,8 @@
-"""The ONNX file says what the network says, whatever runs it."""
+"""The ONNX file gives what the network gives, whatever runs it."""
 
 import json
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -8,20 +10,18 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from helpers import ROOT, SIDE, TINY, check_exported, newer_torch
+from drawn import draw
+from helpers import ROOT, SIDE, TINY, newer_torch
 
 from multimix.apps import export as export_module
-from multimix.apps.cli import main
-from multimix.apps.export import ExportedOutput, TracedMultiMix, export, onnx_file
-from multimix.images.formats import film_paths
+from multimix.apps.export import OUTPUTS, TracedMultiMix, export, names_of_outputs, onnx_file
 from multimix.images.scaling import rescale
 from multimix.inference import enlarge, predict
 from multimix.model import MultiMix
-from multimix.runtime.checkpoint import save_checkpoint
-from multimix.runtime.files import bundled
+from multimix.runtime.files import PART
 
 pytestmark = newer_torch  # with torch 2.6 today's onnxscript cannot convert the graph
-SAMPLES = film_paths(bundled("sample_data"))
+FILMS = [draw(seed, 0, 64)[0] for seed in range(2)]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def content() -> bytes:
     """The ONNX file of the network that the fixture `model` gives."""
     torch.manual_seed(0)
     network = MultiMix(TINY).eval()
-    network.side = SIDE
+    network.info.side = SIDE
     return onnx_file(network)
 
 
@@ -38,107 +38,104 @@ def content() -> bytes:
 def test_the_traced_gradient_is_autograds(bridge, side):
     torch.manual_seed(0)
     model = MultiMix(TINY, bridge).double().eval()
-    model.side = side
-    traced = TracedMultiMix(model)
-    for count in (1, 2, 3, 5):
+    model.info.side = side
+    traced, names = TracedMultiMix(model), names_of_outputs(model)
+    for count in (1, 2, 5):
         films = torch.randn(count, 1, side, side, dtype=torch.float64)
         with torch.inference_mode():
-            for ours, theirs in zip(traced(films), model(films)):
-                torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+            found, expected = dict(zip(names, traced(films))), model(films)
+        for name in ("class_logits", "mask_logits", "saliency"):
+            torch.testing.assert_close(found[name], getattr(expected, name), rtol=1e-9, atol=1e-12)
 
 
 def test_the_file_alone_is_enough(tmp_path, model, monkeypatch):
-    model.side, model.calibration = SIDE, {"temperature": 1.5, "operating_point": 0.6}
-    model.class_sides = (SIDE, SIDE + 16)
-    measured = export(model, tmp_path / "multimix.onnx", SAMPLES)
-    assert max(measured.differences.values()) < 1e-4
-    assert measured.seconds > 0 < measured.seconds_torch
+    model.info.side, model.info.calibration = SIDE, {"temperature": 1.5, "operating_point": 0.6}
+    model.info.class_sides = (SIDE, SIDE + 16)
+    measured = export(model.train(), tmp_path / "multimix.onnx", FILMS)
+    assert model.training and set(measured) == {"probabilities", "mask_probability", "saliency"}
+    assert max(measured.values()) < 1e-4
     session = onnxruntime.InferenceSession(tmp_path / "multimix.onnx")
-    assert json.loads(session.get_modelmeta().custom_metadata_map["multimix"]) == {
-        "side": SIDE,
-        "classes": ["NORMAL", "PNEUMONIA"],
-        "film": "grey level / 127.5 - 1",
-        "probabilities": "calibrated, of the classes in their order",
-        "mask_probability": "of lung, before specks are removed and holes filled",
-        **model.calibration,
-    }
+    about = json.loads(session.get_modelmeta().custom_metadata_map["multimix"])
+    assert about["side"] == SIDE and about["classes"] == ["NORMAL", "PNEUMONIA"]
+    assert about.items() >= model.info.calibration.items()
+    model.eval()
     for count in (1, 3):
         films = torch.rand(count, 1, SIDE, SIDE) * 2 - 1
         with torch.inference_mode():
-            expected = model(films)
             larger = model.classify(rescale(films, SIDE + 16))
-            expected = expected._replace(class_logits=(expected.class_logits + larger) / 2)
-        odds = expected.class_logits[:, 1] - expected.class_logits[:, 0]
-        pneumonia = torch.sigmoid(odds / 1.5 - np.log(0.6 / 0.4))
-        probabilities = torch.stack([1 - pneumonia, pneumonia], 1)
-        wanted = [*expected, probabilities, expected.mask_logits.sigmoid()]
-        for ours, theirs in zip(
-            session.run(ExportedOutput._fields, {"film": films.numpy()}), wanted
-        ):
-            np.testing.assert_allclose(ours, theirs, atol=1e-4)
+            logits = (model(films).class_logits + larger) / 2
+        pneumonia = torch.sigmoid((logits[:, 1] - logits[:, 0]) / 1.5 - np.log(0.6 / 0.4))
+        (found,) = session.run(["probabilities"], {"film": films.numpy()})
+        np.testing.assert_allclose(found[:, 1], pneumonia, atol=1e-4)
     monkeypatch.chdir(tmp_path)
     check_the_readmes_lines(model)
-    # The network itself is left as it was.
-    assert next(model.parameters()).is_contiguous(memory_format=torch.channels_last)
-    assert not model.training
 
 
 def check_the_readmes_lines(model: MultiMix) -> None:
     """Without torch they give what `predict` gives, at the network's side, with its calibration."""
     Path("sample_data").symlink_to(ROOT / "sample_data")
     guide = (ROOT / "multimix" / "README.md").read_text(encoding="utf-8")
-    script = guide.split("import numpy, onnx")[1]
+    script = "import numpy, onnx" + guide.split("import numpy, onnx")[1].split("```")[0]
     names: dict = {}
-    exec("import numpy, onnx" + script.split("```")[0], names)
-    film = ROOT / "sample_data" / "real_adult_pa.png"
+    exec(script, names)
+    film = re.search(r"sample_data/[\w.]+", script).group()
     expected = predict(model, film, clean=False, invert="never")
-    probabilities = list(expected.probabilities.values())
-    assert names["probabilities"][0] == pytest.approx(probabilities, abs=1e-4)
-    for name in ("mask_probability", "saliency"):
-        found = enlarge(torch.from_numpy(names[name][0]), expected.film.shape)
-        np.testing.assert_allclose(found, getattr(expected, name), atol=1e-3)
+    if expected.probabilities:
+        probabilities = list(expected.probabilities.values())
+        assert names["probabilities"][0] == pytest.approx(probabilities, abs=1e-3)
+    found = enlarge(torch.from_numpy(names["mask_probability"][0]), expected.film.shape)
+    assert np.abs(found - expected.mask_probability).mean() < 1e-3
 
 
-def test_the_network_of_few_labels_by_the_command_line(tmp_path, capsys):
-    # The other one is exported by the README's command, in test_readme.
-    out = tmp_path / "multimix.onnx"
-    assert main(["export", str(out), "--weights", "multimix_100_10"]) == 0
-    check_exported(capsys.readouterr().out, out)
+def test_float16_is_smaller_and_gives_nearly_the_same(tmp_path, model, content):
+    model.info.side = SIDE
+    measured = export(model, tmp_path / "half.onnx", FILMS, "float16")
+    assert measured["probabilities"] < 0.01 and measured["mask_probability"] < 0.01
+    assert (tmp_path / "half.onnx").stat().st_size < len(content)
+
+
+@pytest.mark.parametrize("task", ("classification", "segmentation"))
+def test_a_task_that_was_not_learnt_is_left_out(model, task):
+    model.info.side, model.info.tasks = SIDE, (task,)
+    session = onnxruntime.InferenceSession(onnx_file(model))
+    assert tuple(output.name for output in session.get_outputs()) == OUTPUTS[task]
+
+
+def test_a_file_of_another_program_stays(tmp_path, model, content, monkeypatch, capsys):
+    monkeypatch.setattr(export_module, "onnx_file", lambda *_: content)
+    model.info.side, out = SIDE, tmp_path / "a.onnx"
+    for foreign in (b"precious", b"", content.replace(b"multimix", b"multimax")):
+        out.write_bytes(foreign)
+        with pytest.raises(ValueError, match="a file of another program"):
+            export(model, out, FILMS)
+        assert out.read_bytes() == foreign
+    out.unlink()
+    dead, alive = (tmp_path / f"{PART}{pid}-1.part" for pid in (2**22 + 1, os.getpid()))
+    for part in (dead, alive):
+        part.touch()
+    for _ in range(2):  # its own file it replaces
+        export(model, out, FILMS)
+        assert out.read_bytes() == content and alive.exists() and not dead.exists()
 
 
 def test_another_networks_file_is_not_written(tmp_path, model, content, monkeypatch):
-    monkeypatch.setattr(export_module, "onnx_file", lambda _: content)
-    model.side = SIDE
+    monkeypatch.setattr(export_module, "onnx_file", lambda *_: content)
+    model.info.side = SIDE
     model.encoder.fc.bias.data += torch.tensor([0.0, 1.0])
     with pytest.raises(ValueError, match="was not written"):
-        export(model, tmp_path / "a.onnx", SAMPLES)
+        export(model, tmp_path / "a.onnx", FILMS)
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_written(tmp_path, model, content, monkeypatch, capsys):
-    monkeypatch.setattr(export_module, "onnx_file", lambda _: content)
-    weights = tmp_path / "tiny.pth"
-    save_checkpoint(
-        weights, {"weights": model.state_dict(), "config": {"side": SIDE, "widths": TINY}}
-    )
-    (tmp_path / "file").touch()
-    command = ["export", str(tmp_path / "file" / "a.onnx"), "--weights", str(weights)]
-    assert main(command) == 2
-    assert f"{tmp_path / 'file'} could not be read or written" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "tiny.pth"]
-
-
-def test_what_is_no_onnx_file_and_no_film_is_refused(tmp_path, model):
-    weights = tmp_path / "best.pth"
-    weights.write_bytes(b"weights")
-    for out, films in ((weights, SAMPLES), (tmp_path / "a.onnx", [])):
-        with pytest.raises(ValueError, match=r"ends in \.onnx, and at least one film"):
-            export(model, out, films)
-    assert weights.read_bytes() == b"weights" and len(list(tmp_path.iterdir())) == 1
-
-
-def test_a_missing_package_is_named(tmp_path, model, monkeypatch):
+def test_wrong_arguments_and_a_missing_package_are_named(tmp_path, model, monkeypatch):
+    for out, films, precision in (
+        ("best.pth", FILMS, "float32"),
+        ("a.onnx", [], "float32"),
+        ("a.onnx", FILMS, "int8"),
+    ):
+        with pytest.raises(ValueError, match=r"ends in \.onnx, float32 or float16, and at least"):
+            export(model, tmp_path / out, films, precision)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ValueError, match="needs the package onnxruntime: pip install"):
-        export(model, tmp_path / "a.onnx", SAMPLES)
+    with pytest.raises(ValueError, match="needs onnxruntime: pip install"):
+        export(model, tmp_path / "a.onnx", FILMS)
     assert not list(tmp_path.iterdir())
