@@ -21,7 +21,6 @@ from PIL import Image, ImageEnhance, ImageOps
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from multimix import augment
-from multimix.data import phantom
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.images.reading import network_input
@@ -93,12 +92,12 @@ def our_views(films: torch.Tensor) -> torch.Tensor:
 
 
 def reading(folder: Path) -> None:
+    sample = Path(__file__).parents[2] / "sample_data" / "child_normal_1.jpg"
+    film = Image.open(sample).convert("L").resize((1024, 1024))
     for kind in ("jpeg", "png"):
         (folder / kind / "NORMAL").mkdir(parents=True)
         for i in range(FILMS):
-            Image.fromarray(phantom.draw(i % 8, 0, 1024)[0]).save(
-                folder / kind / "NORMAL" / f"{i}.{kind}"
-            )
+            film.save(folder / kind / "NORMAL" / f"{i}.{kind}")
 
         def pillow() -> None:
             for path in (folder / kind / "NORMAL").iterdir():  # noqa: B023
@@ -118,7 +117,7 @@ def reading(folder: Path) -> None:
 
 def augmenting() -> None:
     for count in (10, FILMS):
-        films = torch.from_numpy(np.stack([phantom.draw(i)[0] for i in range(count)]))[:, None]
+        films = load_films(side=SIDE, progress=False).classification.pixels[:count][:, None]
         theirs, ours = seconds(lambda: pillow_views(films), lambda: our_views(films))  # noqa: B023
         print(
             f"weak and strong views of {count} films, batches/s: Pillow film by film "

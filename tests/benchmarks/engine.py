@@ -27,8 +27,8 @@ from literal import LITERAL_DROPOUT, literal_forward, literal_loss
 from multimix.batches import Loader
 from multimix.config import Config
 from multimix.data.films import load_films
-from multimix.images.reading import LoadedImage, network_input
-from multimix.inference import PredictOptions, load_model, predict_batch
+from multimix.images.reading import load_image, network_input, resize
+from multimix.inference import load_model, predict_batch
 from multimix.model import MultiMix
 from multimix.runtime.device import choose_device, compile_parts
 from multimix.trainer import Trainer
@@ -39,7 +39,7 @@ class Work:
 
     def __init__(self, side: int, device: torch.device):
         self.side, self.device = side, device
-        self.films = load_films("phantom://40", "phantom://40", side, progress=False)
+        self.films = load_films(side=side, progress=False)
         self.config = Config(side=side)
         self.loader = Loader(self.films, self.config, device)
         self.batch, self.step = self.loader(0), 0
@@ -123,9 +123,10 @@ def peak(name: str, work: Work) -> float:
 
 def predicting(device: torch.device, repetitions: int) -> None:
     model, literal = load_model(device=device.type), MultiMix().to(device)
-    phantoms = load_films("phantom://20", side=256, progress=False).classification
-    films = [LoadedImage(film, False, False, "L") for film in phantoms.pixels[:16].numpy()]
-    x = network_input(torch.from_numpy(films[0].grey)[None, None]).to(device)
+    paths = sorted((ROOT / "sample_data" / "small" / "test").glob("*.jpg"))
+    films = [load_image(path) for path in paths[:16]]
+    x = network_input(torch.from_numpy(resize(films[0].grey, 256))[None, None]).to(device)
+    how = dict(flip=False, clean=True, invert="auto")
 
     def published() -> None:
         with LITERAL_DROPOUT:
@@ -133,14 +134,14 @@ def predicting(device: torch.device, repetitions: int) -> None:
 
     def batches() -> None:
         for first in range(0, 16, 2):
-            predict_batch(model, films[first : first + 2], ["", ""], PredictOptions())
+            predict_batch(model, films[first : first + 2], **how)
 
     def narrow() -> None:
         with torch.autocast(device.type, torch.bfloat16):
             batches()
 
     def one() -> None:
-        predict_batch(model, films[:1], [""], PredictOptions())
+        predict_batch(model, films[:1], **how)
 
     theirs, ours, many, many_narrow = seconds(
         published, one, batches, narrow, repetitions=repetitions

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from multimix.images.film_folder import sources_of
+from multimix.data.film_folder import sources_of
 from multimix.images.quality import looks_inverted, looks_turned
 from multimix.images.reading import read_film, resize
 from multimix.inference import find_inverted, load_model
@@ -64,7 +64,7 @@ def main() -> None:
     with torch.autocast(device, torch.bfloat16):
         for first in tqdm(range(0, len(files), BATCH), unit="batch"):
             films = [read_film(file) for file in files[first : first + BATCH]]
-            count(model, [resize(film, model.side) for film in films], counts)
+            count(model, [resize(film, model.info.side) for film in films], counts)
     for what, number in counts.items():
         print(f"{number:6d} {what}")
 

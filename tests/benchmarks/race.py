@@ -32,10 +32,10 @@ from multimix import Config, load_films, load_model, train
 from multimix.data.film_set import Films, FilmSet
 from multimix.evaluation.evaluator import predict_log_odds
 from multimix.evaluation.metrics import classification_metrics, overlap
-from multimix.evaluation.outputs import run_network
 from multimix.images.reading import network_input
 from multimix.images.scaling import rescale
 from multimix.model import MultiMix
+from multimix.predictions.outputs import run_network
 
 # The paper's table 2, at 100 classes and 10 masks.
 PAPER = {"accuracy": 0.800, "Dice JSRT": 0.954, "Dice Montgomery": 0.857}
@@ -92,7 +92,7 @@ def mean_dice(model: MultiMix, films: FilmSet) -> float:
     """Of lungs read at the network's side and enlarged to that of the films."""
     dice = []
     for pixels, masks in zip(films.pixels.split(8), films.masks.split(8)):
-        x = rescale(network_input(pixels[:, None]), model.side)
+        x = rescale(network_input(pixels[:, None]), model.info.side)
         lung = run_network(model, x).lung
         lung = F.interpolate(lung, pixels.shape[1:], mode="bilinear", align_corners=False)
         dice.append(overlap(lung[:, 0].numpy() > 0.5, masks.numpy())["dice"])

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from multimix import load_films, load_model
 from multimix.evaluation.metrics import classification_metrics
-from multimix.evaluation.outputs import class_log_odds, films_for, network_of, run_network
+from multimix.predictions.outputs import class_log_odds, films_for, run_network
 
 BATCH = 8
 
@@ -45,10 +45,10 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     parser.add_argument("--every", type=int, default=1, help="take one film of so many")
     options = parser.parse_args()
-    network = network_of(load_model(options.weights))
-    films = load_films(options.folder, None, network.side, network.seed, progress=False)
+    network = load_model(options.weights)
+    films = load_films(options.folder, None, network.info.side, network.info.seed, progress=False)
     films = films.labelled(options.split).classification
-    films = films[torch.arange(0, len(films), options.every)]
+    films = films.choose(torch.arange(0, len(films), options.every))
     found: dict[str, list[torch.Tensor]] = {}
     for pixels in films.pixels.split(BATCH):
         with torch.inference_mode():
