@@ -27,7 +27,7 @@ results = multimix.evaluate(model, films, "test", clean=False)
 reveal_type((results["dice"], results.intervals["dice"], results.rows))
 """
 REVEALED = [
-    "tuple[str | None, float | None, tuple[str, ...], float | None]",
+    "tuple[str | None, float | None, tuple[str, ...], float]",
     "tuple[Tensor, Tensor, Tensor | None, fallback=ModelOutput]",
     "MultiMix",
     "tuple[float, tuple[float, float], list[dict[Any, Any]]]",
