@@ -45,9 +45,12 @@ def kills(films: Films, folder: Path, wanted: int, chance: random.Random) -> int
     assert run_until_killed(films, whole, 300)
     expected = read_checkpoint(whole / "last.pth")
     while killed < wanted:
-        out = folder / str(trainings)
-        while not run_until_killed(films, out, chance.uniform(0.02, 2.0)):
+        out, longest = folder / str(trainings), 2.0
+        while not run_until_killed(
+            films, out, 300 if killed == wanted else chance.uniform(0.02, longest)
+        ):
             killed += 1
+            longest *= 1.2  # on a busy machine the first checkpoint comes later
         trainings += 1
         last = read_checkpoint(out / "last.pth")
         for part in ("model", "average"):
