@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,13 +29,6 @@ class FilmStack:
         self.shape = (len(self.rows), *pictures.shape[1:])
         self.ndim, self.dtype = 3, pictures.dtype  # uint8 of films, bool of masks
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def view(self, index: Tensor) -> FilmStack:
-        """The pictures at these places, (M,) int64, in the same memory."""
-        return FilmStack(self.pictures, self.rows[index])
-
     def __getitem__(self, index: int | slice | Tensor) -> Tensor:
         """A copy of one picture, (side, side), or of several, (M, side, side)."""
         rows = self.rows[index]
@@ -43,6 +36,9 @@ class FilmStack:
         known = rows != NO_PICTURE
         found[known] = self.pictures[rows[known]]
         return found
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
@@ -65,21 +61,19 @@ class FilmSet(Dataset):
     """
 
     pixels: FilmStack  # (N, side, side) uint8; a tensor becomes a stack
-    targets: Tensor | FilmStack = field(repr=False)  # (N,) int64 classes, (N, side, side) bool
-    labelled: Tensor = field(repr=False)  # (N,) bool: has a target
-    names: tuple[str, ...] = field(repr=False)
-    patients: tuple[str, ...] = field(repr=False)
-    splits: tuple[str, ...] = field(repr=False)  # each one of SPLITS
-    sources: tuple[str, ...] = field(default=(), repr=False)  # the folder of each film
-    unrecognised: str = field(default="", repr=False)  # a sentence, where no film has a class
+    targets: Tensor | FilmStack  # (N,) int64 classes, (N, side, side) bool
+    labelled: Tensor  # (N,) bool: has a target
+    names: tuple[str, ...]
+    patients: tuple[str, ...]
+    splits: tuple[str, ...]  # each one of SPLITS
+    sources: tuple[str, ...] = ()  # the folder of each film
 
     def __post_init__(self) -> None:
         for name in ("pixels", "targets"):
             value = getattr(self, name)
             if isinstance(value, Tensor) and value.ndim == 3:
                 object.__setattr__(self, name, FilmStack(value))
-        if not self.sources:
-            object.__setattr__(self, "sources", ("",) * len(self.names))
+        object.__setattr__(self, "sources", self.sources or ("",) * len(self.names))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -101,8 +95,6 @@ class FilmSet(Dataset):
         Returns: `film`, (1, side, side) float in [-1, 1]; `target`, the class, int64, or the mask,
             (1, side, side) float, 0 or 1; `labelled`, bool: without it the target means nothing.
         """
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"There is no film {i} of {len(self)}.")
         film, target = network_input(self.pixels[i][None]), self.targets[i]
         target = target[None].float() if target.ndim else target
         return {"film": film, "target": target, "labelled": self.labelled[i]}
@@ -121,18 +113,16 @@ class FilmSet(Dataset):
 
     def choose(self, index: Tensor) -> FilmSet:
         """The films at places (M,) int64, or where (N,) bool is true; copies no pixel."""
-        places = torch.arange(len(self))[index]
-        targets, words = self.targets, ("names", "patients", "splits", "sources")
-        chosen: dict[str, Any] = {
-            word: tuple(getattr(self, word)[i] for i in places.tolist()) for word in words
-        }
-        return replace(
-            self,
-            pixels=self.pixels.view(places),
-            targets=targets.view(places) if isinstance(targets, FilmStack) else targets[places],
-            labelled=self.labelled[places],
-            **chosen,
-        )
+
+        def chosen(values: Any) -> Any:
+            if isinstance(values, FilmStack):
+                return FilmStack(values.pictures, values.rows[index])
+            if isinstance(values, Tensor):
+                return values[index]
+            return tuple(values[i] for i in places)
+
+        places = torch.arange(len(self))[index].tolist()
+        return FilmSet(*(chosen(values) for values in vars(self).values()))
 
     def split(self, name: str) -> FilmSet:
         """The films of one split, or of 'all'."""
