@@ -21,6 +21,7 @@ from multimix.data.patients import with_patients
 from multimix.data.splits import split_rule, with_jsrt_split
 from multimix.model import CLASSES
 
+Folders = Sequence[str | os.PathLike]
 MASK_LAYOUTS = ("jsrt", "montgomery", "shenzhen", "images_and_masks")
 LAYOUTS = ("mat", "chex", "classes", *PUBLISHED, "csv", *MASK_LAYOUTS, "flat")
 
@@ -29,7 +30,7 @@ def read_layout(
     folder: str | os.PathLike,
     layout: str = "auto",
     classes: Mapping[str, str] | None = None,
-    others: Sequence[str | os.PathLike] = (),
+    others: Folders = (),
 ) -> FoundFilms:
     """List the films of a set.
 
@@ -60,8 +61,8 @@ def read_layout(
             "the column path, or jsrt.mat."
         )
     masked = any(film.masks for film in found.films)
-    more = {"chex": ("classes",), **dict.fromkeys(PUBLISHED, ("csv",))}
-    fits = ("flat", found.layout, *more.get(found.layout, ()), *(MASK_LAYOUTS if masked else ()))
+    more = ["classes"] * (found.layout == "chex") + ["csv"] * (found.layout in PUBLISHED)
+    fits = ["flat", found.layout, *more, *(MASK_LAYOUTS if masked else ())]
     if layout not in ("auto", *fits):
         raise ValueError(f"{root} is not a set of layout {layout}; it can be {' or '.join(fits)}.")
     films = with_patients(with_jsrt_split(found.films))
@@ -77,9 +78,7 @@ def read_layout(
     )
 
 
-def set_of_folder(
-    root: Path, layout: str, labels: Labels, others: Sequence[str | os.PathLike]
-) -> FoundFilms:
+def set_of_folder(root: Path, layout: str, labels: Labels, others: Folders) -> FoundFilms:
     """The films of a folder, by its tables where no folder names a class, else by its words."""
     contents = list_folder(root)
     if not contents.films:
@@ -121,21 +120,18 @@ def name_of_layout(films: Sequence[Film]) -> str:
 
 
 def films_elsewhere(
-    root: Path, masks: Sequence[NamedFile], others: Sequence[str | os.PathLike], labels: Labels
+    root: Path, masks: Sequence[NamedFile], others: Folders, labels: Labels
 ) -> FoundFilms:
-    """The films of masks that lie in another folder: the one of `others`, or else beside the
-    masks, with the most films of their names.
-    """
+    """The films of masks, from the folder with most of them: of `others`, or beside the root."""
     for folders in (others, sorted(root.resolve().parent.iterdir())):
-        found = []
-        for folder in folders:
-            path = expand(folder)[0]
-            if path.is_dir() and not path.samefile(root):
-                paths = list_folder(path).films
-                start = root_of(path, paths, labels)
+        found = [(len(masks), root, list[Film]())]
+        for folder in filter(os.path.isdir, map(os.path.expanduser, folders)):
+            if not os.path.samefile(folder, root):
+                paths = list_folder(Path(folder)).films
+                start = root_of(Path(folder), paths, labels)
                 films, strays = films_of_paths(start, paths, labels, masks)
-                found.append((len(set(masks) & set(strays)), path, films))
-        left, path, films = min(found, key=lambda one: one[0], default=(len(masks), root, []))
+                found.append((len(set(masks) & set(strays)), Path(folder), films))
+        left, path, films = min(found, key=lambda one: one[0])
         if left < len(masks):
             notes = (f"{left} masks in {root} have no film and are left out.",) * bool(left)
             return FoundFilms(name_of_layout(films), films, notes, folder=path)

@@ -45,9 +45,7 @@ def is_pattern(path: str) -> bool:
 def sources_of(films: Source | Iterable[Source]) -> Iterable[Source]:
     """The films of a list, a folder, a pattern, or a batch (N, 1, H, W); one film as a list.
 
-    Warns of files in a folder that may be films of a kind that is not read.
-
-    Errors: ValueError where there are no films, or this is something else.
+    Warns of files that may be films of a kind that is not read. ValueError where there are none.
     """
     if isinstance(films, (str, os.PathLike)):
         found: list[Source] = []
@@ -65,7 +63,8 @@ def sources_of(films: Source | Iterable[Source]) -> Iterable[Source]:
         )
     if is_one_film(films):
         return [cast(Source, films)]
-    return list(films) if is_batch(films) else cast(Iterable[Source], films)
+    several = cast(Iterable[Source], films)
+    return list(several) if is_batch(films) else several
 
 
 def expand(path: str | os.PathLike) -> list[Path]:
@@ -111,11 +110,7 @@ class FilmFolder:
 def look_through(folder: Path, recursive: bool = False) -> FilmFolder:
     """The films of a folder without this program's outputs, and what else is there.
 
-    Arguments:
-        folder: links to folders are followed, each once.
-        recursive: also look through the folders below it.
-
-    Errors: ValueError where there is no film.
+    Links to folders are followed, each once. ValueError where there is no film.
     """
     found = list_folder(folder, recursive)
     names = {path.with_name(stem_of(path)) for path in found.films}

@@ -56,8 +56,8 @@ class FilmStack:
 class FilmSet(Dataset):
     """N films of one task, reduced to `side` pixels; a torch data set for any `DataLoader`.
 
-    `films[i]` is one film with its target, as `item` describes them; `films[tensor]` and
-    `films.split(name)` are sets of some of the films, which copy no pixel.
+    `films[i]` is one film with its target; `films[tensor]` and `films.split(name)` are sets of some
+    of the films, which copy no pixel.
     """
 
     pixels: FilmStack  # (N, side, side) uint8; a tensor becomes a stack
@@ -84,20 +84,16 @@ class FilmSet(Dataset):
         return f"{len(self)} films of {side} px ({self.counts()}), {labelled} with a {what}"
 
     def __getitem__(self, index: Any) -> Any:
-        """One film, as `item` gives it; or several, as `choose` gives them."""
-        if isinstance(index, Tensor) and index.ndim:
-            return self.choose(index)
-        return self.item(int(index))
-
-    def item(self, i: int) -> dict[str, Tensor]:
-        """One film.
+        """Several films, as `choose` gives them; or one, as a dict.
 
         Returns: `film`, (1, side, side) float in [-1, 1]; `target`, the class, int64, or the mask,
             (1, side, side) float, 0 or 1; `labelled`, bool: without it the target means nothing.
         """
-        film, target = network_input(self.pixels[i][None]), self.targets[i]
+        if isinstance(index, Tensor) and index.ndim:
+            return self.choose(index)
+        film, target = network_input(self.pixels[index][None]), self.targets[index]
         target = target[None].float() if target.ndim else target
-        return {"film": film, "target": target, "labelled": self.labelled[i]}
+        return {"film": film, "target": target, "labelled": self.labelled[index]}
 
     @property
     def labels(self) -> Tensor:

@@ -206,8 +206,8 @@ def whole_number(cell: str) -> str:
 
 
 def tables_of_films(paths: Iterable[Path]) -> list[Path]:
-    """The tables among these that are of films: of a published set if there is one, else those
-    with the fewest folders around them.
+    """The tables that are of films: of a published set if there is one, with the fewest folders
+    around them.
     """
     columns: dict[Path, set[str]] = {}
     for path in paths:
@@ -218,8 +218,7 @@ def tables_of_films(paths: Iterable[Path]) -> list[Path]:
                 continue
     ours = ("label", "normal", "pneumonia", "patient", "split")
     useful = {"mask", *" ".join(COLUMNS[column] for column in ours).split()}
-    for test in (*(needed.issubset for needed in PUBLISHED.values()), useful.intersection):
-        if found := [path for path, names in columns.items() if test(names)]:
-            depth = min(len(path.parts) for path in found)
-            return [path for path in found if len(path.parts) == depth]
-    return []
+    sets = [[p for p in columns if needed <= columns[p]] for needed in PUBLISHED.values()]
+    found = next(filter(None, sets), [path for path in columns if useful & columns[path]])
+    depth = min((len(path.parts) for path in found), default=0)
+    return [path for path in found if len(path.parts) == depth]

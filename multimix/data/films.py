@@ -143,9 +143,7 @@ def read_films(
     """Read films, and their masks where `masks`, with several threads; or take them from the cache.
 
     `skipped` gets the sentences of films that cannot be read, or whose mask cannot; None lets the
-    first raise.
-
-    Returns: the films that can be read, (N, side, side) uint8, and (N, side, side) bool.
+    first raise. Returns the films that can be read, (N, side, side) uint8, (N, side, side) bool.
     """
     masked = [film for film in films if film.masks and masks]
     # The version of the preparation is in the name: films are cut to their box, masks follow.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -55,7 +56,7 @@ def apply_manifest(films: Films, path: str | os.PathLike) -> Films:
             raise ValueError(
                 f"{path}, line {line}: {column} '{in_brief(cell)}'; it can be {', '.join(values)}."
             )
-    parts: dict[str, FilmSet] = {}
+    parts: dict[str, Any] = {}
     for task, rows in table.groupby("task"):
         part: FilmSet | None = getattr(films, task)
         if part is None:

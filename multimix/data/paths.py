@@ -158,15 +158,8 @@ def pair_masks(
 def films_of_paths(
     root: Path, paths: Sequence[Path], labels: Labels, masks_elsewhere: Sequence[NamedFile] = ()
 ) -> tuple[list[Film], list[NamedFile]]:
-    """The films among the files below a root, each with its masks.
-
-    Arguments:
-        labels: the classes that are known.
-        masks_elsewhere: masks in other folders that may be of these films.
-
-    Returns: films, and masks without a film. Masks of other organs than lungs are left out.
-
-    Errors: ValueError where a film has several masks that are not one for each lung.
+    """The films below a root, each with its masks; and the masks without a film. Masks of other
+    organs than lungs are left out; `masks_elsewhere` are in other folders.
     """
     files = [read_path(root, path, labels) for path in paths]
     films = [file for file in files if not file.is_mask]

@@ -25,11 +25,8 @@ def patient_of(stem: str) -> str:
 
 
 def patients_of_folders(films: Sequence[tuple[str, Sequence[str]]]) -> dict[str, str]:
-    """The patients of films in folders of their own, where these look like folders of patients:
-    at most ten films each, on average, and five folders or numbers in all their names.
-
-    Arguments:
-        films: each film's name and the folders around it whose names have no meaning.
+    """The patients of films (name, folders around it whose names mean nothing), where these look
+    like folders of patients: at most ten films each, and five folders or numbers in all names.
     """
     counts = Counter(folders[0] for _, folders in films if folders)
     numbered = all(re.search(r"\d", folder) for folder in counts)

@@ -60,7 +60,7 @@ def split_rule(films: Sequence[Film], rule: str) -> str:
     if unnamed := given.count(""):
         rule += f" {unnamed} films are in no split and train, unless their patient is in another."
     if (count := given.count("val")) < MIN_VALIDATION and set(given) != {"test"}:
-        rule += f" {count} films validate, so a tenth of the training patients joins them."
+        rule += f" Only {count} films validate: a tenth of the training patients joins them."
     return rule
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -34,8 +35,8 @@ def parse_table(text: str, rows: int | None = None) -> pd.DataFrame:
     of the lines. ValueError where the text is no table.
     """
     separator = max(",;\t|", key=text.partition("\n")[0].count)
-    options = dict(dtype=str, header=None, nrows=rows, skip_blank_lines=False)
-    options |= {"na_values": ["none", "na"], "encoding_errors": "surrogateescape"}
+    options: dict[str, Any] = {"dtype": str, "header": None, "skip_blank_lines": False}
+    options |= {"na_values": ["none", "na"], "encoding_errors": "surrogateescape", "nrows": rows}
     frame = pd.read_csv(io.StringIO(text), sep=separator, **options).fillna("").map(str.strip)
     frame.columns = pd.Index(map(plain, frame.iloc[0]))
     frame.index += 1

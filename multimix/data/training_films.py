@@ -20,7 +20,9 @@ def check_training_films(films: Films, config: Config) -> Films:
     for split in ("train", "val"):
         for task in filter(tasks.get, tasks):
             films_with_labels(getattr(films, task), task, split, config.side)
-    return replace(films, **{task: None for task in tasks if not tasks[task]})
+    classes = films.classification if config.classify else None
+    masks = films.segmentation if config.segment else None
+    return replace(films, classification=classes, segmentation=masks)
 
 
 def films_with_labels(films: FilmSet | None, task: str, split: str, side: int) -> FilmSet:

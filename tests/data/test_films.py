@@ -108,16 +108,6 @@ def test_faults_are_named(masked, tmp_path):
     assert "Two films have the name films/a.png" in fault(classification=both)
 
 
-def test_masks_of_other_proportions_are_refused(masked):
-    larger = draw(1, 0, 64)[1].astype(np.uint8) * 255  # of the same proportions
-    save(masked / "masks" / "film01.png", larger)
-    assert len(load(segmentation=masked).segmentation) == 20
-    save(masked / "masks" / "film02.png", larger[:40])
-    words = r"film02\.png: The mask has 64 x 40 pixels and its film 32 x 32; a mask of"
-    with pytest.raises(ValueError, match=words):
-        load(segmentation=masked)
-
-
 def test_damaged_films_are_left_out_when_asked(masked):
     (masked / "images" / "film04.png").write_text("broken")
     (masked / "masks" / "film03.png").write_bytes(b"no picture")

@@ -163,28 +163,22 @@ def test_other_classes_with_masks_serve_for_lungs(tmp_path):
     assert "are used for lungs only: Lung_Opacity (3)" in found.left_out[0]
 
 
-def test_folders_of_patients(tmp_path):
+@pytest.mark.parametrize(
+    "form, numbers, patients",
+    (
+        (
+            "{kind}/{kind}-{i}/study/{j}.dcm",
+            (1, 2, 3),
+            {f"{k}-{i}" for k in BOTH for i in (1, 2, 3)},
+        ),
+        ("{kind}/{i}/{j}.png", (1, 10000032), {f"{k}/1" for k in BOTH} | {"10000032"}),
+        ("{kind}/site{i}/{j}.png", (1,), 22),  # eleven films each: not of patients
+        ("{kind}/BACTERIA{kind}/{j}.png", (1,), 22),
+    ),
+)
+def test_folders_of_patients(tmp_path, form, numbers, patients):
+    films = 11 if patients == 22 else 2
     for kind in BOTH:
-        touch(tmp_path, *(numbered(f"{kind}/{kind}-{i}/study", 2, ".dcm") for i in range(3)))
-    found = read_layout(tmp_path)
-    assert labels(found) == {0: 6, 1: 6}
-    assert {film.patient for film in found.films} == {f"{k}-{i}" for k in BOTH for i in range(3)}
-
-
-@pytest.mark.parametrize("count, folders", ((11, ("site1", "site2")), (2, ("BACTERIA", "VIRUS"))))
-def test_folders_of_hospitals_or_kinds_are_no_patients(tmp_path, count, folders):
-    for kind in BOTH:
-        touch(tmp_path, *(numbered(f"{kind}/{folder}", count) for folder in folders))
-    assert len({film.patient for film in read_layout(tmp_path).films}) == 4 * count
-
-
-def test_patients_that_are_numbered_afresh(tmp_path):
-    for kind in BOTH:
-        touch(tmp_path, *(numbered(f"{kind}/{i}", 2) for i in (1, 2)))
-        touch(tmp_path, numbered(f"{kind}/10000032", 2))
-    patients = {film.patient for film in read_layout(tmp_path).films}
-    assert patients == {f"{kind}/{i}" for kind in BOTH for i in (1, 2)} | {"10000032"}
-    for split in ("train", "val", "test"):
-        touch(tmp_path / "files", *(numbered(f"{split}/{kind}", 2) for kind in BOTH))
-    patients = {film.patient for film in read_layout(tmp_path / "files").films}
-    assert len(patients) == 12 and "val/PNEUMONIA/1" in patients
+        touch(tmp_path, (form.format(kind=kind, i=i, j=j) for i in numbers for j in range(films)))
+    found = {film.patient for film in read_layout(tmp_path).films}
+    assert found == patients or len(found) == patients

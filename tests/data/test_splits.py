@@ -18,52 +18,35 @@ def split_by_patient(patients, splits, labels, seed) -> tuple[str, ...]:
     return split_films(films, seed)
 
 
-def patients_of(patients: list[str], splits: tuple[str, ...], split: str) -> set[str]:
-    return {patient for patient, own in zip(patients, splits) if own == split}
-
-
 # As Kaggle's set: 24 training films of 12 patients in each class, 4 + 4 test films.
 PATIENTS = [f"{kind}{i // 2}" for kind in ("normal", "pneumonia") for i in range(24)]
 PATIENTS += [f"test{i // 2}" for i in range(8)]
-SPLITS = ["train"] * 48 + ["test"] * 8
 CLASSES = [0] * 24 + [1] * 24 + [0] * 4 + [1] * 4
 
 
-def test_a_tenth_of_each_class_validates_where_no_film_does():
-    splits = split_by_patient(PATIENTS, SPLITS, CLASSES, seed=0)
-    assert [splits.count(name) for name in ("train", "val", "test")] == [44, 4, 8]
-    assert [splits[:24].count("val"), splits[24:48].count("val")] == [2, 2]
-    assert splits[48:] == ("test",) * 8
-
-
-def test_validation_shares_no_patient_with_training_and_follows_the_seed():
+@pytest.mark.parametrize(
+    "patients, given, classes, counts",
+    (
+        (PATIENTS, ["train"] * 48 + ["test"] * 8, CLASSES, [44, 4, 8]),
+        ([str(i // 2) for i in range(400)], [""] * 400, [0] * 400, [324, 36, 40]),
+        (  # a set that names the split of some films alone: their patients' films go along
+            [f"p{i // 3}" for i in range(60)],
+            ["test" if i in (0, 3, 9) else "" for i in range(60)],
+            [i // 3 % 2 for i in range(60)],
+            [45, 6, 9],
+        ),
+    ),
+)
+def test_patients_stay_together_and_follow_the_seed(patients, given, classes, counts):
     chosen = set()
     for seed in range(5):
-        splits = split_by_patient(PATIENTS, SPLITS, CLASSES, seed)
-        validating = patients_of(PATIENTS, splits, "val")
-        assert validating and not validating & patients_of(PATIENTS, splits, "train")
-        assert splits == split_by_patient(PATIENTS, SPLITS, CLASSES, seed)
-        chosen.add(tuple(sorted(validating)))
+        splits = split_by_patient(patients, given, classes, seed)
+        assert [splits.count(name) for name in ("train", "val", "test")] == counts
+        assert len({*zip(patients, splits)}) == len(set(patients))
+        assert {label for label, split in zip(classes, splits) if split == "val"} == set(classes)
+        assert splits == split_by_patient(patients, given, classes, seed)
+        chosen.add(splits)
     assert len(chosen) > 1
-
-
-def test_where_nothing_is_given_a_tenth_tests_and_a_tenth_of_the_rest_validates():
-    patients = [str(i // 2) for i in range(400)]
-    splits = split_by_patient(patients, [""] * 400, [0] * 400, seed=0)
-    assert [splits.count(name) for name in ("train", "val", "test")] == [324, 36, 40]
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        assert not patients_of(patients, splits, one) & patients_of(patients, splits, other)
-
-
-def test_a_patient_with_one_test_film_is_a_test_patient():
-    """Where a set names the split of some films alone."""
-    patients = [f"p{i // 3}" for i in range(60)]
-    given = ["test" if i in (0, 3, 9) else "" for i in range(60)]
-    splits = split_by_patient(patients, given, [i // 3 % 2 for i in range(60)], seed=0)
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        assert patients_of(patients, splits, one)
-        assert not patients_of(patients, splits, one) & patients_of(patients, splits, other)
-    assert splits.count("test") == 9
 
 
 def test_splits_that_a_set_gives_stay_also_where_a_patient_is_in_two():
