@@ -58,8 +58,8 @@ def sources_of(films: Source | Iterable[Source]) -> Iterable[Source]:
         return found
     if isinstance(films, dict) or not (is_source(films) or isinstance(films, Iterable)):
         raise ValueError(
-            f"{in_brief(films)} is not a film; a path, a PIL image, an array, or a list of them is "
-            "needed; of a dict give one value."
+            f"A {type(films).__name__} is not a film; a path, a PIL image, an array, or a list of "
+            "them is needed; of a dict give one value, as d['image']."
         )
     if is_one_film(films):
         return [cast(Source, films)]

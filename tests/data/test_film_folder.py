@@ -73,8 +73,8 @@ def test_patterns_and_the_home_folder(tmp_path, monkeypatch, given, names):
         ("zzz", r"There is no film or folder zzz\."),
         ("films/*.dcm", "No file fits the pattern films/"),
         ("https://example.org/a.png", "https://example.org/a.png is an address; download the film"),
-        ({"image": 1}, r"{'image': 1} is not a film; .* of a dict give one value\."),
-        (3.5, "3.5 is not a film; a path, a PIL image, an array, or a list of them"),
+        ({"image": 1}, "A dict is not a film; .* of a dict give one value, as d"),
+        (3.5, "A float is not a film; a path, a PIL image, an array, or a list of them"),
     ),
 )
 def test_what_is_no_film(tmp_path, monkeypatch, given, words):
