@@ -16,10 +16,8 @@ from multimix.runtime.files import atomic_write
 
 
 def name_cache_file(cache: Path | None, films: Sequence[Film], kind: str) -> Path | None:
-    """The file that keeps the stack of these films; None without a cache, or for films in memory.
-
-    The path, size and time of change of every file make the name, so a changed film gives another
-    name. No film is opened.
+    """The file that keeps these films; None without a cache, or for films in memory. The path, size
+    and time of change of every file make its name. No film is opened.
     """
     files = [path for film in films for path in (film.source, *film.masks)]
     if cache is None or not files:

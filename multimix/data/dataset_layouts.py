@@ -21,34 +21,22 @@ from multimix.data.patients import with_patients
 from multimix.data.splits import split_rule, with_jsrt_split
 from multimix.model import CLASSES
 
-LAYOUTS = {  # names with which a user requires something, and what that is
-    "mat": "jsrt.mat with x_train, y_train, x_val, y_val, x_test, y_test",
-    "chex": "{train,val,test}/{NORMAL,PNEUMONIA}/*",
-    "classes": "{NORMAL,PNEUMONIA}/*",
-    "nih": "ChestX-ray14's Data_Entry_2017*.csv, with its films at any depth",
-    "rsna": "a table with patientId and Target, with films of those names at any depth",
-    "chexpert": "CheXpert's train.csv or valid.csv, with the folders beside it",
-    "csv": "a .csv file with the column path, and any of label, mask, patient, split",
-    "jsrt": "JPCLN*.IMG and JPCNN*.IMG, or pictures of these names, with SCR's {left,right} lung/*",
-    "montgomery": "CXR_png/*, ManualMask/{leftMask,rightMask}/*",
-    "shenzhen": "CXR_png/*, mask/*_mask.png",
-    "images_and_masks": "images/*, masks/* with the same names",
-    "flat": "films, which are read as unlabelled",
-}
+Folders = Sequence[str | os.PathLike]
 MASK_LAYOUTS = ("jsrt", "montgomery", "shenzhen", "images_and_masks")
+LAYOUTS = ("mat", "chex", "classes", *PUBLISHED, "csv", *MASK_LAYOUTS, "flat")
 
 
 def read_layout(
     folder: str | os.PathLike,
     layout: str = "auto",
     classes: Mapping[str, str] | None = None,
-    others: Sequence[str | os.PathLike] = (),
+    others: Folders = (),
 ) -> FoundFilms:
     """List the films of a set.
 
     Arguments:
         folder: the set's folder, or its .csv, .tsv or .mat file.
-        layout: one of `LAYOUTS`, to require what it has; 'auto' requires nothing.
+        layout: one of `LAYOUTS`, to refuse other sets; 'auto' refuses none.
         classes: other names of classes on disk, such as {"Viral Pneumonia": "PNEUMONIA"}.
         others: where `folder` has masks only, their films are in these folders or beside it.
 
@@ -73,27 +61,24 @@ def read_layout(
             "the column path, or jsrt.mat."
         )
     masked = any(film.masks for film in found.films)
-    more = {"chex": ("classes",), **dict.fromkeys(PUBLISHED, ("csv",))}
-    fits = {"flat", found.layout, *more.get(found.layout, ()), *(MASK_LAYOUTS if masked else ())}
-    if layout != "auto" and layout not in fits:
-        raise ValueError(f"{root} has no films as {layout} has; it needs {LAYOUTS[layout]}.")
+    more = ["classes"] * (found.layout == "chex") + ["csv"] * (found.layout in PUBLISHED)
+    fits = ["flat", found.layout, *more, *(MASK_LAYOUTS if masked else ())]
+    if layout not in ("auto", *fits):
+        raise ValueError(f"{root} is not a set of layout {layout}; it can be {' or '.join(fits)}.")
     films = with_patients(with_jsrt_split(found.films))
-    notes, unrecognised = notes_of_classes(films, masked)
+    notes = (*found.left_out, *notes_of_classes(films, masked))
     films = [film for film in films if masked or not film.other_class]
     return replace(
         found,
         layout=found.layout if layout == "auto" else layout,
         films=films,
-        left_out=(*found.left_out, *notes),
+        left_out=notes,
         split_rule=split_rule(films, found.split_rule),
         folder=found.folder or root,
-        unrecognised=unrecognised,
     )
 
 
-def set_of_folder(
-    root: Path, layout: str, labels: Labels, others: Sequence[str | os.PathLike]
-) -> FoundFilms:
+def set_of_folder(root: Path, layout: str, labels: Labels, others: Folders) -> FoundFilms:
     """The films of a folder, by its tables where no folder names a class, else by its words."""
     contents = list_folder(root)
     if not contents.films:
@@ -103,12 +88,11 @@ def set_of_folder(
             "masks/, a table with the column path, or films alone, in unpacked folders"
             f"{f' (there: {there})' if there else ''}."
         )
-    start = root_of(root, contents.films)
-    films, strays, other_masks = films_of_paths(start, contents.films, labels)
+    start = root_of(root, contents.films, labels)
+    films, strays = films_of_paths(start, contents.films, labels)
     tables = tables_of_films(contents.texts)
-    by_table = layout in (*PUBLISHED, "csv")
-    by_table |= layout == "auto" and not any(film.label is not None for film in films)
-    if tables and by_table:
+    has_labels = any(film.label is not None for film in films)
+    if tables and (layout in (*PUBLISHED, "csv") or (layout == "auto" and not has_labels)):
         folder = Path(os.path.commonpath([path.parent for path in tables]))
         found = set_of_tables(folder, tables, labels, films)
     elif strays and not films:
@@ -124,9 +108,7 @@ def set_of_folder(
         if layout == "flat":
             films = [Film(film.source, film.name, patient=film.patient) for film in films]
         found = FoundFilms(name_of_layout(films), films)
-    notes = [f"{note}." for note in notes_of_contents(contents, tables)]
-    if other_masks:
-        notes.append(f"{counted(other_masks, 'mask')} of other organs are left out.")
+    notes = (f"{note}." for note in notes_of_contents(contents, tables))
     return replace(found, left_out=(*found.left_out, *notes))
 
 
@@ -138,56 +120,51 @@ def name_of_layout(films: Sequence[Film]) -> str:
 
 
 def films_elsewhere(
-    root: Path, masks: Sequence[NamedFile], others: Sequence[str | os.PathLike], labels: Labels
+    root: Path, masks: Sequence[NamedFile], others: Folders, labels: Labels
 ) -> FoundFilms:
-    """The films of masks that lie in another folder, by their names: in that with most of them."""
-    found = []
-    given = [expand(other)[0] for other in others]
-    for folder in [*given, *sorted(root.resolve().parent.iterdir())]:
-        if folder.is_dir() and not folder.samefile(root):
-            paths = list_folder(folder).films
-            films, strays, _ = films_of_paths(root_of(folder, paths), paths, labels, masks)
-            if (left := len(set(masks) & set(strays))) < len(masks):
-                found.append((folder not in given, left, folder, films))
-    if found:
-        _, left, folder, films = min(found, key=lambda one: one[:2])
-        notes = (f"{left} masks in {root} have no film and are left out.",) * bool(left)
-        return FoundFilms(name_of_layout(films), films, notes, folder=folder)
+    """The films of masks, from the folder with most of them: of `others`, or beside the root."""
+    for folders in (others, sorted(root.resolve().parent.iterdir())):
+        found = [(len(masks), root, list[Film]())]
+        for folder in filter(os.path.isdir, map(os.path.expanduser, folders)):
+            if not os.path.samefile(folder, root):
+                paths = list_folder(Path(folder)).films
+                start = root_of(Path(folder), paths, labels)
+                films, strays = films_of_paths(start, paths, labels, masks)
+                found.append((len(set(masks) & set(strays)), Path(folder), films))
+        left, path, films = min(found, key=lambda one: one[0])
+        if left < len(masks):
+            notes = (f"{left} masks in {root} have no film and are left out.",) * bool(left)
+            return FoundFilms(name_of_layout(films), films, notes, folder=path)
     raise ValueError(
-        f"{root} has masks only, first {masks[0].name}; films with the same file names are needed, "
+        f"{root} has masks only, first {masks[0].path}; films with the same file names are needed, "
         "in images/ beside masks/ or in another folder beside it."
     )
 
 
-def notes_of_classes(films: Sequence[Film], masked: bool) -> tuple[list[str], str]:
-    """What becomes of films of third classes; and a sentence where no film has a class."""
+def notes_of_classes(films: Sequence[Film], masked: bool) -> list[str]:
+    """What becomes of films of third classes, or of films without classes in several folders."""
     option = f'--classes "{CLASSES[0].lower()}=NAME,{CLASSES[1].lower()}=NAME|NAME"'
     counts = Counter(film.other_class for film in films if film.other_class)
     shown = ", ".join(f"{name[:30]} ({count})" for name, count in sorted(counts.items())[:4])
     shown += " and more" * (len(counts) > 4)
-    notes = []
-    if counts:
-        kept = "are used for lungs only" if masked else "are left out"
-        notes = [f"Films of other classes {kept}: {shown}; to use one: {option}."]
-    if any(film.label is not None for film in films):
-        return notes, ""
-    names = {Path(film.name).parent.name for film in films} - {""}
-    if not counts and len(names) > 1:
-        shown = ", ".join(sorted(name[:20] for name in names)[:4])
-    unrecognised = (
-        f"No class is recognised{f' in the names {shown}' if shown else ''}: give folders "
-        f"{CLASSES[0]} and {CLASSES[1]}, also inside train, val and test, or a table with the "
-        f"columns path and label, or {option}."
-    )
-    return notes + [unrecognised] * (bool(shown) and not masked), unrecognised
+    if all(film.label is None for film in films) and not masked:
+        names = sorted({Path(film.name).parent.name[:20] for film in films} - {""})
+        if shown := shown or ", ".join(names[:4]) * (len(names) > 1):
+            return [
+                f"No class is recognised in the names {shown}: give folders {CLASSES[0]} and "
+                f"{CLASSES[1]}, also inside train, val and test, or a table with the columns path "
+                f"and label, or {option}."
+            ]
+    kept = "are used for lungs only" if masked else "are left out"
+    notes = [f"Films of other classes {kept}: {shown}; to use one: {option}."]
+    return notes if counts else []
 
 
 def notes_of_contents(contents: FilmFolder, used: Sequence[Path]) -> list[str]:
     """What else is in a folder, and not read; documents are not worth a sentence."""
-    tables = [path for path in contents.texts if path.suffix.lower() in TABLES[:2]]
-    tables = [path for path in tables if path not in used]
+    unused = [p for p in contents.texts if p.suffix.lower() in TABLES[:2] and p not in used]
     kinds = (
-        (tables, "table", "that is not read; to use one, give it instead of the folder"),
+        (unused, "table", "that is not read; to use one, give it instead of the folder"),
         (contents.unknown, "file", "of kinds that are not read"),
         (contents.unreadable, "folder", "without read permission"),
     )

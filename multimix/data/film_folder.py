@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import pandas as pd
 from torch import Tensor
 
+from multimix.data.tables import read_table
 from multimix.images.formats import is_film, stem_of
 from multimix.images.reading import Source, is_source
 from multimix.runtime.files import in_brief
 
-SYSTEM_FILES = frozenset(  # what operating systems leave behind
-    ["__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "System Volume Information"]
-)
-TEXTS = frozenset([".csv", ".tsv", ".html", ".json", ".log", ".md", ".pdf", ".txt", ".xml", ".py"])
-TEXTS |= {".docx", ".doc", ".rtf", ".bib", ".ipynb", ".yaml"}
+# What operating systems leave behind, hidden files aside.
+SYSTEM_FILES = "__MACOSX Thumbs.db desktop.ini @eaDir $RECYCLE.BIN"
+TEXTS = ".csv .tsv .html .json .log .md .pdf .txt .xml .py .docx .doc .rtf .bib .ipynb .yaml"
 DOCUMENTS = ("license", "licence", "readme", "dicomdir")  # also without an ending
 
 
@@ -47,13 +45,8 @@ def is_pattern(path: str) -> bool:
 def sources_of(films: Source | Iterable[Source]) -> Iterable[Source]:
     """The films of a list, a folder, a pattern, or a batch (N, 1, H, W); one film as a list.
 
-    Warns of files in a folder that may be films of a kind that is not read.
-
-    Errors: ValueError where there are no films, or this is something else.
+    Warns of files that may be films of a kind that is not read. ValueError where there are none.
     """
-    if isinstance(films, dict):
-        keys = in_brief(", ".join(map(str, films)))
-        raise ValueError(f"A dict ({keys}) is not a film; give one of its values, as d['image'].")
     if isinstance(films, (str, os.PathLike)):
         found: list[Source] = []
         for path in expand(films):
@@ -63,13 +56,13 @@ def sources_of(films: Source | Iterable[Source]) -> Iterable[Source]:
                 left_out = counted(folder.unknown, "file")
                 warnings.warn(f"{path}: {left_out} of kinds that are not read.", stacklevel=4)
         return found
-    if is_one_film(films):
-        return [cast(Source, films)]
-    if not isinstance(films, Iterable):
+    if isinstance(films, dict) or not (is_source(films) or isinstance(films, Iterable)):
         raise ValueError(
             f"A {type(films).__name__} is not a film; a path, a PIL image, an array, or a list of "
-            "them is needed."
+            "them is needed; of a dict give one value, as d['image']."
         )
+    if is_one_film(films):
+        return [cast(Source, films)]
     several = cast(Iterable[Source], films)
     return list(several) if is_batch(films) else several
 
@@ -80,8 +73,7 @@ def expand(path: str | os.PathLike) -> list[Path]:
     if text.lower().startswith(("http:", "https:", "ftp:", "s3:", "gs:", "file:")):
         raise ValueError(f"{path} is an address; download the film and give its path.")
     for pattern in (text, text.replace("\\", "/")):
-        found = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
-        if found:
+        if found := [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern)):
             return [Path(name) for name in found]
     if is_pattern(text):
         raise ValueError(f"No file fits the pattern {path}.")
@@ -118,24 +110,18 @@ class FilmFolder:
 def look_through(folder: Path, recursive: bool = False) -> FilmFolder:
     """The films of a folder without this program's outputs, and what else is there.
 
-    Arguments:
-        folder: links to folders are followed, each once.
-        recursive: also look through the folders below it.
-
-    Errors: ValueError where there is no film.
+    Links to folders are followed, each once. ValueError where there is no film.
     """
     found = list_folder(folder, recursive)
-    films = {path.with_name(stem_of(path)) for path in found.films}
-    masks = [path for path in found.films if path.name.endswith("_mask.png")]
-    outputs = {p for p in masks if p.with_name(p.name.removesuffix("_mask.png")) in films}
-    for table in (path for path in found.texts if path.name == "predictions.csv"):
+    names = {path.with_name(stem_of(path)) for path in found.films}
+    outputs = {name.with_name(f"{name.name}_mask.png") for name in names}
+    for path in (path for path in found.texts if path.name == "predictions.csv"):
         try:
-            cells = pd.read_csv(table, dtype=str, keep_default_na=False)
-            for column, ending in (("mask", ""), ("overlay", ""), ("name", "_seg.dcm")):
-                names = [name for name in cells.get(column, ()) if name]
-                outputs |= {table.with_name(f"{name}{ending}") for name in names}
-        except (ValueError, OSError):  # not this program's
+            table = read_table(path)
+        except ValueError:  # not this program's
             continue
+        for column, ending in (("mask", ""), ("overlay", ""), ("name", "_seg.dcm")):
+            outputs |= {path.parent / f"{name}{ending}" for name in table.get(column, ()) if name}
     found.outputs = [path for path in found.films if path in outputs]
     found.films = [path for path in found.films if path not in outputs]
     if not found.films:
@@ -149,24 +135,23 @@ def look_through(folder: Path, recursive: bool = False) -> FilmFolder:
 
 def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:
     """What is in a folder, also where there is no film; outputs count as films."""
-    found = FilmFolder()
-    seen = {os.path.realpath(folder)}
+    found, seen = FilmFolder(), {os.path.realpath(folder)}
 
     def note(error: OSError) -> None:
         found.unreadable.append(Path(error.filename))
 
-    def visible(inner: str, names: list[str]) -> list[Path]:
-        kept = (name for name in sorted(names) if name[0] != "." and name not in SYSTEM_FILES)
-        return [Path(inner, name) for name in kept]
-
     for inner, folders, names in os.walk(folder, followlinks=True, onerror=note):
-        below = visible(inner, folders)
-        below = [path for path in below if os.path.realpath(path) not in seen]
-        seen.update(map(os.path.realpath, below if recursive else ()))
-        found.folders += [] if recursive else below
-        folders[:] = [path.name for path in below] if recursive else []
-        for path in visible(inner, names):
-            is_text = path.suffix.lower() in TEXTS or path.stem.lower() in DOCUMENTS
+        names, below = (
+            [name for name in some if name[0] != "." and name not in SYSTEM_FILES.split()]
+            for some in (names, folders)
+        )
+        new = {os.path.realpath(Path(inner, name)): name for name in below}
+        below = [name for path, name in new.items() if path not in seen]
+        folders[:] = below if recursive else []
+        found.folders += [] if recursive else [Path(inner, name) for name in below]
+        seen.update(new)
+        for path in (Path(inner, name) for name in names):
+            is_text = path.suffix.lower() in TEXTS.split() or path.stem.lower() in DOCUMENTS
             kind = found.texts if is_text else found.films if is_film(path) else found.unknown
             kind.append(path)
     for paths in vars(found).values():

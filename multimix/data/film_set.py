@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,13 +29,6 @@ class FilmStack:
         self.shape = (len(self.rows), *pictures.shape[1:])
         self.ndim, self.dtype = 3, pictures.dtype  # uint8 of films, bool of masks
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def view(self, index: Tensor) -> FilmStack:
-        """The pictures at these places, (M,) int64, in the same memory."""
-        return FilmStack(self.pictures, self.rows[index])
-
     def __getitem__(self, index: int | slice | Tensor) -> Tensor:
         """A copy of one picture, (side, side), or of several, (M, side, side)."""
         rows = self.rows[index]
@@ -43,6 +36,9 @@ class FilmStack:
         known = rows != NO_PICTURE
         found[known] = self.pictures[rows[known]]
         return found
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
@@ -60,26 +56,24 @@ class FilmStack:
 class FilmSet(Dataset):
     """N films of one task, reduced to `side` pixels; a torch data set for any `DataLoader`.
 
-    `films[i]` is one film with its target, as `item` describes them; `films[tensor]` and
-    `films.split(name)` are sets of some of the films, which copy no pixel.
+    `films[i]` is one film with its target; `films[tensor]` and `films.split(name)` are sets of some
+    of the films, which copy no pixel.
     """
 
     pixels: FilmStack  # (N, side, side) uint8; a tensor becomes a stack
-    targets: Tensor | FilmStack = field(repr=False)  # (N,) int64 classes, (N, side, side) bool
-    labelled: Tensor = field(repr=False)  # (N,) bool: has a target
-    names: tuple[str, ...] = field(repr=False)
-    patients: tuple[str, ...] = field(repr=False)
-    splits: tuple[str, ...] = field(repr=False)  # each one of SPLITS
-    sources: tuple[str, ...] = field(default=(), repr=False)  # the folder of each film
-    unrecognised: str = field(default="", repr=False)  # a sentence, where no film has a class
+    targets: Tensor | FilmStack  # (N,) int64 classes, (N, side, side) bool
+    labelled: Tensor  # (N,) bool: has a target
+    names: tuple[str, ...]
+    patients: tuple[str, ...]
+    splits: tuple[str, ...]  # each one of SPLITS
+    sources: tuple[str, ...] = ()  # the folder of each film
 
     def __post_init__(self) -> None:
         for name in ("pixels", "targets"):
             value = getattr(self, name)
             if isinstance(value, Tensor) and value.ndim == 3:
                 object.__setattr__(self, name, FilmStack(value))
-        if not self.sources:
-            object.__setattr__(self, "sources", ("",) * len(self.names))
+        object.__setattr__(self, "sources", self.sources or ("",) * len(self.names))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -90,22 +84,16 @@ class FilmSet(Dataset):
         return f"{len(self)} films of {side} px ({self.counts()}), {labelled} with a {what}"
 
     def __getitem__(self, index: Any) -> Any:
-        """One film, as `item` gives it; or several, as `choose` gives them."""
-        if isinstance(index, Tensor) and index.ndim:
-            return self.choose(index)
-        return self.item(int(index))
-
-    def item(self, i: int) -> dict[str, Tensor]:
-        """One film.
+        """Several films, as `choose` gives them; or one, as a dict.
 
         Returns: `film`, (1, side, side) float in [-1, 1]; `target`, the class, int64, or the mask,
             (1, side, side) float, 0 or 1; `labelled`, bool: without it the target means nothing.
         """
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"There is no film {i} of {len(self)}.")
-        film, target = network_input(self.pixels[i][None]), self.targets[i]
+        if isinstance(index, Tensor) and index.ndim:
+            return self.choose(index)
+        film, target = network_input(self.pixels[index][None]), self.targets[index]
         target = target[None].float() if target.ndim else target
-        return {"film": film, "target": target, "labelled": self.labelled[i]}
+        return {"film": film, "target": target, "labelled": self.labelled[index]}
 
     @property
     def labels(self) -> Tensor:
@@ -121,18 +109,16 @@ class FilmSet(Dataset):
 
     def choose(self, index: Tensor) -> FilmSet:
         """The films at places (M,) int64, or where (N,) bool is true; copies no pixel."""
-        places = torch.arange(len(self))[index]
-        targets, words = self.targets, ("names", "patients", "splits", "sources")
-        chosen: dict[str, Any] = {
-            word: tuple(getattr(self, word)[i] for i in places.tolist()) for word in words
-        }
-        return replace(
-            self,
-            pixels=self.pixels.view(places),
-            targets=targets.view(places) if isinstance(targets, FilmStack) else targets[places],
-            labelled=self.labelled[places],
-            **chosen,
-        )
+
+        def chosen(values: Any) -> Any:
+            if isinstance(values, FilmStack):
+                return FilmStack(values.pictures, values.rows[index])
+            if isinstance(values, Tensor):
+                return values[index]
+            return tuple(values[i] for i in places)
+
+        places = torch.arange(len(self))[index].tolist()
+        return FilmSet(*(chosen(values) for values in vars(self).values()))
 
     def split(self, name: str) -> FilmSet:
         """The films of one split, or of 'all'."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -41,10 +41,9 @@ def load_films(
 ) -> Films:
     """Read folders of films, one or several for each task; without any, the bundled small set.
 
-    Every film below a folder is read. Films without a class (or mask) are unlabelled, so any folder
-    can serve either task. Splits are the set's own; a set without any gives a tenth of its patients
-    to testing, and one with fewer than 20 validation films a tenth of its training patients to
-    validation.
+    Every film below a folder is read; films without a class (or mask) are unlabelled. Splits are
+    the set's own; a set without any gives a tenth of its patients to testing, and one with fewer
+    than 20 validation films a tenth of its training patients to validation.
 
     Arguments:
         classification: folders, tables (.csv) or jsrt.mat with the classes of films.
@@ -52,12 +51,12 @@ def load_films(
         side: px that films are reduced to, a multiple of 16.
         seed: draws the splits; `model.info.seed` gives those of a network's training.
         progress: show a bar.
-        classification_layout, segmentation_layout: one of `dataset_layouts.LAYOUTS`, to require
-            what it has; 'auto' requires nothing.
+        classification_layout, segmentation_layout: one of `dataset_layouts.LAYOUTS`, to refuse
+            other sets; 'auto' refuses none.
         classes: other names of classes on disk, such as {"Viral Pneumonia": "PNEUMONIA"}.
         cache: a folder that keeps the reduced films from one run to the next; films are mapped from
             there, not read into memory.
-        skip_damaged: leave out films and masks that cannot be read, and list them in `skipped`.
+        skip_damaged: leave out films that cannot be read, or their mask; `skipped` lists them.
 
     Returns: `Films`: a set for each task, or None, and sentences on what was left out.
 
@@ -70,13 +69,8 @@ def load_films(
     if not classification and not segmentation:
         classification = segmentation = bundled("sample_data") / "small"
     skipped: list[str] = []
-    read = partial(
-        read_films,
-        side=side,
-        progress=progress,
-        cache=Path(cache) if cache else None,
-        skipped=skipped if skip_damaged else None,
-    )
+    place, faults = Path(cache) if cache else None, skipped if skip_damaged else None
+    read = partial(read_films, side=side, progress=progress, cache=place, skipped=faults)
     class_sets = find_sets(classification, classification_layout, classes)
     mask_sets = find_sets(segmentation, segmentation_layout, classes)
     found = class_sets + mask_sets
@@ -98,45 +92,47 @@ def find_sets(
     for folder in folders or ():
         found = read_layout(folder, layout, classes, others=folders or ())
         place = (found.folder or Path(folder)).resolve()
-        if not (place in sets and any(film.masks for film in sets[place].films)):
-            sets[place] = found
+        if place not in sets or any(film.masks for film in found.films):
+            sets[place] = found  # the folder's films, or these with the masks of another folder
     return [(place.name if place.is_dir() else place.stem, sets[place]) for place in sets]
 
 
 def load_sets(
-    sets: Sequence[tuple[str, FoundFilms]], masks: bool, seed: int, read: partial
+    sets: Sequence[tuple[str, FoundFilms]], masks: bool, seed: int, read: Callable
 ) -> FilmSet | None:
     """The films of all folders of one task, segmentation where `masks`; None without folders."""
-    if not sets:
-        return None
-    films, folders = [], {}
+    films = dict[str, tuple[Film, str]]()
     for title, found in sets:
         for film, split in zip(found.films, split_films(found.films, seed)):
+            name, patient = f"{title}/{film.name}", f"{title}/{film.patient}"
+            if name in films:
+                raise ValueError(f"Two films have the name {name}; rename a folder around one.")
             if masks or not film.other_class:
-                name, patient = f"{title}/{film.name}", f"{title}/{film.patient}"
-                if name in folders:
-                    raise ValueError(
-                        f"Two films have the name {name}; leave one out, or rename its folder."
-                    )
-                folders[name] = str(found.folder)
-                films.append(replace(film, name=name, patient=patient, split=split))
-    films, pixels, lungs = read(films, masks=masks)
-    labels = torch.tensor([film.label or 0 for film in films])
-    labelled = torch.tensor([film.label is not None for film in films], dtype=torch.bool)
+                film = replace(film, name=name, patient=patient, split=split)
+                films[name] = film, str(found.folder)
+    if not sets:
+        return None
+    if not films:
+        raise ValueError(
+            f"All films of {sets[0][0]} are of other classes; see the option --classes."
+        )
+    kept, pixels, lungs = read([film for film, _ in films.values()], masks=masks)
+    labels = torch.tensor([film.label or 0 for film in kept])
+    labelled = torch.tensor([film.label is not None for film in kept], dtype=torch.bool)
+    names, patients, splits = zip(*((film.name, film.patient, film.split) for film in kept))
     return FilmSet(
         pixels,
         lungs if masks else labels,
         lungs.rows != NO_PICTURE if masks else labelled,
-        tuple(film.name for film in films),
-        tuple(film.patient for film in films),
-        tuple(film.split for film in films),
-        tuple(folders[film.name] for film in films),
-        "" if masks else " ".join(filter(None, (found.unrecognised for _, found in sets))),
+        names,
+        patients,
+        splits,
+        tuple(films[name][1] for name in names),
     )
 
 
 def read_films(
-    films: Sequence[Film],
+    films: list[Film],
     *,
     masks: bool,
     side: int,
@@ -146,63 +142,54 @@ def read_films(
 ) -> tuple[list[Film], FilmStack, FilmStack]:
     """Read films, and their masks where `masks`, with several threads; or take them from the cache.
 
-    `skipped` gets the sentences of films and masks that cannot be read; None lets the first raise.
-
-    Returns: the films that can be read, (N, side, side) uint8, and (N, side, side) bool.
+    `skipped` gets the sentences of films that cannot be read, or whose mask cannot; None lets the
+    first raise. Returns the films that can be read, (N, side, side) uint8, (N, side, side) bool.
     """
-    films = list(films)
     masked = [film for film in films if film.masks and masks]
-    # The version of the preparation is in the names: films are cut to their box.
-    film_cache = name_cache_file(cache, films, f"films-cut-{side}")
-    mask_cache = name_cache_file(cache, masked, f"masks-cut-{side}")
-    pixels = read_cache(film_cache, len(films))
-    lungs = read_cache(mask_cache, len(masked)) if masked else np.zeros((0, side, side), bool)
-    if pixels is None or lungs is None:
-        read = partial(read_pair, side=side, masks=masks, strict=skipped is None)
+    # The version of the preparation is in the name: films are cut to their box, masks follow.
+    kept = name_cache_file(cache, films, f"films-cut{'-masks' * masks}-{side}")
+    stack = read_cache(kept, len(films) + len(masked))
+    if stack is None:
+
+        def read(film: Film) -> list[np.ndarray] | str:
+            try:
+                return read_pair(film, side, masks)
+            except ValueError as error:
+                if skipped is None:
+                    raise
+                return str(error)
+
         with ThreadPoolExecutor() as pool:
             bar = dict(desc="reading films", total=len(films), leave=False, disable=not progress)
-            pairs = list(tqdm(pool.map(read, films), **bar))
-        faults = [fault for *_, fault in pairs if fault]
+            found = list(tqdm(pool.map(read, films), **bar))
+        faults = [one for one in found if isinstance(one, str)]
+        if len(faults) == len(films):
+            raise ValueError(f"None of {len(faults)} films can be read; the first: {faults[0]}")
         if skipped is not None:
             skipped += faults
-        masked = [film for film, pair in zip(films, pairs) if pair[1] is not None]
-        films = [film for film, pair in zip(films, pairs) if pair[0] is not None]
-        if faults and not films:
-            raise ValueError(f"None of {len(faults)} films can be read; the first: {faults[0]}")
-        empty = [np.zeros((0, side, side))]
-        pictures = ([pair[i][None] for pair in pairs if pair[i] is not None] for i in (0, 1))
-        ours, theirs = (np.concatenate(found or empty) for found in pictures)
-        pixels, lungs = ours.astype(np.uint8, copy=False), theirs.astype(bool, copy=False)
+        pairs = {f.name: one for f, one in zip(films, found) if not isinstance(one, str)}
+        films, masked = ([f for f in some if f.name in pairs] for some in (films, masked))
+        stack = np.stack([pairs[f.name][0] for f in films] + [pairs[f.name][1] for f in masked])
         if not faults:
-            write_cache(film_cache, pixels)
-            write_cache(mask_cache, lungs)
+            write_cache(kept, stack)
     row_of = {film.name: row for row, film in enumerate(masked)}
     rows = torch.tensor([row_of.get(film.name, NO_PICTURE) for film in films], dtype=torch.int64)
-    return films, FilmStack(torch.from_numpy(pixels)), FilmStack(torch.from_numpy(lungs), rows)
+    pixels, lungs = torch.from_numpy(stack).split([len(films), len(masked)])
+    return films, FilmStack(pixels), FilmStack(lungs.view(torch.bool), rows)
 
 
-def read_pair(
-    film: Film, side: int, masks: bool = True, strict: bool = True
-) -> tuple[np.ndarray | None, np.ndarray | None, str]:
-    """Read a film, and its masks where `masks`: both are cut to the film's box, then reduced.
-
-    Returns: (side, side) uint8; (side, side) bool; and, unless `strict` raises it as a ValueError,
-        what is wrong with one of them.
+def read_pair(film: Film, side: int, masks: bool = True) -> list[np.ndarray]:
+    """A film and, where `masks`, its lungs if it has a mask, (side, side) uint8 each: cut to the
+    film's box, then reduced; lungs are 1. ValueError where one cannot be read.
     """
-    pixels = None
-    try:
-        grey = load_image(film.source, side).grey
-        box = film_box(grey)
-        pixels = resize(box.of(grey), side)
-        if not (masks and film.masks):
-            return pixels, None, ""
-        return pixels, read_mask(film.masks, side, box, grey.shape), ""
-    except ValueError as error:
-        if strict:
-            raise
-        return pixels, None, str(error)
+    grey = load_image(film.source, side).grey
+    box = film_box(grey)
+    found = [resize(box.of(grey), side)]
+    if masks and film.masks:
+        found.append(read_mask(film.masks, side, box, grey.shape).view(np.uint8))
+    return found
 
 
 def mask_of(film: Film, side: int) -> np.ndarray | None:
     """A film's lungs as in training, (side, side) bool; None where it has no mask."""
-    return read_pair(film, side)[1]
+    return read_pair(film, side)[1].view(bool) if film.masks else None

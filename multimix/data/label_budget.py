@@ -10,13 +10,9 @@ from multimix.data.film_set import FilmSet
 
 
 def sample_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
-    """The training films that keep their labels: `budget` of them, or all where it is None.
+    """The training films that keep their labels, (budget,) int64; all where the budget is None.
 
     Drawn patient by patient, each class in its own share of the set, at least one of each.
-
-    Returns: indices (budget,) int64.
-
-    Errors: ValueError where the budget is larger than the labelled films.
     """
     usable = films.labelled.nonzero().flatten()
     if budget is None or budget == len(usable):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +20,7 @@ COLUMNS = ("task", "film", "patient", "split", "use")
 
 
 def manifest_of(films: Films, labelled: dict[str, FilmSet]) -> str:
-    """Each film's split and use, as CSV.
-
-    Arguments:
-        films: all of them.
-        labelled: by task, the training films that keep their labels.
-    """
+    """Each film's split and use, as CSV; `labelled` training films, by task, keep their labels."""
     parts = []
     for task, kept in labelled.items():
         part = getattr(films, task)
@@ -43,7 +37,7 @@ def trained_on(manifest: str) -> set[tuple[str, str]]:
         table = parse_table(manifest)
         train = table[table["split"] == "train"]
         return set(zip(train["task"], train["film"]))
-    except (ValueError, TypeError, KeyError, csv.Error):  # a damaged checkpoint has anything here
+    except (ValueError, TypeError, KeyError, AttributeError):  # a damaged checkpoint's
         return set()
 
 
@@ -54,33 +48,7 @@ def apply_manifest(films: Films, path: str | os.PathLike) -> Films:
 
     Errors: ValueError where the file is not a manifest, or a film that it names is missing.
     """
-    table = read_manifest(Path(path))
-    parts: dict[str, Any] = {}
-    for task in TASKS:
-        rows = table[table["task"] == task]
-        part: FilmSet | None = getattr(films, task)
-        if rows.empty or part is None:
-            continue
-        if not rows["film"].is_unique:
-            raise ValueError(f"{path} names a film of {task} twice; give it as it was written.")
-        places = pd.Index(part.names).get_indexer(rows["film"])
-        if (places < 0).any():
-            raise ValueError(
-                f"{path} names {(places < 0).sum()} films that are not there, "
-                f"{in_brief(rows['film'].iloc[places.argmin()], 60)} first; give the same --{task} "
-                "folders as then."
-            )
-        part = part.choose(torch.from_numpy(places))
-        use = torch.tensor((rows["use"] == "labelled").to_numpy(dtype=bool))
-        parts[task] = replace(part, splits=tuple(rows["split"]), labelled=part.labelled & use)
-    return replace(films, **parts, split_rules=(f"The splits are those of {path}.",))
-
-
-def read_manifest(path: Path) -> pd.DataFrame:
-    """The table of a manifest. ValueError where the file is not one."""
-    if not path.is_file():
-        raise ValueError(f"There is no table {path}; give the path of a manifest.csv.")
-    table = read_table(path)
+    table = read_table(Path(path))
     if missing := [name for name in COLUMNS if name not in table]:
         raise ValueError(f"{path} has no column {' and no '.join(missing)}; give a manifest.csv.")
     for column, values in VALUES.items():
@@ -88,4 +56,21 @@ def read_manifest(path: Path) -> pd.DataFrame:
             raise ValueError(
                 f"{path}, line {line}: {column} '{in_brief(cell)}'; it can be {', '.join(values)}."
             )
-    return table
+    parts: dict[str, Any] = {}
+    for task, rows in table.groupby("task"):
+        part: FilmSet | None = getattr(films, task)
+        if part is None:
+            continue
+        if not rows["film"].is_unique:
+            raise ValueError(f"{path} names a film of {task} twice; give it as it was written.")
+        places = pd.Index(part.names).get_indexer(rows["film"])
+        if (places < 0).any():
+            first = in_brief(rows["film"].iloc[places.argmin()], 60)
+            raise ValueError(
+                f"{path} names {(places < 0).sum()} films that are not there, {first} first; give "
+                f"the same --{task} folders as then."
+            )
+        part = part.choose(torch.from_numpy(places))
+        use = torch.tensor((rows["use"] == "labelled").to_numpy(dtype=bool))
+        parts[task] = replace(part, splits=tuple(rows["split"]), labelled=part.labelled & use)
+    return replace(films, **parts, split_rules=(f"The splits are those of {path}.",))

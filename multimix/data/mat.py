@@ -15,9 +15,7 @@ MOST_VALUES = 2**27  # that a file may unpack to
 
 def read_mat(path: Path) -> list[Film]:
     """The films x_train, x_val, x_test (N, H, W, ...) of a MATLAB file, with masks y_train and so
-    on, which may have a channel for each lung.
-
-    Errors: ValueError where the file is damaged, too large, or has other contents.
+    on, which may have a channel for each lung. ValueError where the file has something else.
     """
     import scipy.io  # slow to import
 
@@ -28,21 +26,16 @@ def read_mat(path: Path) -> list[Film]:
         for split in SPLITS:
             arrays = [content.get(f"{name}_{split}", np.zeros((0, 1, 1))) for name in "xy"]
             if any(a.dtype.kind not in "buif" or a.ndim < 3 for a in arrays):
-                raise ValueError("films and masks must be (N, H, W) numbers")
+                raise ValueError("no numbers (N, H, W)")
             for i, (film, mask) in enumerate(zip(*arrays, strict=True)):
                 lungs = mask if mask.ndim == 2 else mask.max(np.argmin(mask.shape))
                 name, patient = f"{split}/{i}", f"{split}-{i}"
                 films.append(Film(film.squeeze(), name, None, (lungs,), patient, split))
     except Exception:  # noqa: BLE001  (scipy raises many kinds)
-        films, small = [], True
-    if not small:
-        raise ValueError(
-            f"{path} unpacks to more than {MOST_VALUES:,} values; save the films as picture files "
-            "in images/ and masks/."
-        )
+        films = []
     if not films:
         raise ValueError(
-            f"{path} is damaged, or not a MATLAB file up to version 7 with films x_train, x_val, "
-            "x_test (N, H, W) and masks y_train, y_val, y_test; save it again with -v7."
+            f"{path} is damaged, too large, or not a MATLAB file up to version 7 with x_train, "
+            "y_train and so on, (N, H, W); save the films as pictures in images/ and masks/."
         )
     return films

@@ -25,22 +25,18 @@ def patient_of(stem: str) -> str:
 
 
 def patients_of_folders(films: Sequence[tuple[str, Sequence[str]]]) -> dict[str, str]:
-    """The patients of films in folders of their own, where these look like folders of patients.
-
-    That is: at most ten films each, on average, and five folders or numbers in all their names.
-
-    Arguments:
-        films: each film's name and the folders around it whose names have no meaning.
+    """The patients of films (name, folders around it whose names mean nothing), where these look
+    like folders of patients: at most ten films each, and five folders or numbers in all names.
     """
     counts = Counter(folders[0] for _, folders in films if folders)
-    many = len(counts) >= 5 or all(re.search(r"\d", folder) for folder in counts)
+    numbered = all(re.search(r"\d", folder) for folder in counts)
+    if counts.total() > 10 * len(counts) or not (numbered or len(counts) >= 5):
+        return {}
     patients = {}
-    for name, folders in films if many and counts.total() <= 10 * len(counts) else ():
-        if folders:
-            patient = patient_of(folders[0]) or folders[0]
-            if patient.isdecimal() and len(patient) <= 4:  # may be numbered afresh in each class
-                patient = f"{name.partition(f'/{patient}/')[0]}/{patient}"
-            patients[name] = patient
+    for name, (folder, *_) in ((name, folders) for name, folders in films if folders):
+        patients[name] = patient_of(folder) or folder
+        if re.fullmatch(r"\d{1,4}", patients[name]):  # may be numbered afresh in each class
+            patients[name] = f"{name.partition(f'/{folder}/')[0]}/{folder}"
     return patients
 
 

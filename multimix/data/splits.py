@@ -59,11 +59,8 @@ def split_rule(films: Sequence[Film], rule: str) -> str:
     rule = rule or "The folders' names say the splits."
     if unnamed := given.count(""):
         rule += f" {unnamed} films are in no split and train, unless their patient is in another."
-    if given.count("val") < MIN_VALIDATION and set(given) != {"test"}:
-        rule += (
-            f" Validation has {given.count('val')} films, fewer than {MIN_VALIDATION}, so a tenth "
-            "of the training patients joins it."
-        )
+    if (count := given.count("val")) < MIN_VALIDATION and set(given) != {"test"}:
+        rule += f" Only {count} films validate: a tenth of the training patients joins them."
     return rule
 
 

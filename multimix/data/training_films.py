@@ -16,13 +16,12 @@ def check_training_films(films: Films, config: Config) -> Films:
     Errors: ValueError where a task has too few labels to train it, or to choose the best network:
         the splits 'train' and 'val' need films of both classes, and a mask with lung.
     """
+    tasks = {"classification": config.classify, "segmentation": config.segment}
+    for split in ("train", "val"):
+        for task in filter(tasks.get, tasks):
+            films_with_labels(getattr(films, task), task, split, config.side)
     classes = films.classification if config.classify else None
     masks = films.segmentation if config.segment else None
-    for split in ("train", "val"):
-        if config.classify:
-            films_with_labels(classes, "classification", split, config.side)
-        if config.segment:
-            films_with_labels(masks, "segmentation", split, config.side)
     return replace(films, classification=classes, segmentation=masks)
 
 
@@ -34,11 +33,10 @@ def films_with_labels(films: FilmSet | None, task: str, split: str, side: int) -
     if known and task == "classification":
         labels = set(known.labels.tolist())
     elif known:
-        labels = {int(any(bool(masks.any()) for masks in known.masks.split(256)))}
+        labels = {int(any(bool(mask.any()) for mask in known.masks))}
     fault = missing_labels(task, split, labels)
-    if fault or not films or not part:
-        reason = f" {films.unrecognised}" if films and films.unrecognised else ""
-        raise ValueError(f"{fault}.{reason}")
+    if fault or not part:
+        raise ValueError(f"{fault}.")
     if (own := part.pixels.shape[-1]) != side:
         raise ValueError(
             f"The films were loaded at {own} px, and the training needs {side} px: load them with "
@@ -52,28 +50,20 @@ def missing_labels(task: str, split: str, labels: Collection[int]) -> str:
 
     `labels` are the classes of its labelled films; of masks, 1 if any has lung, else 0.
     """
+    kind = "training" if split == "train" else "validation"
     enough = "films of three patients or more" + " of each class" * (task == "classification")
-    if not labels and split == "train":
-        forms = f"folders {CLASSES[0]} and {CLASSES[1]}, or a table with the columns path and label"
-        if task == "segmentation":
-            forms = "images/ and masks/ with the same names, or a table with the column mask"
-        return (
-            f"There are no labelled training films for {task}; give {forms}, or train a system "
-            "without this task"
-        )
-    if not labels:
-        return (
-            f"There are no labelled films in the split 'val' for {task}, and they choose the best "
-            f"network; give {enough}, or name some of the training films val"
-        )
-    films = "training" if split == "train" else "validation"
+    forms = f"folders {CLASSES[0]} and {CLASSES[1]}, or a table with the columns path and label"
     if task == "segmentation":
-        empty = f"No mask of the {films} films has lung in it; repair or replace the masks"
-        return "" if 1 in labels else empty
+        forms = "images/ and masks/ with the same names, or a table with the column mask"
+    if not labels and split == "train":
+        way = f"give {forms}, or train a system without this task"
+        return f"There are no labelled training films for {task}; {way}"
+    if not labels:
+        way = f"give {enough}, or name some of the training films val"
+        return f"There are no labelled films in the split 'val' for {task}; {way}"
     lacking = [name for label, name in enumerate(CLASSES) if label not in labels]
-    return (
-        f"Among the {films} films there is no {lacking[0]} film; both classes are needed, as in "
-        f"{split}/{CLASSES[0]} and {split}/{CLASSES[1]}, or {enough}"
-        if lacking
-        else ""
-    )
+    if task == "classification" and lacking:
+        return f"Among the {kind} films there is no {lacking[0]} film; give {enough}"
+    if task == "segmentation" and 1 not in labels:
+        return f"No mask of the {kind} films has lung in it; repair or replace the masks"
+    return ""

@@ -1,6 +1,5 @@
 """The films that are given to be predicted, and what in a folder is no film."""
 
-import os
 import warnings
 from pathlib import Path
 
@@ -19,32 +18,11 @@ def test_folders_and_their_films(tmp_path):
     (tmp_path / "deep" / "up").symlink_to(tmp_path)
     found = look_through(tmp_path)
     assert [path.name for path in found.films] == ["a.png", "b.png"]
-    assert [path.name for path in found.folders] == ["deep"]
     assert "1 folder (deep) below it, which --recursive reads" in found.left_out()
     names = [str(path.relative_to(tmp_path)) for path in look_through(tmp_path, True).films]
     assert names == ["a.png", "b.png", "deep/er/c.png"]
     with pytest.raises(ValueError, match=r"There are no films in .*2 folders \(er, up\) below"):
         look_through(tmp_path / "deep")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"DICOM files are needed\.$"):
-        look_through(tmp_path / "empty")
-
-
-def test_a_folder_that_cannot_be_read_is_named_and_the_rest_is_read(tmp_path, monkeypatch):
-    touch(tmp_path, "a.png", "closed/b.png")
-    scandir = os.scandir
-
-    def refuse(path):
-        if str(path).endswith("closed"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr("os.scandir", refuse)
-    found = look_through(tmp_path, recursive=True)
-    assert found.films == [tmp_path / "a.png"] and found.unreadable == [tmp_path / "closed"]
-    assert "1 folder (closed) without read permission" in found.left_out()
-    with pytest.raises(ValueError, match="without read permission"):
-        look_through(tmp_path / "closed")
 
 
 def test_what_this_program_wrote_is_not_predicted(tmp_path):
@@ -65,9 +43,6 @@ def test_files_that_might_be_films_are_warned_of(tmp_path):
     touch(tmp_path, "b.heic")
     with pytest.warns(UserWarning, match=r"1 file \(b.heic\) of kinds that are not read"):
         sources_of(str(tmp_path))
-
-
-def test_long_and_many_names_are_cut():
     names = [Path("x" * 200), Path("b"), Path("c"), Path("d")]
     assert counted(names, "file") == f"4 files ({'x' * 30}..., b, c, ...)"
 
@@ -75,8 +50,8 @@ def test_long_and_many_names_are_cut():
 @pytest.mark.parametrize(
     "given, names",
     (
-        ("films/*.png", ["a.png", "b.png"]),
-        (r"films\*.png", ["a.png", "b.png"]),
+        ("films/*.png", ["[x].png", "a.png", "b.png"]),
+        (r"films\?.png", ["a.png", "b.png"]),
         (r"films\a.png", ["a.png"]),
         ("~/films/a.*", ["a.png"]),
         ("films/[x].png", ["[x].png"]),
@@ -84,24 +59,21 @@ def test_long_and_many_names_are_cut():
     ),
 )
 def test_patterns_and_the_home_folder(tmp_path, monkeypatch, given, names):
-    touch(
-        tmp_path, "films/a.png", "films/b.png", "films/[x].png" if "[" in given else "films/c.txt"
-    )
+    touch(tmp_path, "films/a.png", "films/b.png", "films/[x].png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert [path.name for path in expand(given)] == names
-    assert is_one_film(given) == (given != "~/films" and "*" not in given)
+    assert is_one_film(given) == (given != "~/films" and not set("*?") & set(given))
 
 
 @pytest.mark.parametrize(
     "given, words",
     (
         ("flims/a.png", r"There is no film or folder flims/a.png; the nearest name in .* is films"),
-        ("films/b.png", r"the nearest name in .*films is a.png\."),
         ("zzz", r"There is no film or folder zzz\."),
         ("films/*.dcm", "No file fits the pattern films/"),
         ("https://example.org/a.png", "https://example.org/a.png is an address; download the film"),
-        ({"image": 1}, r"A dict \(image\) is not a film; give one of its values"),
+        ({"image": 1}, "A dict is not a film; .* of a dict give one value, as d"),
         (3.5, "A float is not a film; a path, a PIL image, an array, or a list of them"),
     ),
 )
@@ -115,8 +87,6 @@ def test_what_is_no_film(tmp_path, monkeypatch, given, words):
 @pytest.mark.parametrize("kind", (np.zeros, torch.zeros))
 def test_a_batch_is_several_films(kind):
     batch = kind((5, 1, 40, 30))
-    assert (
-        not is_one_film(batch) and [film.shape[-2:] for film in sources_of(batch)] == [(40, 30)] * 5
-    )
+    assert not is_one_film(batch) and [f.shape[-2:] for f in sources_of(batch)] == [(40, 30)] * 5
     for shape in ((40, 30), (1, 40, 30), (3, 40, 30), (40, 30, 3)):
         assert is_one_film(kind(shape)) and len(sources_of(kind(shape))) == 1

@@ -7,6 +7,7 @@ from layout_helpers import splits, touch
 
 from multimix.data.dataset_layouts import read_layout
 from multimix.data.found_films import Film
+from multimix.data.patients import patient_of, with_patients
 from multimix.data.splits import MIN_VALIDATION, split_films
 
 
@@ -17,58 +18,35 @@ def split_by_patient(patients, splits, labels, seed) -> tuple[str, ...]:
     return split_films(films, seed)
 
 
-def patients_of(patients: list[str], splits: tuple[str, ...], split: str) -> set[str]:
-    return {patient for patient, own in zip(patients, splits) if own == split}
-
-
 # As Kaggle's set: 24 training films of 12 patients in each class, 4 + 4 test films.
 PATIENTS = [f"{kind}{i // 2}" for kind in ("normal", "pneumonia") for i in range(24)]
 PATIENTS += [f"test{i // 2}" for i in range(8)]
-SPLITS = ["train"] * 48 + ["test"] * 8
 CLASSES = [0] * 24 + [1] * 24 + [0] * 4 + [1] * 4
 
 
-def test_a_tenth_of_each_class_validates_where_no_film_does():
-    splits = split_by_patient(PATIENTS, SPLITS, CLASSES, seed=0)
-    assert [splits.count(name) for name in ("train", "val", "test")] == [44, 4, 8]
-    assert [splits[:24].count("val"), splits[24:48].count("val")] == [2, 2]
-    assert splits[48:] == ("test",) * 8
-
-
-def test_validation_shares_no_patient_with_training_and_follows_the_seed():
+@pytest.mark.parametrize(
+    "patients, given, classes, counts",
+    (
+        (PATIENTS, ["train"] * 48 + ["test"] * 8, CLASSES, [44, 4, 8]),
+        ([str(i // 2) for i in range(400)], [""] * 400, [0] * 400, [324, 36, 40]),
+        (  # a set that names the split of some films alone: their patients' films go along
+            [f"p{i // 3}" for i in range(60)],
+            ["test" if i in (0, 3, 9) else "" for i in range(60)],
+            [i // 3 % 2 for i in range(60)],
+            [45, 6, 9],
+        ),
+    ),
+)
+def test_patients_stay_together_and_follow_the_seed(patients, given, classes, counts):
     chosen = set()
     for seed in range(5):
-        splits = split_by_patient(PATIENTS, SPLITS, CLASSES, seed)
-        validating = patients_of(PATIENTS, splits, "val")
-        assert validating and not validating & patients_of(PATIENTS, splits, "train")
-        assert splits == split_by_patient(PATIENTS, SPLITS, CLASSES, seed)
-        chosen.add(tuple(sorted(validating)))
+        splits = split_by_patient(patients, given, classes, seed)
+        assert [splits.count(name) for name in ("train", "val", "test")] == counts
+        assert len({*zip(patients, splits)}) == len(set(patients))
+        assert {label for label, split in zip(classes, splits) if split == "val"} == set(classes)
+        assert splits == split_by_patient(patients, given, classes, seed)
+        chosen.add(splits)
     assert len(chosen) > 1
-
-
-def test_a_small_validation_split_is_filled_up_and_keeps_its_patients_together():
-    splits = split_by_patient([*PATIENTS, "normal3"], [*SPLITS, "val"], [*CLASSES, 0], seed=0)
-    assert [splits[i] for i in (6, 7, 56)] == ["val"] * 3  # the training films moved along
-    assert splits.count("val") >= 5
-
-
-def test_where_nothing_is_given_a_tenth_tests_and_a_tenth_of_the_rest_validates():
-    patients = [str(i // 2) for i in range(400)]
-    splits = split_by_patient(patients, [""] * 400, [0] * 400, seed=0)
-    assert [splits.count(name) for name in ("train", "val", "test")] == [324, 36, 40]
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        assert not patients_of(patients, splits, one) & patients_of(patients, splits, other)
-
-
-def test_a_patient_with_one_test_film_is_a_test_patient():
-    """Where a set names the split of some films alone."""
-    patients = [f"p{i // 3}" for i in range(60)]
-    given = ["test" if i in (0, 3, 9) else "" for i in range(60)]
-    splits = split_by_patient(patients, given, [i // 3 % 2 for i in range(60)], seed=0)
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        assert patients_of(patients, splits, one)
-        assert not patients_of(patients, splits, one) & patients_of(patients, splits, other)
-    assert splits.count("test") == 9
 
 
 def test_splits_that_a_set_gives_stay_also_where_a_patient_is_in_two():
@@ -131,16 +109,27 @@ def test_jsrt_with_the_masks_of_scr(tmp_path, films):
         assert [mask.parent.name for mask in film.masks] == ["left lung", "right lung"]
 
 
-def test_it_is_said_where_the_splits_come_from(tmp_path):
-    names = [f"{kind}/{i}.png" for kind in ("NORMAL", "PNEUMONIA") for i in range(10)]
-    root = touch(tmp_path, [f"{split}/{name}" for name in names for split in ("train", "val")])
-    assert read_layout(root).split_rule == "The folders' names say the splits."
-    none = "No split is given: a tenth of the patients tests, a tenth of the others validates."
-    assert read_layout(root / "train").split_rule == none
-    (root / "val" / "NORMAL" / "0.png").unlink()
-    touch(root, "eval/NORMAL/a.png")
-    assert read_layout(root).split_rule == (
-        "The folders' names say the splits. 1 films are in no split and train, unless their "
-        "patient is in another. Validation has 19 films, fewer than 20, so a tenth of the training "
-        "patients joins it."
-    )
+@pytest.mark.parametrize(
+    "stem, patient",
+    (
+        ("person12_bacteria_46", "person12"),
+        ("person12_virus_9", "person12"),
+        ("IM-0115-0001-0002", "IM-0115"),
+        ("NORMAL2-IM-1427-0001", "NORMAL2-IM-1427"),
+        ("BACTERIA-1008087-0001", "BACTERIA-1008087"),
+        ("patient00012", "patient00012"),
+        ("00000013_005", "00000013"),
+        ("film7", ""),
+        ("7", ""),
+        ("1.2.826.0.1.3680043.8.498.154120222789036265674072140081", ""),
+    ),
+)
+def test_patients_from_file_names(stem, patient):
+    assert patient_of(stem) == patient
+
+
+def test_other_films_are_patients_of_their_own():
+    names = ("train/a.png", "val/1.png", "test/1.png", "test/1.jpg", "val/person3_x.png", "b.png")
+    films = [Film("", name, patient="Bob" if name == "b.png" else "") for name in names]
+    patients = [film.patient for film in with_patients(films)]
+    assert patients == ["a", "val/1", "test/1", "test/1", "person3", "Bob"]
