@@ -122,7 +122,7 @@ def test_masks_of_other_proportions_are_refused(masked):
     save(masked / "masks" / "film01.png", larger)
     assert len(load(segmentation=masked).segmentation) == 20
     save(masked / "masks" / "film02.png", larger[:40])
-    words = r"film02\.png: The mask has 64 x 40 pixels and its film 32 x 32; a mask of"
+    words = r"film02\.png has 64 x 40 pixels and its film 32 x 32; a mask of"
     with pytest.raises(ValueError, match=words):
         load(segmentation=masked)
 

@@ -62,7 +62,6 @@ IDENTITY = np.arange(4096)
         dict(WindowCenter=2048, WindowWidth=4096, VOILUTFunction=""),
         dict(WindowCenter=2048, WindowWidth=4096, VOILUTFunction="NONSENSE"),
         dict(WindowCenter=[1, 2048], WindowWidth=[0, 4096]),
-        dict(WindowCenter=[50_000, 2048], WindowWidth=[100, 4096]),
         dict(WindowCenter=[2048, 40], WindowWidth=[4096, 1]),
         dict(RescaleSlope=None, RescaleIntercept=None),
         dict(RescaleSlope=0, RescaleIntercept=0),
@@ -72,16 +71,12 @@ IDENTITY = np.arange(4096)
         dict(RescaleSlope="inf", RescaleIntercept="nan"),
         dict(ModalityLUTSequence=lut()),
         dict(ModalityLUTSequence=Sequence([Dataset()])),
-        dict(ModalityLUTSequence=Sequence([])),
         dict(ModalityLUTSequence=lut(4096, 0, 12, data=IDENTITY[:99])),
         dict(ModalityLUTSequence=lut(4096, 0, 12, data=IDENTITY)),
         dict(VOILUTSequence=lut(4096, 0, 9, data=IDENTITY[:7])),
         dict(VOILUTSequence=lut(4096, 0, 12, data=IDENTITY)),
         dict(PresentationLUTShape="IDENTITY"),
         dict(PixelPaddingValue=None),
-        dict(BitsStored=None, HighBit=None, PixelRepresentation=None, SamplesPerPixel=None),
-        dict(BitsStored=0),
-        dict(BitsStored=99),
         dict(HighBit=15),
     ),
 )
@@ -120,8 +115,6 @@ def test_a_table_that_leaves_the_film_flat_is_not_used(tmp_path):
     image = load(tmp_path, VOILUTSequence=flat)
     assert differs(image.grey, EXPECTED) <= 1 and "lookup table" in image.warnings[0]
     assert differs(read(tmp_path, ModalityLUTSequence=flat), EXPECTED) <= 1
-    window = dict(WindowCenter=2048, WindowWidth=4096)
-    assert not load(tmp_path, VOILUTSequence=flat, **window).warnings
 
 
 def test_lookup_tables_change_the_film(tmp_path):
@@ -156,35 +149,26 @@ def test_the_high_bit_says_where_the_bits_are(tmp_path):
 
 def test_bits_beyond_those_that_are_stored(tmp_path):
     overlay = np.zeros_like(STORED)
-    overlay[10:20, 10:40] = 1 << 14
+    overlay[10:20, 10:40] = 1 << 14  # drawn over the film
     assert differs(read(tmp_path, STORED | overlay), EXPECTED) <= 1
-    large = draw(3, side=256)[0].astype(np.uint16) * 16
-    film = read(tmp_path, large, BitsStored=10, HighBit=9)
-    assert differs(film, (large - float(large.min())) / np.ptp(large) * 255) <= 1
+    assert differs(read(tmp_path, BitsStored=10, HighBit=9), EXPECTED) <= 1  # it has 12
     signed = ((STORED.astype(np.int32) - 2048) & 0xFFF).astype(np.uint16)  # 12 bits, no sign above
     assert differs(read(tmp_path, signed, PixelRepresentation=1), EXPECTED) <= 1
 
 
 def test_signed_films(tmp_path):
-    signed = STORED.astype(np.int16) - 2048
     options = dict(PixelRepresentation=1, BitsStored=16, HighBit=15)
-    assert differs(read(tmp_path, signed, **options), EXPECTED) <= 1
-    film = read(tmp_path, signed, **options, RescaleSlope=1, RescaleIntercept=2048)
+    film = read(tmp_path, STORED.astype(np.int16) - 2048, **options, RescaleIntercept=2048)
     assert differs(film, EXPECTED) <= 1
 
 
-def test_fewer_than_8_bits_are_stretched(tmp_path):
-    seven = (EXPECTED // 2).astype(np.uint8)
-    bits = dict(BitsAllocated=8, BitsStored=7, HighBit=6, PixelData=seven.tobytes())
-    assert differs(read(tmp_path, **bits), EXPECTED) <= 2
-
-
-def test_8_bits_stay_as_they_are(tmp_path):
-    pixels = (FILM // 2).astype(np.uint8)
-    bits = dict(BitsAllocated=8, BitsStored=8, HighBit=7, PixelData=pixels.tobytes())
-    assert np.array_equal(read(tmp_path, **bits), pixels)
+@pytest.mark.parametrize("stored, error", ((7, 2), (8, 0)))
+def test_8_bits_stay_as_they_are_and_fewer_are_stretched(tmp_path, stored, error):
+    pixels = (EXPECTED if stored == 8 else EXPECTED // 2).astype(np.uint8)
+    bits = dict(BitsAllocated=8, BitsStored=stored, HighBit=stored - 1, PixelData=pixels.tobytes())
+    assert differs(read(tmp_path, **bits), EXPECTED) <= error
     inverted = read(tmp_path, photometric="MONOCHROME1", **bits)
-    assert np.array_equal(inverted, 255 - pixels.astype(int))
+    assert differs(inverted, 255 - EXPECTED) <= error
 
 
 @pytest.mark.parametrize("photometric", ("MONOCHROME2", "MONOCHROME1"))
@@ -218,20 +202,12 @@ def test_a_range_of_padding(tmp_path):
 
 def test_without_preamble_and_header(tmp_path):
     dataset = dcmread(dicom(tmp_path / "film.dcm", STORED, ModalityLUTSequence=lut()))
+    dataset.file_meta, dataset.preamble = FileMetaDataset(), None
     for name, implicit in (("IM0001", True), ("IM0002", False)):
-        dataset.file_meta, dataset.preamble = FileMetaDataset(), None
         dataset.save_as(tmp_path / name, implicit_vr=implicit, force_encoding=True)
         assert (tmp_path / name).read_bytes()[:2] == b"\x08\x00"
         assert differs(read_film(tmp_path / name), EXPECTED) <= 1
-    (tmp_path / "IM0001.dcm").write_bytes((tmp_path / "IM0001").read_bytes())
-    assert differs(read_film(tmp_path / "IM0001.dcm"), EXPECTED) <= 1
-    squares = lut(4096, 0, 12, data=IDENTITY**2 // 4095)
-    dataset.ModalityLUTSequence = squares
-    dataset.save_as(tmp_path / "IM0001", implicit_vr=True, force_encoding=True)
-    assert differs(read_film(tmp_path / "IM0001"), (IDENTITY**2 // 4095)[STORED] / 4095 * 255) <= 1
-    assert [path.name for path in film_paths(tmp_path)] == [
-        *("IM0001", "IM0001.dcm", "IM0002", "film.dcm")
-    ]
+    assert [path.name for path in film_paths(tmp_path)] == ["IM0001", "IM0002", "film.dcm"]
 
 
 def test_what_is_no_dicom_is_not_taken_for_it(tmp_path):
@@ -250,28 +226,24 @@ def test_what_is_no_dicom_is_not_taken_for_it(tmp_path):
 
 
 def coloured(tmp_path, pixels, photometric, **elements):
-    elements = dict(
+    elements |= dict(
         SamplesPerPixel=pixels.shape[2] if pixels.ndim == 3 else 1,
         PlanarConfiguration=0,
         BitsAllocated=8,
         BitsStored=8,
         HighBit=7,
         PixelData=pixels.tobytes(),
-        Rows=64,
-        Columns=64,
-        **elements,
     )
     return load(tmp_path, STORED, photometric, **elements)
 
 
 def test_coloured_films_become_luminance(tmp_path):
     grey = FILM.astype(np.uint8)
-    image = coloured(tmp_path, np.dstack([grey] * 3), "RGB")
-    assert np.array_equal(image.grey, grey) and not image.coloured
     ybr = np.dstack([grey, np.full_like(grey, 128), np.full_like(grey, 128)])
-    assert differs(coloured(tmp_path, ybr, "YBR_FULL").grey.astype(int), grey) <= 1
+    image = coloured(tmp_path, ybr, "YBR_FULL")
+    assert differs(image.grey.astype(int), grey) <= 1 and not image.warnings
     red = coloured(tmp_path, np.dstack([grey, 0 * grey, 0 * grey]), "RGB")
-    assert red.coloured and differs(red.grey.astype(int), grey * 0.299) <= 1
+    assert "in colour" in red.warnings[0] and differs(red.grey.astype(int), grey * 0.299) <= 1
 
 
 def test_palettes(tmp_path):
@@ -282,7 +254,7 @@ def test_palettes(tmp_path):
         elements[f"{name}PaletteColorLookupTableData"] = table
     image = coloured(tmp_path, grey, "PALETTE COLOR", **elements)
     stretched = (grey - float(grey.min())) / np.ptp(grey) * 255
-    assert differs(image.grey, 255 - stretched) <= 1 or differs(image.grey, 255.0 - grey) <= 1
+    assert differs(image.grey, 255 - stretched) <= 1
     del elements["GreenPaletteColorLookupTableData"]
     with pytest.raises(ValueError, match="damaged DICOM"):
         coloured(tmp_path, grey, "PALETTE COLOR", **elements)
@@ -302,11 +274,14 @@ def test_faulty_files_are_one_sentence(tmp_path):
     whole = dicom(tmp_path / "film.dcm", STORED).read_bytes()
     (tmp_path / "short.dcm").write_bytes(whole[:-100])
     (tmp_path / "text.dcm").write_text("not a DICOM file")
+    deep = dict(BitsAllocated=32, BitsStored=32, HighBit=31)
+    dicom(tmp_path / "deep.dcm", STORED, PixelData=STORED.astype(np.uint32).tobytes(), **deep)
     dicom(tmp_path / "frames.dcm", np.stack([STORED] * 3), NumberOfFrames=3)
     dicom(tmp_path / "report.dcm", None)
     for name, words in {
         "short.dcm": "damaged DICOM file",
-        "text.dcm": "damaged DICOM file",
+        "text.dcm": "DICOM is needed",
+        "deep.dcm": "more than 16 bits",
         "frames.dcm": "with 3 pictures",
         "report.dcm": "with no picture",
     }.items():
@@ -317,24 +292,16 @@ def test_faulty_files_are_one_sentence(tmp_path):
     "elements, words",
     (
         (dict(Modality="DX", BodyPartExamined="CHEST", ViewPosition="PA"), ""),
-        (dict(BodyPartExamined="THORAX", SeriesDescription="Thorax pa"), ""),
-        (dict(BodyPartExamined="UNKNOWN", SeriesDescription="CHEST PA/LAT", ViewPosition="PA"), ""),
-        (dict(PatientOrientation=["L", "F"], SeriesDescription="bilateral"), ""),
-        (dict(ViewPosition="AP_ERECT", BodyPartExamined="POITRINE"), ""),
-        (dict(SeriesDescription="chest_pa_lat", BodyPartExamined="NOT SPECIFIED"), ""),
-        (dict(Modality="CT"), "not a plain film (modality CT)"),
+        (dict(ViewPosition="AP_ERECT", PatientOrientation=["L", "F"]), ""),
         (dict(ViewPosition="LL"), "not frontal (LL)"),
         (dict(ViewPosition="LATERALE"), "not frontal (LATERALE)"),
         (dict(ViewPosition="RAO"), "not frontal (RAO)"),
-        (dict(SeriesDescription="CHEST_LATERAL"), "not frontal (CHEST LATERAL)"),
-        (dict(BodyPartExamined="HAND"), "does not show a chest (HAND)"),
         (dict(PatientOrientation=["R", "F"]), "mirrored"),
     ),
 )
-@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")  # as they are written
 def test_what_the_header_says_of_the_view(tmp_path, elements, words):
-    warnings_ = load_image(dicom(tmp_path / "film.dcm", STORED, **elements)).warnings
-    assert len(warnings_) == bool(words) and words in "".join(warnings_)
+    found = load_image(dicom(tmp_path / "film.dcm", STORED, **elements)).warnings
+    assert len(found) == bool(words) and words in "".join(found)
 
 
 SIZED = np.tile(np.arange(200, dtype=np.uint16), (300, 1))  # (300, 200)
@@ -345,23 +312,17 @@ SIZED = np.tile(np.arange(200, dtype=np.uint16), (300, 1))  # (300, 200)
     (
         (dict(PixelSpacing=[1, 1.5]), (30, 30), False),
         (dict(ImagerPixelSpacing=[1, 1]), (30, 20), False),
-        (dict(NominalScannedPixelSpacing=[1, 1]), (30, 20), False),
         (dict(PixelSpacing=[1, 1], ImagerPixelSpacing=[1.1, 1.1]), (30, 20), False),
         (dict(PixelSpacing=[9, 9], ImagerPixelSpacing=[1.1, 1.1]), (33, 22), False),
         (dict(PixelSpacing=[0, 0]), None, False),
         (dict(PixelSpacing=None), None, False),
-        ({}, None, False),
         (dict(PixelSpacing=[0, 1]), None, True),
         (dict(PixelSpacing=[-1, -1]), None, True),
         (dict(PixelSpacing=[1e9, 1e9]), None, True),
         (dict(PixelSpacing=[1, 9]), None, True),
         (dict(PixelSpacing=[1]), None, True),
         (dict(PixelSpacing=["1e400", "1"]), None, True),
-        (dict(PixelSpacing=[0.6, 0.6], PatientAge="018Y"), None, True),
-        (dict(PixelSpacing=[0.6, 0.6], PatientAge="51"), None, True),
-        (dict(PixelSpacing=[0.6, 0.6], PatientAge="017Y"), (18, 12), False),
-        (dict(PixelSpacing=[0.6, 0.6], PatientAge="024M"), (18, 12), False),
-        (dict(PixelSpacing=[0.7, 0.7], PatientAge="018Y"), (21, 14), False),
+        (dict(PixelSpacing=[0.4, 0.4]), None, True),
     ),
 )
 @pytest.mark.filterwarnings("ignore")  # pydicom's, as such elements are written

@@ -9,7 +9,6 @@ from multimix.images.quality import (
     STRONG_SUSPICION,
     inversion_suspicion,
     is_negative,
-    largest_parts,
     looks_inverted,
     looks_turned,
     quality_warnings,
@@ -24,7 +23,7 @@ LEFT = LUNGS & (np.arange(256) >= 128)  # the patient's
 
 
 def warnings_of(film, lungs, inverted=False, corrected=False, **changes) -> str:
-    image = LoadedImage(film, coloured=False, first_of_several=False, kind="L")._replace(**changes)
+    image = LoadedImage(film, **changes)
     return " ".join(quality_warnings(image, film, lungs, inverted=inverted, corrected=corrected))
 
 
@@ -69,8 +68,6 @@ def test_an_opaque_lung_is_warned_of():
 @pytest.mark.parametrize(
     "film, changes, words",
     (
-        (FILM, dict(first_of_several=True), "several pages"),
-        (FILM, dict(coloured=True), "in colour"),
         (FILM, dict(warnings=("A sentence of the file.",)), "A sentence of the file."),
         (FILM[::3, ::3], {}, "tiny (86 x 86 pixels)"),
         (FILM // 16 + 100, {}, "little contrast"),
@@ -106,16 +103,13 @@ def test_inverted_and_turned_films(view):
             looks_turned(np.rot90(film)),
             looks_turned(np.rot90(film, 2)),
         )
-    print(view, found)
     assert len(CLEAR) == 7 and (found >= (6, 7, 6)).all()
 
 
-@pytest.mark.parametrize("picture", ("plain", "noise", "four pixels"))
-def test_pictures_unlike_any_film_are_neither_inverted_nor_turned(picture):
+def test_pictures_unlike_any_film_are_neither_inverted_nor_turned():
     noise = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)
-    plain = np.full((50, 50), 100, dtype=np.uint8)
-    film = {"plain": plain, "noise": noise, "four pixels": plain[:2, :2]}[picture]
-    assert not looks_turned(film) and inversion_suspicion(film) < STRONG_SUSPICION
+    for film in (noise, 0 * noise, noise[:2, :2] // 99):
+        assert not looks_turned(film) and inversion_suspicion(film) < STRONG_SUSPICION
 
 
 def test_the_lungs_of_its_negative_decide_on_a_film_in_doubt():
@@ -129,23 +123,11 @@ def test_the_lungs_of_its_negative_decide_on_a_film_in_doubt():
         assert not is_negative(slight, FILM, np.float32(no_lungs))
 
 
-def test_largest_parts():
-    larger, smaller = largest_parts(LUNGS | (np.arange(256**2).reshape(256, 256) == 3))
-    assert np.array_equal(larger | smaller, LUNGS) and larger.sum() >= smaller.sum()
-    assert largest_parts(np.zeros((4, 4), bool)) == []
-
-
 def test_of_real_films_none_is_called_inverted_or_turned(real):
     """And nearly all negatives and turned films are: 97 % or more of 724 films that were tried."""
-    folders = (
-        "chest_xray/train/NORMAL",
-        "siim/train/PNEUMONIA",
-        "montgomery/images",
-        "jsrt/images",
-    )
-    for folder in folders:
+    for folder in ("chest_xray/train/NORMAL", "siim/train/PNEUMONIA", "montgomery/images"):
         paths = sorted((real / folder).iterdir())
-        films = [read_film(path) for path in paths[:: len(paths) // 12]]
+        films = [read_film(path) for path in paths[:: len(paths) // 8]]
         films = [film_box(film).of(film) for film in films]
         assert not any(looks_inverted(film) or looks_turned(film) for film in films)
         assert sum(looks_inverted(255 - film) for film in films) >= len(films) - 1

@@ -20,18 +20,13 @@ def film() -> np.ndarray:
     return film_box(grey).of(grey)
 
 
-def turned(film: np.ndarray, degrees: float) -> np.ndarray:
-    return np.asarray(Image.fromarray(film).rotate(degrees, Image.Resampling.BILINEAR))
-
-
 CHANGES = {
     "as it is": lambda film: film,
     "inverted": lambda film: 255 - film,
     "mirrored": lambda film: film[:, ::-1],
-    "upside down": lambda film: film[::-1, ::-1],
     "on its side": np.rot90,
-    "tilted": lambda film: turned(film, 12),
-    "tiny": lambda film: resize(np.ascontiguousarray(film), 40),
+    "tilted": lambda film: np.asarray(Image.fromarray(film).rotate(12, Image.Resampling.BILINEAR)),
+    "tiny": lambda film: resize(film, 40),
     "of low contrast": lambda film: 100 + film // 10,
     "slightly cropped": lambda film: film[20:-20, 20:-20],
 }
@@ -54,26 +49,14 @@ def page() -> np.ndarray:
     return np.asarray(picture)
 
 
-def bars() -> np.ndarray:
-    picture = Image.new("L", (320, 240), 255)
-    draw = ImageDraw.Draw(picture)
-    for number, height in enumerate((60, 150, 110, 190)):
-        draw.rectangle((30 + 70 * number, 220 - height, 70 + 70 * number, 220), fill=90)
-    return np.asarray(picture)
-
-
 OTHERS = {
-    "black": lambda: np.zeros((64, 64), np.uint8),
     "white": lambda: np.full((64, 64), 255, np.uint8),
     "ramp": lambda: np.tile(np.arange(256, dtype=np.uint8), (256, 1)),
     "noise": lambda: noise(0, 256),
     "faint noise": lambda: noise(120, 136),
     "page": page,
-    "bars": bars,
     "photograph": skimage.data.camera,
-    "texture": skimage.data.grass,
     "coins": skimage.data.coins,
-    "board": skimage.data.checkerboard,
     "moon": skimage.data.moon,
 }
 
