@@ -67,9 +67,15 @@ def open_dataset(dataset: Dataset) -> Decoded:
             f"is a damaged DICOM file, or of a kind that cannot be decoded ({syntax.name}); export "
             "it again, uncompressed or as PNG."
         ) from None
+    if LATERAL.search(view := text(dataset, "ViewPosition")):
+        warnings.append(f"The file says that the film is not frontal ({view[:40]}).")
+    if text(dataset, "PatientOrientation").startswith("R"):
+        warnings.append(
+            "The file says that the film is mirrored (its rows run to the patient's right): the "
+            "lung that is called right is the left one."
+        )
     size_cm, implausible = size_and_warning(dataset)
-    warnings += subject_warnings(dataset) + implausible
-    return Decoded(values, tuple(warnings), kind="DICOM", size_cm=size_cm)
+    return Decoded(values, (*warnings, *implausible), kind="DICOM", size_cm=size_cm)
 
 
 def decode_pixels(dataset: Dataset, syntax: UID) -> np.ndarray:
@@ -217,19 +223,6 @@ def text(dataset: Dataset, keyword: str) -> str:
         return " ".join(re.findall(r"\w+", str(dataset[keyword].value or "").upper()))
     except Exception:  # noqa: BLE001  (as above)
         return ""
-
-
-def subject_warnings(dataset: Dataset) -> list[str]:
-    """Warnings where the header says that this is not a frontal film, or a mirrored one."""
-    found = []
-    if LATERAL.search(view := text(dataset, "ViewPosition")):
-        found.append(f"The file says that the film is not frontal ({view[:40]}).")
-    if text(dataset, "PatientOrientation").startswith("R"):
-        found.append(
-            "The file says that the film is mirrored (its rows run to the patient's right): the "
-            "lung that is called right is the left one."
-        )
-    return found
 
 
 def size_and_warning(dataset: Dataset) -> tuple[SizeCm | None, list[str]]:

@@ -7,7 +7,6 @@ import scipy
 
 from multimix.images.formats import FilmError
 
-MAX_LABEL = 5  # two lungs or five lobes
 MAX_COLOURS = 16  # of a mask in colours, or of labels; soft edges have more
 
 
@@ -50,7 +49,7 @@ def lungs_by_value(values: np.ndarray) -> np.ndarray:
     lowest, highest = values.min().item(), values.max().item()
     if not (np.isfinite(highest) and lowest >= 0):
         raise FilmError("has values below 0, or that are not numbers; replace them.")
-    if highest <= MAX_LABEL and (values == np.rint(values)).all():
+    if highest <= 5 and (values == np.rint(values)).all():  # two lungs or five lobes
         return values > (lowest if lowest < highest else 0)
     found = np.unique(values)
     few = len(found) <= MAX_COLOURS

@@ -56,12 +56,8 @@ def is_source(value: object) -> bool:
     if isinstance(value, (np.ndarray, Tensor)):
         return value.ndim < 4 or len(value) == 1
     kinds = (str, os.PathLike, Image.Image, bytes, bytearray, memoryview, Mapping)
-    return isinstance(value, kinds) or hasattr(value, "read") or is_dataset(value)
-
-
-def is_dataset(value: object) -> bool:
-    """Whether a value is a pydicom data set. pydicom is slow to import."""
-    return type(value).__module__.startswith("pydicom.")
+    is_dataset = type(value).__module__.startswith("pydicom.")
+    return isinstance(value, kinds) or hasattr(value, "read") or is_dataset
 
 
 def read_film(source: Source, side: int | None = None) -> np.ndarray:
@@ -128,7 +124,7 @@ def decode(source: Any, side: int | None = None) -> Decoded:
         if path := path_of(source):
             with open(path, "rb") as file:
                 return decode_file(file, path.suffix.lower(), side)
-        if is_dataset(source):
+        if type(source).__module__.startswith("pydicom."):  # which is slow to import
             return open_dataset(source)
         try:
             if isinstance(source, Image.Image):

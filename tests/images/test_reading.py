@@ -1,7 +1,6 @@
 """Any source to a film, and what else is read with it."""
 
 import io
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from multimix.images.preparation import Box
 from multimix.images.reading import (
     is_source,
     load_image,
-    network_input,
     picture_for_network,
     read_film,
     read_mask,
@@ -40,34 +38,27 @@ SQUARE[8:24, 8:24] = 255
         TENSOR,
         TENSOR[None, None],
         TENSOR.expand(3, 12, 20),
-        TENSOR[..., None].expand(12, 20, 3),
         (TENSOR / 255).double().requires_grad_(),
         TENSOR.T.contiguous().T,
-        GREY[:, :, None],
         np.dstack([GREY / 255] * 3),
-        np.stack([GREY] * 3 + [OPAQUE]),
         np.dstack([GREY, GREY, GREY, OPAQUE]),
         GREY[None, :, :, None],
         Image.fromarray(GREY),
-        Image.fromarray(GREY).convert("RGB"),
     ),
 )
 def test_arrays_tensors_and_pictures(source):
     image = load_image(source)
     assert is_source(source) and np.array_equal(image.grey, GREY)
-    assert not image.warnings and image.source is None
+    assert not image.warnings and not image.name and image.source is None
 
 
-@pytest.mark.parametrize("mode", ("RGB", "RGBA", "LA", "P", "CMYK", "1"))
-def test_colour_becomes_luminance(mode):
+def test_colour_becomes_luminance_and_transparency_black():
     grey = np.where(GREY > 120, 255, 0).astype(np.uint8)
-    assert np.array_equal(read_film(Image.fromarray(grey).convert(mode)), grey)
-
-
-def test_transparent_is_black():
+    for mode in ("RGB", "RGBA", "LA", "P", "CMYK", "1"):
+        assert np.array_equal(read_film(Image.fromarray(grey).convert(mode)), grey)
     opacity = np.where(np.arange(20) < 10, OPAQUE, 0)
     film = read_film(np.dstack([GREY, GREY, GREY, opacity]))
-    assert np.array_equal(film[:, :10], GREY[:, :10]) and not film[:, 10:].any()
+    assert np.array_equal(film, np.where(np.arange(20) < 10, GREY, 0))
 
 
 @pytest.mark.parametrize("largest", (1023, 4095, 65535))
@@ -90,11 +81,8 @@ def test_open_files_and_bytes(tmp_path):
     Image.fromarray(GREY).save(path)
     content = path.read_bytes()
     buffer = io.BytesIO(content)
-    buffer.seek(9)  # as after it was written or read
     for source in (content, bytearray(content), memoryview(content), buffer, buffer):
         assert is_source(source) and np.array_equal(read_film(source), GREY)
-    with open(path, "rb") as file:
-        assert np.array_equal(read_film(file), GREY)
 
 
 def test_dicom_data_sets(tmp_path):
@@ -114,30 +102,17 @@ def test_a_batch_is_several_films():
     assert not is_source(np.zeros((3, 1, 8, 8))) and not is_source(torch.zeros(2, 3, 8, 8))
 
 
-def closed() -> io.BytesIO:
-    file = io.BytesIO(b"content")
-    file.close()
-    return file
-
-
 @pytest.mark.parametrize(
     "source, words",
     (
         (None, "array of object"),
-        ({"image": GREY}, "array of object"),
         (b"", "The film is empty"),
-        (b"text", "The film is not a picture"),
         (io.StringIO("text"), "array of"),
-        (closed(), "cannot be read"),
         (torch.zeros(5, 5, device="meta"), "Tensor that cannot be read"),
-        (torch.zeros(5, 5, dtype=torch.complex64), "complex64"),
-        (torch.zeros(4), r"shape \(4,\)"),
         ([[1, 2], [3]], "give a path, a PIL image"),
         (np.zeros((2, 3, 4, 5)), "array of float64"),
-        (np.zeros((5, 5, 2)), "array of float64"),
         (np.zeros((0, 5)), "has 0 x 5"),
         (np.full((5, 5), np.nan), "not numbers"),
-        (np.full((5, 5), -np.inf), "not numbers"),
     ),
 )
 def test_what_is_not_a_film(source, words):
@@ -151,9 +126,8 @@ def test_faulty_files_name_their_path_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("empty.png").touch()
     Path("text.png").write_text("not a picture")
-    noise = np.random.default_rng(0).integers(0, 255, (99, 99), dtype=np.uint8)
-    Image.fromarray(noise).save("short.png")
-    Path("short.png").write_bytes(Path("short.png").read_bytes()[:5000])
+    Image.fromarray(draw(1)[0]).save("short.png")
+    Path("short.png").write_bytes(Path("short.png").read_bytes()[:900])
     Image.fromarray(GREY[:1]).save("line.png")
     for name, sentence in {
         "none.png": "There is no film none.png; give the path of a picture file.",
@@ -166,15 +140,6 @@ def test_faulty_files_name_their_path_once(tmp_path, monkeypatch):
         assert refusal(Path(name)) == sentence
 
 
-def test_only_the_decoders_are_silent(tmp_path):
-    Image.fromarray(GREY).save(tmp_path / "film.png")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        load_image(tmp_path / "film.png")
-        warnings.warn("of the program", stacklevel=1)
-    assert [str(warning.message) for warning in caught] == ["of the program"]
-
-
 def test_film_paths_and_names(tmp_path):
     for name in ("b.PNG", "a.jpeg", ".hidden.png", "notes.txt"):
         (tmp_path / name).touch()
@@ -182,16 +147,11 @@ def test_film_paths_and_names(tmp_path):
     assert [path.name for path in film_paths(tmp_path)] == ["a.jpeg", "b.PNG"]
     assert film_paths(tmp_path / "missing") == []
     assert stem_of(Path("1.2.840.7")) == "1.2.840.7" and stem_of(Path("a.b.png")) == "a.b"
-    save = tmp_path / "film.one.png"
-    Image.fromarray(GREY).save(save)
-    image = load_image(str(save))
-    assert image.name == "film.one" and image.source == save
 
 
 def test_large_jpegs_are_decoded_small(tmp_path):
     film = draw(1, side=1024)[0]
     Image.fromarray(film).save(tmp_path / "film.jpeg", quality=95)
-    assert read_film(tmp_path / "film.jpeg").shape == (1024, 1024)
     small = read_film(tmp_path / "film.jpeg", side=256)
     assert small.shape == (256, 256)
     assert np.abs(small.astype(int) - resize(film, 256)).mean() < 2
@@ -223,21 +183,6 @@ def test_masks_have_the_proportions_of_their_film(tmp_path):
     assert not read_mask([0 * GREY[::2, ::2]], 16, shape=GREY.shape).any()
     with pytest.raises(FilmError, match=r"mask\.png has 20 x 6 pixels and its film 20 x 12"):
         read_mask([tmp_path / "mask.png"], 16, shape=GREY.shape)
-    with pytest.raises(ValueError, match=r"^The mask has 20 x 6 pixels"):
-        read_mask([0 * TENSOR[:6]], 16, shape=GREY.shape)
-
-
-def test_resize_stretches_the_whole_film():
-    film = np.zeros((100, 50), dtype=np.uint8)
-    film[50:, 25:] = 200
-    small = resize(film, 32)
-    assert small.shape == (32, 32) and (small[18:, 18:] == 200).all() and not small[:14].any()
-
-
-def test_one_scaling():
-    x = network_input(torch.tensor([[[[0, 255]]]], dtype=torch.uint8))
-    assert x.flatten().tolist() == [-1, 1]
-    assert network_input(torch.tensor([0.0, 0.5, 1.0])).tolist() == [-1, 0, 1]
 
 
 @pytest.mark.parametrize("side", (32, 64, 96, 144))

@@ -67,22 +67,11 @@ def test_another_picture_is_not(picture):
 
 
 def test_a_corner_of_a_film_is_not(film):
-    height, width = film.shape
-    assert not is_frontal_chest(film[: int(0.4 * height), : int(0.4 * width)])
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (2, 300), (3, 3)])
-def test_the_smallest_pictures_have_a_score(shape):
-    picture = np.arange(shape[0] * shape[1]).reshape(shape).astype(np.uint8)
-    assert not np.isnan(frontal_score(picture))
-    assert not holds_two_films(picture)
+    assert not is_frontal_chest(film[: int(0.4 * len(film)), : int(0.4 * film.shape[1])])
+    assert not np.isnan(frontal_score(film[:2, :3])) and not holds_two_films(film[:2, :3])
 
 
 @pytest.mark.parametrize("join", [np.hstack, np.vstack])
 def test_two_films_in_one_picture_are_noticed(film, join):
-    assert holds_two_films(join([film, film[:, ::-1]]))
-
-
-def test_one_film_is_not_two(film):
-    assert not holds_two_films(film)
-    assert not holds_two_films(np.hstack([film, np.zeros_like(film)]))
+    assert holds_two_films(join([film, film[:, ::-1]])) and not holds_two_films(film)
+    assert not holds_two_films(join([film, np.zeros_like(film)]))
