@@ -1,9 +1,9 @@
-"""Films with something wrong in them: read, or refused in one sentence, quickly and in silence.
+"""Films with something wrong in them: read, or refused in one sentence, quickly.
 
     PYTHONPATH=.:tests python tests/fuzz/films.py [NUMBER] [SEED]
 
 Harms so many films (2,000), of every kind of file by turns. A film that breaks a rule is kept, and
-named. Nothing else may be printed.
+named.
 """
 
 import io
@@ -25,26 +25,19 @@ from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 from multimix.images.reading import read_film
 
 DEEP = DRAWN.astype(np.uint16) * 16
-COLOURS = np.dstack([DRAWN] * 3)
 PICTURES = {  # of one format each: what is written, and how
     "png": (DRAWN, {}),
     "palette.png": (Image.fromarray(DRAWN).convert("P"), {}),
     "deep.png": (DEEP, {}),
-    "jpeg": (DRAWN, {}),
     "progressive.jpeg": (DRAWN, dict(progressive=True)),
     "cmyk.jpeg": (Image.fromarray(DRAWN).convert("CMYK"), {}),
     "bmp": (DRAWN, {}),
     "gif": (DRAWN, {}),
     "webp": (DRAWN, dict(lossless=True)),
     "lossy.webp": (DRAWN, {}),
-    "tif": (DRAWN, {}),
+    "float.tif": ((DEEP / 7).astype(np.float32), {}),
     "lzw.tif": (DEEP, dict(compression="tiff_lzw", tiffinfo={262: 0})),
     "jpeg.tif": (DRAWN, dict(compression="jpeg")),
-}
-TIFFS = {
-    "float.tif": ((DEEP / 7).astype(np.float32), {}),
-    "tiles.tif": (COLOURS, dict(tile=(32, 32), photometric="rgb")),
-    "planes.tif": (np.moveaxis(COLOURS, 2, 0), dict(photometric="rgb", planarconfig="separate")),
 }
 
 
@@ -53,26 +46,21 @@ def whole_films(folder: Path) -> dict[str, bytes]:
     for kind, (film, options) in PICTURES.items():
         picture = film if isinstance(film, Image.Image) else Image.fromarray(film)
         picture.save(folder / f"film.{kind}", **options)
-    for kind, (film, options) in TIFFS.items():
-        tifffile.imwrite(folder / f"film.{kind}", film, **options)
+    planes = dict(photometric="rgb", planarconfig="separate", tile=(32, 32))
+    tifffile.imwrite(folder / "film.planes.tif", np.stack([DRAWN] * 3), **planes)
     (folder / "film.interlaced.png").write_bytes(png(64, 64, body=bytes(8000), interlaced=True))
     np.save(folder / "film.npy", DEEP)
-    dicoms(folder)
-    return {path.name[5:]: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-def dicoms(folder: Path) -> None:
-    """DICOM files of every way to write their pixels."""
     window = dict(WindowCenter=[2048, 1000], WindowWidth=[4000, 2000], PixelPaddingValue=0)
     path = dicom(folder / "film.dcm", DEEP, RescaleSlope=2, RescaleIntercept=-9, **window)
     for name, syntax in (("j2k", JPEG2000Lossless), ("rle", RLELossless)):
         dataset = dcmread(path)
         dataset.compress(syntax)
         dataset.save_as(folder / f"film.{name}.dcm")
-    content = io.BytesIO()
-    Image.fromarray(DRAWN).save(content, "JPEG")
+        assert np.array_equal(read_film(folder / f"film.{name}.dcm"), read_film(path))
+    Image.fromarray(DRAWN).save(content := io.BytesIO(), "JPEG")
     compressed(folder / "film.jpeg.dcm", content.getvalue(), JPEGBaseline8Bit)
-    (folder / "film.unmarked.dcm").write_bytes((folder / "film.dcm").read_bytes()[132:])
+    (folder / "film.unmarked.dcm").write_bytes(path.read_bytes()[132:])
+    return {path.name[5:]: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def compressed(path: Path, frame: bytes, syntax: str, side: int = 64) -> Path:

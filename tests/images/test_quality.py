@@ -22,14 +22,9 @@ LUNGS = read_mask([ROOT / "sample_data" / "masks" / "adult_normal.png"], 256)
 LEFT = LUNGS & (np.arange(256) >= 128)  # the patient's
 
 
-def warnings_of(film, lungs, inverted=False, corrected=False, **changes) -> str:
-    image = LoadedImage(film, **changes)
+def warnings_of(film, lungs, inverted=False, corrected=False) -> str:
+    image = LoadedImage(film)
     return " ".join(quality_warnings(image, film, lungs, inverted=inverted, corrected=corrected))
-
-
-def shifted(mask: np.ndarray, columns: int) -> np.ndarray:
-    """The mask moved sideways, cut off at the film's edge."""
-    return np.pad(mask, ((0, 0), (columns, 0)))[:, : mask.shape[1]]
 
 
 @pytest.mark.parametrize("name", ("adult_normal", "child_normal_1"))
@@ -45,7 +40,7 @@ def test_a_good_film_has_no_warning(name):
         (np.ones_like(LUNGS), "The lungs fill 100% of the film"),
         (LUNGS & ~LEFT, "not two of about the same size"),
         (np.rot90(LUNGS), "side by side"),
-        (shifted(LUNGS, 70), "over the film's edge"),
+        (np.pad(LUNGS, ((0, 0), (70, 0)))[:, :256], "over the film's edge"),
         (LUNGS & ~(LEFT & (np.arange(256)[:, None] > 105)), "less than half as large"),
     ),
 )
@@ -53,15 +48,10 @@ def test_implausible_lungs(mask, words):
     assert words in warnings_of(FILM, mask)
 
 
-def test_an_opaque_lung_is_warned_of():
-    white = np.where(LEFT, np.percentile(FILM[~LUNGS], 60), FILM).astype(np.uint8)
-    assert "as bright as the tissue" in warnings_of(white, LUNGS)
-
-
 @pytest.mark.parametrize(
     "film, changes, words",
     (
-        (FILM, dict(warnings=("A sentence of the file.",)), "A sentence of the file."),
+        (np.where(LEFT, 150, FILM).astype(np.uint8), {}, "as bright as the tissue"),
         (FILM[::3, ::3], {}, "tiny (86 x 86 pixels)"),
         (FILM // 16 + 100, {}, "little contrast"),
         (FILM, dict(inverted=True, corrected=True), "looked inverted"),
