@@ -65,26 +65,14 @@ def test_warnings_about_the_picture(film, changes, words):
     assert words in warnings_of(film, LUNGS, **changes)
 
 
-VIEWS = {
-    "plain": np.asarray,
-    "mirrored": np.fliplr,
-    "beside an arm": lambda film: np.pad(film, ((0, 0), (60, 0)), constant_values=250),
-    "brighter": lambda film: (255 * np.sqrt(film / 255)).astype(np.uint8),
-}
-
-
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", (np.asarray, np.fliplr, lambda film: film // 2 + 100))
 def test_inverted_and_turned_films(view):
     found = np.zeros(3, dtype=int)
     for path in CLEAR:
-        film = VIEWS[view](resize(read_film(path), 256))
-        film = film_box(film).of(film)
+        film = view(resize(read_film(path), 256))
         assert not looks_inverted(film) and not looks_turned(film)
-        found += (
-            looks_inverted(255 - film),
-            looks_turned(np.rot90(film)),
-            looks_turned(np.rot90(film, 2)),
-        )
+        turned = looks_turned(np.rot90(film)), looks_turned(np.rot90(film, 2))
+        found += (looks_inverted(255 - film), *turned)
     assert len(CLEAR) == 7 and (found >= (6, 7, 6)).all()
 
 

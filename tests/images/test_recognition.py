@@ -23,7 +23,6 @@ def film() -> np.ndarray:
 CHANGES = {
     "as it is": lambda film: film,
     "inverted": lambda film: 255 - film,
-    "mirrored": lambda film: film[:, ::-1],
     "on its side": np.rot90,
     "tilted": lambda film: np.asarray(Image.fromarray(film).rotate(12, Image.Resampling.BILINEAR)),
     "tiny": lambda film: resize(film, 40),
@@ -51,13 +50,11 @@ def page() -> np.ndarray:
 
 OTHERS = {
     "white": lambda: np.full((64, 64), 255, np.uint8),
-    "ramp": lambda: np.tile(np.arange(256, dtype=np.uint8), (256, 1)),
     "noise": lambda: noise(0, 256),
     "faint noise": lambda: noise(120, 136),
     "page": page,
     "photograph": skimage.data.camera,
     "coins": skimage.data.coins,
-    "moon": skimage.data.moon,
 }
 
 
