@@ -53,7 +53,6 @@ IDENTITY = np.arange(4096)
     "elements",
     (
         dict(WindowCenter=1, WindowWidth=0),
-        dict(WindowCenter=2048),
         dict(WindowCenter=2048, WindowWidth="nan"),
         dict(WindowCenter=2048, WindowWidth=4096),
         dict(WindowCenter=2048, WindowWidth=4096, VOILUTFunction="NONSENSE"),
@@ -66,7 +65,6 @@ IDENTITY = np.arange(4096)
         dict(ModalityLUTSequence=lut(4096, 0, 12, data=IDENTITY)),
         dict(VOILUTSequence=lut(4096, 0, 9, data=IDENTITY[:7])),
         dict(VOILUTSequence=lut(4096, 0, 12, data=IDENTITY)),
-        dict(PixelPaddingValue=None),
         dict(HighBit=15),
     ),
 )
@@ -180,13 +178,6 @@ def test_coloured_films_become_luminance(tmp_path):
     assert differs(image.grey.astype(int), grey) <= 1 and not image.warnings
     red = coloured(tmp_path, np.dstack([grey, 0 * grey, 0 * grey]), "RGB")
     assert "in colour" in red.warnings[0] and differs(red.grey.astype(int), grey * 0.299) <= 1
-    elements = {}
-    for name in ("Red", "Green", "Blue"):
-        elements[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
-        table = (np.arange(256)[::-1] * 257).astype("<u2").tobytes()
-        elements[f"{name}PaletteColorLookupTableData"] = table
-    image = coloured(tmp_path, grey, "PALETTE COLOR", **elements)
-    assert differs(image.grey, 255 - (grey - float(grey.min())) / np.ptp(grey) * 255) <= 1
 
 
 def test_faulty_files_are_one_sentence(tmp_path):
@@ -233,7 +224,6 @@ SIZED = np.tile(np.arange(200, dtype=np.uint16), (300, 1))  # (300, 200)
         (dict(PixelSpacing=[0, 0]), None, False),
         (dict(PixelSpacing=[0, 1]), None, True),
         (dict(PixelSpacing=[1, 9]), None, True),
-        (dict(PixelSpacing=[1]), None, True),
         (dict(PixelSpacing=[0.4, 0.4]), None, True),
     ),
 )

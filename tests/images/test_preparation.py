@@ -109,7 +109,6 @@ def with_letter(film, value):
 
 OUTLIERS = {
     "hot and dead": with_pixels(with_pixels(DEEP + 20_000, 0), 65535, 5),
-    "hot pixels": with_pixels(DEEP, np.arange(20) * 2900 + 9000, 20),
     "letter": with_letter(DEEP, 65535),
     "floats": with_pixels(DEEP / 10 - 50, 1e6),
     "signed": with_pixels(DEEP.astype(np.int32) - 2000, -70_000, 3),
