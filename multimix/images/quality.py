@@ -121,8 +121,7 @@ def inversion_suspicion(film: np.ndarray) -> float:
 def looks_turned(film: np.ndarray) -> bool:
     """Tell whether a film (H, W) uint8 may be upside down or on its side."""
     film_similarity, negative_similarity = similarity(film)
-    upright = max(film_similarity[0], negative_similarity[0])
-    return bool(film_similarity[1:].max() > upright + 0.06)
+    return bool(film_similarity[1:].max() > max(film_similarity[0], negative_similarity[0]) + 0.06)
 
 
 def similarity(film: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
