@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageChops
 
+from multimix.images.formats import FilmError
+
 MIN_CONTRAST = 40  # grey values between the darkest and the brightest hundredth
 
 
 def to_grey(values: np.ndarray) -> tuple[np.ndarray, bool]:
-    """A film's grey values by the rules of `read_film`, and whether it is coloured.
+    """Values to grey by the rules of `read_film`. Errors: FilmError for NaN or infinity.
 
     Arguments:
         values: (H, W), or (H, W, C) with 2 (grey, opacity), 3 (RGB) or 4 (RGBA) channels.
 
     Returns: (H, W) uint8; whether more than a hundredth of the pixels have a visible colour.
-
-    Errors: ValueError for NaN or infinity.
     """
     if values.ndim == 2:
         return to_8_bits(values), False
@@ -26,7 +26,7 @@ def to_grey(values: np.ndarray) -> tuple[np.ndarray, bool]:
     if channels in (2, 4):
         opacity = values[..., -1]
         if opacity.dtype != np.uint8:
-            opacity = scaled(opacity, 0, max(opacity.max().item(), 1e-12))
+            opacity = scaled(opacity, 0, opacity.max().item())
         if opacity.any():  # one that is 0 everywhere was never filled in
             grey = ImageChops.multiply(grey, Image.fromarray(opacity))
     step = -(-max(values.shape) // 128)
@@ -36,18 +36,14 @@ def to_grey(values: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def to_8_bits(values: np.ndarray) -> np.ndarray:
-    """Values of any shape to uint8 by the rules of `read_film`. ValueError for NaN or infinity."""
+    """Values of any shape to uint8 by the rules of `read_film`. FilmError for NaN or infinity."""
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values)
-    if values.dtype == bool:
-        return np.where(values, 255, 0).astype(np.uint8)
     low, high = values.min().item(), values.max().item()
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError(
-            "The film has values that are not numbers (NaN or infinite); replace them first."
-        )
-    if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        return scaled(values, 0.0, 1.0)
+    if not np.isfinite([low, high]).all():
+        raise FilmError("has values that are not numbers (NaN or infinite); replace them first.")
+    if values.dtype == bool or (values.dtype.kind == "f" and low >= 0 and high <= 1):
+        return scaled(values, 0, 1)
     return scaled(values, *usual_range(values))
 
 
@@ -76,21 +72,8 @@ def usual_range(values: np.ndarray) -> tuple[float, float]:
 
 def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Values from `low` to `high` as 0 to 255 in uint8, and all beyond as those."""
-    grey = np.empty(values.shape, dtype=np.uint8)
-    for first in range(0, len(values), 2**16 if values.ndim == 1 else 256):  # little memory
-        part = slice(first, first + (2**16 if values.ndim == 1 else 256))
-        halves = values[part].astype(np.float64) / 2 - low / 2  # their difference is finite
-        halves *= 255 / max(high / 2 - low / 2, 1e-12)
-        grey[part] = np.clip(np.rint(halves), 0, 255)
-    return grey
-
-
-def negative(values: np.ndarray) -> np.ndarray:
-    """The values inverted, in the range of 8 bits, of floats in [0, 1], or in their own."""
-    if values.dtype == bool:
-        return ~values
-    lowest, highest = (0, 255) if values.dtype == np.uint8 else (values.min(), values.max())
-    if values.dtype.kind == "f" and lowest >= 0 and highest <= 1:
-        lowest, highest = 0, 1
-    with np.errstate(invalid="ignore"):  # `to_8_bits` refuses infinite values
-        return lowest + (highest - values)
+    halves = values.astype(np.float64)
+    halves /= 2
+    halves -= low / 2  # the difference of halves is finite
+    halves *= 255 / max(high / 2 - low / 2, 1e-12)
+    return np.clip(np.rint(halves, out=halves), 0, 255, out=halves).astype(np.uint8)

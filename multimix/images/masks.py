@@ -5,28 +5,24 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
-MAX_LABEL = 5  # two lungs or five lobes
+from multimix.images.formats import FilmError
+
 MAX_COLOURS = 16  # of a mask in colours, or of labels; soft edges have more
 
 
 def lungs_of(values: np.ndarray) -> np.ndarray:
-    """The lungs of one mask.
+    """The lungs, (H, W) bool, of one mask (H, W), or (H, W, C) as for `to_grey`.
 
-    Arguments:
-        values: (H, W), or (H, W, C) with 2 (grey, opacity), 3 (RGB) or 4 (RGBA) channels.
-
-    Returns: (H, W) bool.
-
-    Errors: ValueError where it is unclear which of the mask's values are lung.
+    Errors: FilmError where it is unclear which of the mask's values are lung.
     """
     if values.ndim == 2:
         return lungs_by_value(values)
     if values.shape[2] in (2, 4):
-        colours, opacity = values[..., :-1], values[..., -1]
-        if np.ptp(opacity) and not np.ptp(colours, axis=(0, 1)).any():  # what is opaque is lung
+        values, opacity = values[..., :-1], values[..., -1]
+        if np.ptp(opacity) and not np.ptp(values, axis=(0, 1)).any():  # what is opaque is lung
             return lungs_by_value(opacity)
-        visible = (2 * opacity > opacity.max()) | (not opacity.any())  # zeros: never filled in
-        values = np.where(visible[..., None], colours, 0)
+        if opacity.any():  # one that is 0 everywhere was never filled in
+            values = values * (2 * opacity > opacity.max())[..., None]
     if (values == values[..., :1]).all():
         return lungs_by_value(values[..., 0])
     codes = values.astype(np.int32) @ np.array([2**16, 2**8, 1])
@@ -38,7 +34,7 @@ def lungs_of(values: np.ndarray) -> np.ndarray:
     labels = found[found != background]
     greys = labels % 2**8 * 0x010101 == labels
     if greys.any() and not greys.all():
-        raise ValueError(unclear(", ".join(f"#{code:06x}" for code in labels)))
+        raise unclear([f"#{code:06x}" for code in labels])
     return codes != background
 
 
@@ -52,25 +48,24 @@ def lungs_by_value(values: np.ndarray) -> np.ndarray:
         return values
     lowest, highest = values.min().item(), values.max().item()
     if not (np.isfinite(highest) and lowest >= 0):
-        raise ValueError("The mask has values below 0, or that are not numbers; replace them.")
-    if highest <= MAX_LABEL and (values == np.rint(values)).all():
+        raise FilmError("has values below 0, or that are not numbers; replace them.")
+    if highest <= 5 and (values == np.rint(values)).all():  # two lungs or five lobes
         return values > (lowest if lowest < highest else 0)
     found = np.unique(values)
     few = len(found) <= MAX_COLOURS
     between = (values > (lowest if few else highest / 4)) & (values < 0.75 * highest)
     span = scipy.ndimage.maximum_filter(values, 3) - scipy.ndimage.minimum_filter(values, 3)
     label = between & (span <= (0 if few else 0.03 * highest))  # neighbours of about one value
-    if label.mean() > 0.001 or (not few and between.mean() > 0.3):
-        if not few:
-            raise ValueError(unclear(f"{len(found)} values from {found[0]:g} to {found[-1]:g}"))
-        if highest != 255 or set(found[np.isin(found, values[label])]) != {127}:  # 127: devices
-            raise ValueError(unclear(", ".join(f"{value:g}" for value in found)))
+    devices = few and highest == 255 and (values[label] == 127).all()  # are 127 in a public set
+    if not devices and (label.mean() > 0.001 or (not few and between.mean() > 0.3)):
+        raise unclear([f"{value:g}" for value in found])
     return values > highest / 2
 
 
-def unclear(values: str) -> str:
-    """The sentence about a mask with values that can mean several things."""
-    return (
-        f"The mask has {values[:80]}, and it is unclear which of these are lung; give a mask that "
-        "is white in both lungs and black elsewhere, or has a label from 1 to 5 for each."
+def unclear(found: list[str]) -> FilmError:
+    """The error of a mask with values that can mean several things."""
+    text = ", ".join(found) if len(found) <= MAX_COLOURS else f"values {found[0]} to {found[-1]}"
+    return FilmError(
+        f"has {text[:80]}, and it is unclear which of these are lung; give a mask that is white in "
+        "both lungs and black elsewhere, or has a label from 1 to 5 for each."
     )

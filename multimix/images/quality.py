@@ -13,8 +13,7 @@ from multimix.images.reading import LoadedImage, resize
 
 LUNG_SHARE = (0.08, 0.6)  # of the film that lungs may fill
 MAX_SIZE_RATIO = 4  # of the larger lung to the smaller one
-# Suspicions that a film is inverted: the network is run on the negative of a doubtful one; a strong
-# one is inverted if no two lungs are found.
+# Suspicions that a film is inverted: of a doubtful one the network sees the negative too.
 DOUBTFUL_SUSPICION, STRONG_SUSPICION = -0.15, 0.03
 # (22, 22), rows and columns 5 to 26 of 32: the mean of 150 of Kermany's normal training films and
 # of the adults of Hannover, both free to pass on; centred, of length 1.
@@ -24,7 +23,7 @@ TYPICAL_FILM = np.load(Path(__file__).with_name("typical_film.npy"))
 def quality_warnings(
     image: LoadedImage, film: np.ndarray, lungs: np.ndarray, *, inverted: bool, corrected: bool
 ) -> tuple[str, ...]:
-    """Say what a reader should know before trusting a prediction.
+    """Plain sentences on what is unusual: what to know before trusting a prediction.
 
     Arguments:
         image: the film as it was read.
@@ -32,51 +31,34 @@ def quality_warnings(
         lungs: (side, side) bool, the predicted lungs there.
         inverted: whether the film as it was read looks inverted.
         corrected: whether its grey values were inverted before it was predicted.
-
-    Returns: plain sentences; an empty tuple where nothing is unusual.
     """
+    found = [*image.warnings]
     height, width = film.shape
-    inversion = {
-        (True, True): "The film looked inverted, with air bright: its grey values were inverted.",
-        (
-            False,
-            True,
-        ): "The film did not look inverted: its grey values were inverted all the same.",
-        (True, False): "The film looks inverted, with air bright: invert its grey values (invert).",
-        (False, False): "The film may be inverted, with air bright: if so, invert its grey values.",
-    }[inverted, corrected]
-    flat = np.ptp(np.percentile(film, (1, 99))) < MIN_CONTRAST
-    found = (
-        (image.first_of_several, "The file has several pages or frames: the first was taken."),
-        (image.coloured, "The picture is in colour, which a film is not: it was made grey."),
-        (min(film.shape) < 128, f"The film is tiny ({width} x {height} pixels): details are lost."),
-        (inverted or corrected or looks_inverted(film), inversion),
-        (looks_turned(film), "The film may be upside down or on its side: turn it upright."),
-        (flat, "The film has little contrast: it may be empty or badly exposed."),
-    )
-    texts = [text for applies, text in found if applies]
-    return (*image.warnings, *texts, *lung_warnings(lungs, resize(film, len(lungs))))
+    if min(height, width) < 128:
+        found.append(f"The film is tiny ({width} x {height} pixels): details are lost.")
+    if inverted and corrected:
+        found.append("The film looked inverted, with air bright: its grey values were inverted.")
+    elif corrected:
+        found.append("The film did not look inverted: its grey values were inverted all the same.")
+    elif inverted:
+        found.append("The film looks inverted, with air bright: invert its grey values (invert).")
+    elif looks_inverted(film):
+        found.append("The film may be inverted, with air bright: if so, invert its grey values.")
+    if looks_turned(film):
+        found.append("The film may be upside down or on its side: turn it upright.")
+    if np.ptp(np.percentile(film, (1, 99))) < MIN_CONTRAST:
+        found.append("The film has little contrast: it may be empty or badly exposed.")
+    return (*found, *lung_warnings(lungs, resize(film, len(lungs))))
 
 
 def lung_warnings(lungs: np.ndarray, film: np.ndarray) -> list[str]:
-    """Compare the lungs' size, number, completeness and brightness with those of frontal films.
-
-    Arguments:
-        lungs, film: (side, side), bool and uint8.
-    """
+    """Compare lungs (side, side) bool with those of frontal films; `film` (side, side) uint8."""
     share = lungs.mean()
     if not LUNG_SHARE[0] < share < LUNG_SHARE[1]:
-        return [
-            f"The lungs fill {share:.0%} of the film, which is implausible: is it a frontal chest "
-            "film?"
-        ]
+        filled = f"The lungs fill {share:.0%} of the film, which is implausible"
+        return [f"{filled}: is it a frontal chest film?"]
     found = []
-    if not are_two_lungs(lungs):
-        found.append(
-            "The lungs are not two of about the same size, long and side by side: the film may be "
-            "lateral, turned, cropped, not of a chest, or one lung opaque."
-        )
-    else:
+    if are_two_lungs(lungs):
         larger, smaller = largest_parts(lungs)
         if larger.sum() > 2 * smaller.sum():
             found.append(
@@ -89,8 +71,12 @@ def lung_warnings(lungs: np.ndarray, film: np.ndarray) -> list[str]:
                 "A lung is about as bright as the tissue around it: it may be opaque, and its "
                 "outline is a guess."
             )
-    edges = (lungs[0], lungs[-1], lungs[:, 0], lungs[:, -1])
-    if max(edge.mean() for edge in edges) > 0.3:
+    else:
+        found.append(
+            "The lungs are not two of about the same size, long and side by side: the film may be "
+            "lateral, turned, cropped, not of a chest, or one lung opaque."
+        )
+    if max(edge.mean() for edge in (lungs[0], lungs[-1], lungs[:, 0], lungs[:, -1])) > 0.3:
         found.append("The lungs run over the film's edge: the film may be cropped.")
     return found
 
@@ -122,34 +108,26 @@ def are_two_lungs(lungs: np.ndarray) -> bool:
 
 
 def looks_inverted(film: np.ndarray) -> bool:
-    """Tell by its picture alone whether a film (H, W) uint8 may be a negative.
-
-    `predict` runs the network as well. False also where the picture is not like a frontal film.
-    """
+    """Tell by its picture alone whether a film (H, W) uint8 may be a negative."""
     return inversion_suspicion(film) > STRONG_SUSPICION
 
 
 def inversion_suspicion(film: np.ndarray) -> float:
-    """How much more similar a film's negative is to a typical film than the film is, in [-2, 2].
-
-    The film counts in the best of four orientations: a film on its side resembles a negative.
-    """
+    """How much more similar a film's negative is to a typical film than the film is, in [-2, 2]."""
     film_similarity, negative_similarity = similarity(film)
-    return float(negative_similarity[0] - film_similarity.max())
+    return float(negative_similarity[0] - film_similarity.max())  # films may lie on their side
 
 
 def looks_turned(film: np.ndarray) -> bool:
     """Tell whether a film (H, W) uint8 may be upside down or on its side."""
     film_similarity, negative_similarity = similarity(film)
-    upright = max(film_similarity[0], negative_similarity[0])
-    return bool(film_similarity[1:].max() > upright + 0.06)
+    return bool(film_similarity[1:].max() > max(film_similarity[0], negative_similarity[0]) + 0.06)
 
 
 def similarity(film: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Compare a film, and its negative, with a typical film, wherever the chest lies in it.
 
-    Returns: for each the best correlation with the typical film upright and turned by one, two and
-        three quarters, (4,), in [-1, 1].
+    Returns: for each the best correlation, (4,) in [-1, 1], with four quarter turns of that film.
     """
     small = resize(film, 32).astype(np.float32)
     windows = sliding_window_view(small, TYPICAL_FILM.shape).reshape(-1, TYPICAL_FILM.size)
@@ -161,15 +139,14 @@ def similarity(film: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def is_negative(suspicion: float, negative: np.ndarray, lung: np.ndarray) -> bool:
-    """Decide whether a film under suspicion is inverted, by the lungs found in its negative.
+    """Decide whether a film is inverted: the lungs found in its negative are dark there.
+
+    If they are not two, or the network is not sure of them, the suspicion decides.
 
     Arguments:
         suspicion: of the film, from `inversion_suspicion`.
         negative: (side, side) uint8.
         lung: (side, side) in [0, 1], the network's probability of lung there.
-
-    Returns: whether these lungs are dark. If they are not two, or the network is not sure of them,
-        as one that has not learnt to segment, whether the suspicion is strong.
     """
     lungs = lung > 0.5
     sure = np.abs(2 * lung - 1).mean() > 0.5  # 0.97 of trained networks, below 0.3 of untrained

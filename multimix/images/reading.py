@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -15,22 +16,17 @@ from torch import Tensor
 
 from multimix.images.dicom import open_dataset, open_dicom
 from multimix.images.formats import (
-    ARRAY_SUFFIX,
-    DICOM_SUFFIXES,
-    MAX_BYTES,
     RAW_SUFFIX,
+    Decoded,
     FilmError,
-    Opened,
     SizeCm,
-    Undecodable,
-    check_size,
     is_dicom,
     stem_of,
     without_decoder_warnings,
 )
 from multimix.images.grey import to_grey
 from multimix.images.masks import lungs_of
-from multimix.images.pictures import open_picture, picture_values
+from multimix.images.pictures import decoded_picture, open_picture
 from multimix.images.preparation import WHOLE, Box, film_box
 
 if TYPE_CHECKING:
@@ -40,14 +36,14 @@ if TYPE_CHECKING:
 else:
     Source = Any
 
+MAX_BYTES = 500_000_000  # of a film's file
+
 
 class LoadedImage(NamedTuple):
     """A film as it was read."""
 
-    grey: np.ndarray  # (H, W) uint8, the whole picture
-    coloured: bool
-    first_of_several: bool  # pages of a TIFF, frames of a GIF
-    kind: str  # Pillow's mode, the array's type, or DICOM
+    grey: np.ndarray  # (H, W) uint8, the whole picture, with air dark
+    kind: str = ""  # Pillow's mode, the array's type, or DICOM
     warnings: tuple[str, ...] = ()  # plain sentences
     size_cm: SizeCm | None = None  # of the whole picture, if the file has it
     box: Box = WHOLE  # the part of the picture that is film; the network sees only this
@@ -58,13 +54,10 @@ class LoadedImage(NamedTuple):
 def is_source(value: object) -> bool:
     """Whether a value is one film, and not several: a list, or a batch (N, ...) of N > 1 films."""
     if isinstance(value, (np.ndarray, Tensor)):
-        return len(value.shape) < 4 or value.shape[0] == 1
+        return value.ndim < 4 or len(value) == 1
     kinds = (str, os.PathLike, Image.Image, bytes, bytearray, memoryview, Mapping)
-    return (
-        isinstance(value, kinds)
-        or hasattr(value, "read")
-        or type(value).__module__.startswith("pydicom.")
-    )
+    is_dataset = type(value).__module__.startswith("pydicom.")
+    return isinstance(value, kinds) or hasattr(value, "read") or is_dataset
 
 
 def read_film(source: Source, side: int | None = None) -> np.ndarray:
@@ -77,145 +70,126 @@ def read_film(source: Source, side: int | None = None) -> np.ndarray:
     inverted, so that air is dark. Colour becomes luminance, transparency black.
 
     Arguments:
-        source: a picture, DICOM, raw JSRT (.IMG) or NumPy file (.npy), by its path, open, or as
-            bytes; a PIL image, a pydicom data set, or an array or tensor (H, W), with 1, 3 or 4
-            channels before or behind.
+        source: a picture, DICOM, raw JSRT (.IMG) or NumPy file (.npy): its path, open, or bytes; a
+            PIL image, pydicom data set, array or tensor (H, W), or 1, 3 or 4 channels (before too).
         side: px to which the film will be reduced: a JPEG is then decoded at 1/2, 1/4 or 1/8 of its
             size, which is at least `side`.
 
-    Returns: (H, W) uint8.
-
-    Errors: ValueError, one sentence; a FilmError where the source is a path.
+    Returns: (H, W) uint8. Errors: FilmError, a ValueError of one sentence.
     """
     return load_image(source, side).grey
 
 
 def load_image(source: Source, side: int | None = None) -> LoadedImage:
     """Read one film, and describe its picture. Arguments and errors: as for `read_film`."""
-    path = Path(source) if isinstance(source, (str, os.PathLike)) else None
-    opened = open_source(source, side)
-    values = opened.content
-    try:
-        if min(values.shape[:2]) < 2:
-            size = f"{values.shape[0]} x {values.shape[1]} pixels"
-            raise ValueError(f"The film has {size}; at least 2 x 2 are needed.")
-        grey, coloured = to_grey(values)
-    except ValueError as error:
-        raise (FilmError(path, str(error), "{path}: {reason}") if path else error) from None
-    return LoadedImage(
-        grey,
-        coloured,
-        opened.first_of_several,
-        opened.kind or str(values.dtype),
-        opened.warnings,
-        opened.size_cm,
-        film_box(grey),
-        stem_of(path) if path else "",
-        path,
-    )
+    path = path_of(source)
+    with errors_named(path):
+        film = decode(source, side)
+        height, width = film.values.shape[:2]
+        if min(height, width) < 2:
+            raise FilmError(f"has {height} x {width} pixels; at least 2 x 2 are needed.")
+        grey, coloured = to_grey(film.values)
+    grey = 255 - grey if film.inverted else grey
+    warnings = [*film.warnings]
+    if film.several:
+        warnings.append("The file has several pages or frames: the first was taken.")
+    if coloured:
+        warnings.append("The picture is in colour, which a film is not: it was made grey.")
+    kind, name = film.kind or str(film.values.dtype), stem_of(path) if path else ""
+    return LoadedImage(grey, kind, tuple(warnings), film.size_cm, film_box(grey), name, path)
 
 
-def open_source(source: Source, side: int | None = None) -> Opened:
-    """Decode a film of any kind. Arguments and errors: as for `read_film`."""
-    path = Path(source) if isinstance(source, (str, os.PathLike)) else None
+def path_of(source: Source) -> Path | None:
+    """The path of a film's file, if the film is given by it."""
+    return Path(source) if isinstance(source, (str, os.PathLike)) else None
+
+
+@contextmanager
+def errors_named(path: Path | None, what: str = "The film") -> Iterator[None]:
+    """Begin the sentence of an error with the film's path, or `what` it is."""
+    film = str(path).replace("\n", "\\n").replace("\r", "\\r") if path else what
+    if path and not path.is_file():
+        raise FilmError(f"There is no film {film}; give the path of a picture file.")
     try:
-        with without_decoder_warnings():
-            if path is None:
-                return open_object(source, side)
-            if not path.is_file():
-                sentence = "There is no film {path}; {reason}"
-                raise FilmError(path, "give the path of a picture file.", sentence)
-            with open(path, "rb") as file:
-                return decode(file, path.suffix.lower(), side)
-    except Undecodable as error:
-        if path is None:
-            raise ValueError(f"The film {error}") from None
-        raise FilmError(path, str(error)) from None
+        yield
+    except FilmError as error:
+        raise FilmError(f"{film} {error}") from None
     except OSError as error:
-        reason = f"cannot be read ({error.strerror or 'disk error'})."
-        raise (FilmError(path, reason) if path else ValueError(f"The film {reason}")) from None
+        raise FilmError(f"{film} cannot be read ({error.strerror or 'disk error'}).") from None
 
 
-def open_object(source: Any, side: int | None) -> Opened:
-    """Decode a film that is not a path. Errors: Undecodable."""
-    if type(source).__module__.startswith("pydicom."):
-        return open_dataset(source)
-    if isinstance(source, Mapping):
-        raise Undecodable("is in a dict; give the value that is the film, such as batch['image'].")
-    if isinstance(source, Image.Image):
-        check_size(*source.size)
-    try:
-        if isinstance(source, Image.Image):
-            source.load()
-            return Opened(picture_values(source), kind=source.mode)
-        if isinstance(source, Tensor):
-            source = source.detach().cpu()
-            source = (source.float() if source.dtype == torch.bfloat16 else source).numpy()
-        if hasattr(source, "read"):
-            if source.seekable():
+def decode(source: Any, side: int | None = None) -> Decoded:
+    """Decode a film of any kind. Errors: FilmError without its subject, OSError."""
+    with without_decoder_warnings():
+        if path := path_of(source):
+            with open(path, "rb") as file:
+                return decode_file(file, path.suffix.lower(), side)
+        if type(source).__module__.startswith("pydicom."):  # which is slow to import
+            return open_dataset(source)
+        try:
+            if isinstance(source, Image.Image):
+                source.load()
+                return decoded_picture(source)
+            if hasattr(source, "read"):
                 source.seek(0)
-            source = source.read(MAX_BYTES + 1)
-        is_content = isinstance(source, (bytes, bytearray, memoryview))
-        array = np.empty(0) if is_content else np.asarray(source)
-    except Exception:  # noqa: BLE001  (closed and damaged files, odd tensors and objects)
-        raise Undecodable(
-            f"is a {type(source).__name__} that cannot be read; give a path, a PIL image, a file "
-            "open in mode 'rb', or an array or tensor (H, W) of numbers."
-        ) from None
-    if isinstance(source, str):
-        raise Undecodable("is a file opened as text; open it with mode 'rb'.")
-    if not is_content:
-        return Opened(with_channels_last(array))
-    return decode(BytesIO(source), "", side)
+                source = source.read(MAX_BYTES + 1)
+            if isinstance(source, (bytes, bytearray, memoryview)):
+                return decode_file(BytesIO(source), "", side)
+            if isinstance(source, Tensor):
+                source = source.numpy(force=True)
+            return decoded_array(np.asarray(source))
+        except FilmError:
+            raise
+        except Exception:  # noqa: BLE001  (closed and damaged files, odd tensors and objects)
+            raise FilmError(
+                f"is a {type(source).__name__} that cannot be read; give a path, a PIL image, a "
+                "file open in mode 'rb', or an array or tensor (H, W) of numbers."
+            ) from None
 
 
-def decode(file: BinaryIO, suffix: str, side: int | None) -> Opened:
-    """The film in an open file, with this suffix if it is known. Errors: Undecodable."""
+def decode_file(file: BinaryIO, suffix: str, side: int | None) -> Decoded:
+    """The film in an open file, with this suffix if it is known. Errors: FilmError, OSError."""
     mark = file.read(6)
     size = file.seek(0, 2)
     file.seek(0)
     if not mark:
-        raise Undecodable("is empty (0 bytes); export or download the film again.")
+        raise FilmError("is empty (0 bytes); export or download the film again.")
     if size > MAX_BYTES:
-        raise Undecodable("is a file larger than any film's; reduce the film first.")
+        raise FilmError("is a file larger than any film's; reduce the film first.")
     if suffix == RAW_SUFFIX:  # JSRT's raw film has no header: 12 bits, lung bright, 0.175 mm
-        needed = 2 * 2048**2
-        if size != needed:
-            raise Undecodable(
-                f"has {size} bytes and a raw JSRT film has {needed}; copy or download it again."
+        if size != 2 * 2048**2:
+            raise FilmError(
+                f"has {size} bytes and a raw JSRT film has 8388608; copy or download it again."
             )
         values = np.frombuffer(file.read(), dtype=">u2").astype(np.int32)
-        return Opened(4095 - values.reshape(2048, 2048), size_cm=(35.84, 35.84))
-    if suffix == ARRAY_SUFFIX or mark == b"\x93NUMPY":
-        try:
-            array = np.load(file, allow_pickle=False)  # objects would run their code
-        except Exception:  # noqa: BLE001  (NumPy's, many kinds)
-            raise Undecodable(
-                "is a damaged NumPy file, or holds no numbers; save the film with numpy.save."
-            ) from None
-        return Opened(with_channels_last(array))
-    if suffix in DICOM_SUFFIXES or is_dicom(file):
+        return Decoded(4095 - values.reshape(2048, 2048), size_cm=(35.84, 35.84))
+    if is_dicom(file):
         return open_dicom(file)
-    return open_picture(file, side)
+    if suffix != ".npy" and mark != b"\x93NUMPY":
+        return open_picture(file, side)
+    try:
+        array = np.load(file, allow_pickle=False)  # objects would run their code
+    except Exception:  # noqa: BLE001  (NumPy's, many kinds)
+        raise FilmError(
+            "is a damaged NumPy file, or holds no numbers; save the film with numpy.save."
+        ) from None
+    return decoded_array(array)
 
 
-def with_channels_last(array: np.ndarray) -> np.ndarray:
-    """(H, W), (H, W, 3) or (H, W, 4). Undecodable where an array has another shape or kind."""
+def decoded_array(array: np.ndarray) -> Decoded:
+    """An array as a film (H, W), (H, W, 3) or (H, W, 4). FilmError for other shapes and kinds."""
     values = array
-    while values.ndim > 3 and values.shape[0] == 1:
+    while values.ndim > 3 and len(values) == 1:
         values = values[0]
-    if values.ndim == 3 and values.shape[2] not in (1, 3, 4) and values.shape[0] in (1, 3, 4):
+    if values.ndim == 3 and values.shape[2] not in (1, 3, 4):
         values = np.moveaxis(values, 0, -1)
-    if (
-        values.dtype.kind not in "buif"
-        or values.ndim < 2
-        or values.shape[2:] not in ((), (1,), (3,), (4,))
-    ):
-        raise Undecodable(
+    channels = values.shape[2] if values.ndim == 3 else 1
+    if array.dtype.kind not in "buif" or values.ndim not in (2, 3) or channels not in (1, 3, 4):
+        raise FilmError(
             f"is an array of {array.dtype} with shape {array.shape}; numbers of shape (H, W), or "
             "with 1, 3 or 4 channels before or behind, are needed."
         )
-    return values[..., 0] if values.shape[2:] == (1,) else values
+    return Decoded(values[..., 0] if values.ndim == 3 and channels == 1 else values)
 
 
 def read_mask(
@@ -232,27 +206,22 @@ def read_mask(
 
     Returns: the union of the masks, (side, side) bool.
 
-    Errors: ValueError where one cannot be read, does not fit its film, or it is unclear which of
-        its values are lung.
+    Errors: FilmError where one cannot be read, or does not fit its film, or is unclear.
     """
     union = np.zeros((side, side), dtype=bool)
     for source in sources:
-        opened = open_source(source)
-        try:
-            if opened.first_of_several:
-                raise ValueError("The mask has several pages or frames; give each as a file.")
-            lungs = lungs_of(opened.content)
+        with errors_named(path_of(source), "The mask"):
+            mask = decode(source)
+            if mask.several:
+                raise FilmError("has several pages or frames; give each mask as a file.")
+            lungs = lungs_of(mask.values.max() - mask.values if mask.inverted else mask.values)
             (height, width), (film_height, film_width) = lungs.shape, shape or lungs.shape
             if abs(film_width * height / (film_height * width) - 1) > 0.05:
-                raise ValueError(
-                    f"The mask has {width} x {height} pixels and its film {film_width} x "
-                    f"{film_height}; a mask of the whole film is needed, in the same proportions."
+                raise FilmError(
+                    f"has {width} x {height} pixels and its film {film_width} x {film_height}; a "
+                    "mask of the whole film is needed, in the same proportions."
                 )
-        except ValueError as error:
-            if isinstance(source, (str, os.PathLike)):
-                raise FilmError(Path(source), str(error), "{path}: {reason}") from None
-            raise
-        union |= resize(box.of(np.where(lungs, np.uint8(255), np.uint8(0))), side) > 127
+        union |= resize(box.of(lungs * np.uint8(255)), side) > 127
     return union
 
 

@@ -1,7 +1,4 @@
-"""Whether a picture is one frontal chest film, told by a tiny network of 19,217 weights.
-
-`recognition.npz` holds the weights; `tests/benchmarks/recognition.py` trains and measures them.
-"""
+"""Tell whether a picture is one frontal chest film, by a tiny network of 19,217 weights."""
 
 from __future__ import annotations
 
@@ -25,24 +22,16 @@ TWO_FILMS = "The picture seems to hold two films: give them one by one."
 
 
 def is_frontal_chest(grey: np.ndarray) -> bool:
-    """Whether a picture is one frontal chest film, in any position and polarity.
-
-    Arguments:
-        grey: (H, W) uint8, without its plain borders: cut to its `film_box`.
-    """
+    """Whether a picture (H, W) uint8, cut to its `film_box`, is one frontal chest film."""
     return frontal_score(grey) >= LEAST_SCORE
 
 
 def frontal_score(grey: np.ndarray) -> float:
-    """How surely a picture is one frontal chest film.
+    """Log-odds that a picture (H, W) uint8, cut to its `film_box`, is one frontal chest film.
 
-    Arguments:
-        grey: (H, W) uint8, without its plain borders: cut to its `film_box`.
-
-    Returns: log-odds, the best of the four positions that quarter turns give: a film on its side
-        is still a film (`looks_turned` names it). Minus infinity for a plain picture.
+    The best of four quarter turns: a film on its side is still a film (`looks_turned` names it).
     """
-    small = resize(np.ascontiguousarray(grey), SIDE)
+    small = resize(grey, SIDE)
     if np.ptp(small) < 2:
         return -np.inf
     upright, *turned = scores(np.stack([np.rot90(small, quarters) for quarters in range(4)]))
@@ -50,21 +39,16 @@ def frontal_score(grey: np.ndarray) -> float:
 
 
 def holds_two_films(grey: np.ndarray) -> bool:
-    """Whether a picture holds two upright frontal films, side by side or one above another.
+    """Whether a picture (H, W) uint8 holds two upright frontal films, beside or above each other.
 
-    Both halves are then more alike to a film than the whole picture is.
-
-    Arguments:
-        grey: (H, W) uint8.
+    Both halves are then more like a film than the whole picture is.
     """
     if min(grey.shape) < 4:
         return False
-    whole = resize(np.ascontiguousarray(grey), 4 * SIDE)
+    whole = resize(grey, 4 * SIDE)
     middle = 2 * SIDE
     halves = (whole[:, :middle], whole[:, middle:], whole[:middle], whole[middle:])
-    films = [
-        resize(np.ascontiguousarray(film_box(part).of(part)), SIDE) for part in (*halves, whole)
-    ]
+    films = [resize(film_box(part).of(part), SIDE) for part in (*halves, whole)]
     left, right, upper, lower, one = scores(np.stack(films))
     return bool(max(min(left, right), min(upper, lower)) > max(one, LEAST_SCORE) + TWO_FILMS_MARGIN)
 
@@ -73,13 +57,13 @@ def holds_two_films(grey: np.ndarray) -> bool:
 def scores(films: np.ndarray) -> np.ndarray:
     """Log-odds (N,) that upright pictures (N, SIDE, SIDE) uint8 are frontal films."""
     *convolutions, (weight, bias) = layers()
-    x = normalised(torch.from_numpy(films))
+    x = standardised(torch.from_numpy(films))
     for kernel, shift in convolutions:
         x = F.relu(F.conv2d(x, kernel, shift, stride=2, padding=1))
     return F.linear(x.flatten(1), weight, bias)[:, 0].numpy()
 
 
-def normalised(films: Tensor) -> Tensor:
+def standardised(films: Tensor) -> Tensor:
     """Films (N, side, side) to (N, 1, side, side) of mean 0 and standard deviation 1."""
     x = films[:, None].float()
     x = x - x.mean((1, 2, 3), keepdim=True)
@@ -89,6 +73,7 @@ def normalised(films: Tensor) -> Tensor:
 @cache
 def layers() -> list[tuple[Tensor, Tensor]]:
     """Weight and bias of each layer: four convolutions of stride 2 and a linear one."""
+    # tests/benchmarks/recognition.py trains and measures them.
     with np.load(Path(__file__).with_name("recognition.npz")) as arrays:
         tensors = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays}
     return [(tensors[f"weight{i}"], tensors[f"bias{i}"]) for i in range(len(tensors) // 2)]

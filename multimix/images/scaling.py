@@ -11,8 +11,7 @@ from torch import Tensor
 def rescale(films: Tensor, side: int) -> Tensor:
     """Films or masks as floats, (N, C, S, S), to (N, C, side, side), smoothed where they shrink.
 
-    The weights are those of Pillow's bilinear filter, as two products of matrices: the same on
-    every device, and in ONNX.
+    It is Pillow's bilinear filter, as two products of matrices: alike on every device and in ONNX.
     """
     if films.shape[-1] == side:
         return films

@@ -47,7 +47,7 @@ def read_header(path: Path) -> Dataset:
     """What a Segmentation repeats of a film's header. FilmError where it is not a DICOM file."""
     with open(path, "rb") as file:
         if not is_dicom(file):
-            raise FilmError(path, f"is not a DICOM file, and a Segmentation needs one; {WITHOUT}")
+            raise FilmError(f"{path} is not a DICOM file, and a Segmentation needs one; {WITHOUT}")
         import pydicom  # slow to import
 
         keywords = [*NEEDED, *MAY_BE_EMPTY, *MAY_BE_MISSING, "Rows", "Columns"]
@@ -78,7 +78,7 @@ def segmentation(prediction: Prediction) -> bytes:
         raise
     except Exception as error:  # noqa: BLE001  (a damaged header raises many kinds)
         reason = f"header that a Segmentation can repeat ({in_brief(error, 100)})"
-    raise FilmError(path, f"has no {reason}, so no Segmentation is possible; {WITHOUT}")
+    raise FilmError(f"{path} has no {reason}, so no Segmentation is possible; {WITHOUT}")
 
 
 def written(prediction: Prediction, film: Dataset) -> bytes:

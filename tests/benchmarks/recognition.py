@@ -158,7 +158,7 @@ def train(films: np.ndarray, others: np.ndarray, steps: int) -> dict[str, np.nda
     truth = torch.arange(BATCH) < BATCH // 2
     for _ in range(steps):
         batch = torch.cat([half[torch.randint(len(half), (BATCH // 2,))] for half in halves])
-        x = recognition.normalised(moved(batch[:, None].float())[:, 0])
+        x = recognition.standardised(moved(batch[:, None].float())[:, 0])
         x = x * (torch.rand(BATCH).round() * 2 - 1)[:, None, None, None]  # either polarity
         x = x + 0.15 * torch.rand(BATCH, 1, 1, 1) * torch.randn_like(x)
         loss = F.binary_cross_entropy_with_logits(net(x), truth.float())

@@ -10,7 +10,6 @@ from hostile_helpers import refusal
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from multimix.images.formats import film_paths
 from multimix.images.reading import load_image, read_film
@@ -54,34 +53,18 @@ IDENTITY = np.arange(4096)
     "elements",
     (
         dict(WindowCenter=1, WindowWidth=0),
-        dict(WindowCenter=2048, WindowWidth=-5),
-        dict(WindowCenter=2048),
-        dict(WindowCenter=None, WindowWidth=None),
         dict(WindowCenter=2048, WindowWidth="nan"),
         dict(WindowCenter=2048, WindowWidth=4096),
-        dict(WindowCenter=2048, WindowWidth=4096, VOILUTFunction=""),
         dict(WindowCenter=2048, WindowWidth=4096, VOILUTFunction="NONSENSE"),
         dict(WindowCenter=[1, 2048], WindowWidth=[0, 4096]),
-        dict(WindowCenter=[50_000, 2048], WindowWidth=[100, 4096]),
-        dict(WindowCenter=[2048, 40], WindowWidth=[4096, 1]),
         dict(RescaleSlope=None, RescaleIntercept=None),
-        dict(RescaleSlope=0, RescaleIntercept=0),
         dict(RescaleSlope="5.9e-8", RescaleIntercept=0),
         dict(RescaleSlope="1e300", RescaleIntercept="-1e307"),
-        dict(RescaleSlope=1, RescaleIntercept="1e30"),
         dict(RescaleSlope="inf", RescaleIntercept="nan"),
         dict(ModalityLUTSequence=lut()),
-        dict(ModalityLUTSequence=Sequence([Dataset()])),
-        dict(ModalityLUTSequence=Sequence([])),
-        dict(ModalityLUTSequence=lut(4096, 0, 12, data=IDENTITY[:99])),
         dict(ModalityLUTSequence=lut(4096, 0, 12, data=IDENTITY)),
         dict(VOILUTSequence=lut(4096, 0, 9, data=IDENTITY[:7])),
         dict(VOILUTSequence=lut(4096, 0, 12, data=IDENTITY)),
-        dict(PresentationLUTShape="IDENTITY"),
-        dict(PixelPaddingValue=None),
-        dict(BitsStored=None, HighBit=None, PixelRepresentation=None, SamplesPerPixel=None),
-        dict(BitsStored=0),
-        dict(BitsStored=99),
         dict(HighBit=15),
     ),
 )
@@ -91,116 +74,71 @@ def test_how_a_film_is_shown_never_makes_it_unreadable(tmp_path, photometric, el
     assert differs(image.grey, expected) <= 1 and not image.warnings
 
 
-def test_windows_of_less_than_one(tmp_path):
-    """Where physical values are small, LINEAR means nothing."""
-    film = read(
-        tmp_path, WindowCenter=0.5, WindowWidth=1 / 2, RescaleSlope=1 / 4095, RescaleIntercept=0
-    )
-    assert differs(film, np.clip(STORED / 4095 * 2 - 0.5, 0, 1) * 255) <= 1
+SQUARES = IDENTITY**2 // 4095
+SQUARED = SQUARES[STORED] / 4095 * 255
+SIGNED = STORED.astype(np.int16) - 2048
+DRAWN_OVER = STORED.copy()
+DRAWN_OVER[10:20, 10:40] |= 1 << 14  # an overlay in an upper bit
+WINDOW = dict(WindowCenter=2048, WindowWidth=4096)
+SMALL = dict(RescaleSlope=1 / 4095, RescaleIntercept=0, WindowCenter=0.5, WindowWidth=0.5)
+SIGMOID = dict(WindowCenter=2048, WindowWidth=2000, VOILUTFunction="SIGMOID")
+SIGN = dict(PixelRepresentation=1)
 
 
-def test_sigmoid_windows_are_quiet(tmp_path):
-    window = dict(WindowCenter=2048, VOILUTFunction="SIGMOID")
-    film = read(tmp_path, WindowWidth=2000, **window)
-    assert differs(film, 255 / (1 + np.exp(-4 * (STORED - 2048.0) / 2000))) <= 1
-    assert differs(read(tmp_path, WindowWidth=0.001, **window), EXPECTED) <= 1
+@pytest.mark.parametrize(
+    "pixels, elements, expected",
+    (
+        (STORED, SMALL, np.clip(STORED / 4095 * 2 - 0.5, 0, 1) * 255),
+        (STORED, SIGMOID, 255 / (1 + np.exp(-4 * (STORED - 2048.0) / 2000))),
+        (STORED, dict(ModalityLUTSequence=lut(4096, 0, 12, data=SQUARES)), SQUARED),
+        (STORED, dict(VOILUTSequence=lut(4096, 0, 12, data=SQUARES)), SQUARED),
+        (SIGNED, SIGN | dict(ModalityLUTSequence=lut(4096, 63488, 12, data=SQUARES)), SQUARED),
+        (STORED, dict(RescaleSlope=-1, RescaleIntercept=4095), 255 - EXPECTED),
+        (STORED, dict(PresentationLUTShape="INVERSE"), 255 - EXPECTED),
+        (STORED, dict(photometric="MONOCHROME1", PresentationLUTShape="INVERSE"), 255 - EXPECTED),
+        (STORED << 4, WINDOW | dict(HighBit=15), EXPECTED),
+        (STORED << 2, dict(HighBit=13), EXPECTED),
+        (STORED, dict(BitsStored=10, HighBit=9), EXPECTED),  # it has 12
+        (DRAWN_OVER, {}, EXPECTED),
+        (SIGNED, SIGN | dict(BitsStored=16, HighBit=15, RescaleIntercept=2048), EXPECTED),
+        ((SIGNED & 0xFFF).astype(np.uint16), SIGN, EXPECTED),  # no sign in the upper bits
+    ),
+)
+def test_windows_tables_bits_and_signs(tmp_path, pixels, elements, expected):
+    assert differs(read(tmp_path, pixels, **elements), expected) <= 1
 
 
-@pytest.mark.parametrize("centre, width", ((40, 80), (1e6, 10), (32768, 65536), (2048, 1)))
-def test_a_window_that_leaves_the_film_flat_is_not_used(tmp_path, centre, width):
-    image = load(tmp_path, WindowCenter=centre, WindowWidth=width)
-    assert differs(image.grey, EXPECTED) <= 1
-    assert any("window" in text and "leaves it flat" in text for text in image.warnings)
-    flat = load(tmp_path, STORED // 4096 + 7, WindowCenter=centre, WindowWidth=width)
-    assert not flat.warnings  # the film itself is so
+@pytest.mark.parametrize(
+    "elements, words",
+    (
+        (dict(WindowCenter=40, WindowWidth=80), "window (centre 40, width 80)"),
+        (dict(WindowCenter=1e6, WindowWidth=10), "window"),
+        (dict(WindowCenter=32768, WindowWidth=65536), "window"),
+        (dict(VOILUTSequence=lut(4096, 0, 12, data=0 * IDENTITY)), "lookup table"),
+    ),
+)
+def test_what_leaves_the_film_flat_is_not_used(tmp_path, elements, words):
+    image = load(tmp_path, **elements)
+    assert differs(image.grey, EXPECTED) <= 1 and f"film's {words}" in image.warnings[0]
+    assert not load(tmp_path, STORED // 4096 + 7, **elements).warnings  # the film itself is so
 
 
-def test_a_table_that_leaves_the_film_flat_is_not_used(tmp_path):
-    flat = lut(4096, 0, 12, data=np.full(4096, 9))
-    image = load(tmp_path, VOILUTSequence=flat)
-    assert differs(image.grey, EXPECTED) <= 1 and "lookup table" in image.warnings[0]
-    assert differs(read(tmp_path, ModalityLUTSequence=flat), EXPECTED) <= 1
-    window = dict(WindowCenter=2048, WindowWidth=4096)
-    assert not load(tmp_path, VOILUTSequence=flat, **window).warnings
-
-
-def test_lookup_tables_change_the_film(tmp_path):
-    squares = IDENTITY**2 // 4095
-    expected = squares[STORED] / 4095 * 255
-    for name in ("ModalityLUTSequence", "VOILUTSequence"):
-        assert differs(read(tmp_path, **{name: lut(4096, 0, 12, data=squares)}), expected) <= 1
-    short = read(tmp_path, VOILUTSequence=lut(1001, 1000, 12, data=np.arange(1001)))
-    assert differs(short, (np.clip(STORED, 1000, 2000) - 1000.0) / 1000 * 255) <= 1
-    signed = STORED.astype(np.int16) - 2048
-    shifted = lut(4096, 2**16 - 2048, 12, data=squares)
-    film = read(tmp_path, signed, PixelRepresentation=1, ModalityLUTSequence=shifted)
-    assert differs(film, expected) <= 1
-
-
-def test_a_negative_slope_inverts(tmp_path):
-    assert differs(read(tmp_path, RescaleSlope=-1, RescaleIntercept=4095), 255 - EXPECTED) <= 1
-
-
-@pytest.mark.parametrize("photometric", ("MONOCHROME2", "MONOCHROME1"))
-def test_inverse_presentation_inverts_once(tmp_path, photometric):
-    film = read(tmp_path, photometric=photometric, PresentationLUTShape="INVERSE")
-    assert differs(film, 255 - EXPECTED) <= 1
-
-
-def test_the_high_bit_says_where_the_bits_are(tmp_path):
-    assert differs(read(tmp_path, STORED << 4, HighBit=15), EXPECTED) <= 1
-    window = dict(WindowCenter=2048, WindowWidth=4096)
-    assert differs(read(tmp_path, STORED << 4, HighBit=15, **window), EXPECTED) <= 1
-    assert differs(read(tmp_path, STORED << 2, HighBit=13), EXPECTED) <= 1
-
-
-def test_bits_beyond_those_that_are_stored(tmp_path):
-    overlay = np.zeros_like(STORED)
-    overlay[10:20, 10:40] = 1 << 14
-    assert differs(read(tmp_path, STORED | overlay), EXPECTED) <= 1
-    large = draw(3, side=256)[0].astype(np.uint16) * 16
-    film = read(tmp_path, large, BitsStored=10, HighBit=9)
-    assert differs(film, (large - float(large.min())) / np.ptp(large) * 255) <= 1
-    signed = ((STORED.astype(np.int32) - 2048) & 0xFFF).astype(np.uint16)  # 12 bits, no sign above
-    assert differs(read(tmp_path, signed, PixelRepresentation=1), EXPECTED) <= 1
-
-
-def test_signed_films(tmp_path):
-    signed = STORED.astype(np.int16) - 2048
-    options = dict(PixelRepresentation=1, BitsStored=16, HighBit=15)
-    assert differs(read(tmp_path, signed, **options), EXPECTED) <= 1
-    film = read(tmp_path, signed, **options, RescaleSlope=1, RescaleIntercept=2048)
-    assert differs(film, EXPECTED) <= 1
-
-
-def test_fewer_than_8_bits_are_stretched(tmp_path):
-    seven = (EXPECTED // 2).astype(np.uint8)
-    bits = dict(BitsAllocated=8, BitsStored=7, HighBit=6, PixelData=seven.tobytes())
-    assert differs(read(tmp_path, **bits), EXPECTED) <= 2
-
-
-def test_8_bits_stay_as_they_are(tmp_path):
-    pixels = (FILM // 2).astype(np.uint8)
-    bits = dict(BitsAllocated=8, BitsStored=8, HighBit=7, PixelData=pixels.tobytes())
-    assert np.array_equal(read(tmp_path, **bits), pixels)
+@pytest.mark.parametrize("stored, error", ((7, 2), (8, 0)))
+def test_8_bits_stay_as_they_are_and_fewer_are_stretched(tmp_path, stored, error):
+    pixels = (EXPECTED if stored == 8 else EXPECTED // 2).astype(np.uint8)
+    bits = dict(BitsAllocated=8, BitsStored=stored, HighBit=stored - 1, PixelData=pixels.tobytes())
+    assert differs(read(tmp_path, **bits), EXPECTED) <= error
     inverted = read(tmp_path, photometric="MONOCHROME1", **bits)
-    assert np.array_equal(inverted, 255 - pixels.astype(int))
+    assert differs(inverted, 255 - EXPECTED) <= error
 
 
 @pytest.mark.parametrize("photometric", ("MONOCHROME2", "MONOCHROME1"))
-@pytest.mark.parametrize("signed", (False, True))
-def test_padding_is_left_out_of_the_stretch(tmp_path, photometric, signed):
-    pixels = STORED.astype(np.int32) + (-2000 if signed else 20_000)
-    padding = -30_000 if signed else 65_000
-    pixels[:, :20] = padding
-    options = dict(BitsStored=16, HighBit=15, PixelRepresentation=int(signed))
-    film = read(
-        tmp_path,
-        pixels.astype(np.int16 if signed else np.uint16),
-        photometric,
-        PixelPaddingValue=padding,
-        **options,
-    )
+@pytest.mark.parametrize("dtype, shift, value", (("int16", -2000, -30_000), ("uint16", 0, 65_000)))
+def test_padding_is_left_out_of_the_stretch(tmp_path, photometric, dtype, shift, value):
+    pixels = (STORED.astype(np.int32) + shift).astype(dtype)
+    pixels[:, :20] = value
+    sign = dict(BitsStored=16, HighBit=15, PixelRepresentation=int(dtype == "int16"))
+    film = read(tmp_path, pixels, photometric, PixelPaddingValue=value, **sign)
     part = STORED[:, 20:].astype(float)
     expected = (part - part.min()) / np.ptp(part) * 255
     if photometric == "MONOCHROME1":
@@ -208,105 +146,52 @@ def test_padding_is_left_out_of_the_stretch(tmp_path, photometric, signed):
     assert not film[:, :20].any() and differs(film[:, 20:], expected) <= 1
 
 
-def test_a_range_of_padding(tmp_path):
-    pixels = STORED + 1000
-    pixels[:5], pixels[5:9] = 10, 30
-    film = read(tmp_path, pixels, PixelPaddingValue=0, PixelPaddingRangeLimit=50)
-    assert not film[:9].any() and film.max() == 255 and film[9:].min() == 0
-    assert differs(read(tmp_path, PixelPaddingValue=0, PixelPaddingRangeLimit=4095), EXPECTED) <= 1
-
-
 def test_without_preamble_and_header(tmp_path):
     dataset = dcmread(dicom(tmp_path / "film.dcm", STORED, ModalityLUTSequence=lut()))
+    dataset.file_meta, dataset.preamble = FileMetaDataset(), None
     for name, implicit in (("IM0001", True), ("IM0002", False)):
-        dataset.file_meta, dataset.preamble = FileMetaDataset(), None
         dataset.save_as(tmp_path / name, implicit_vr=implicit, force_encoding=True)
         assert (tmp_path / name).read_bytes()[:2] == b"\x08\x00"
         assert differs(read_film(tmp_path / name), EXPECTED) <= 1
-    (tmp_path / "IM0001.dcm").write_bytes((tmp_path / "IM0001").read_bytes())
-    assert differs(read_film(tmp_path / "IM0001.dcm"), EXPECTED) <= 1
-    squares = lut(4096, 0, 12, data=IDENTITY**2 // 4095)
-    dataset.ModalityLUTSequence = squares
-    dataset.save_as(tmp_path / "IM0001", implicit_vr=True, force_encoding=True)
-    assert differs(read_film(tmp_path / "IM0001"), (IDENTITY**2 // 4095)[STORED] / 4095 * 255) <= 1
-    assert [path.name for path in film_paths(tmp_path)] == [
-        *("IM0001", "IM0001.dcm", "IM0002", "film.dcm")
-    ]
+    assert [path.name for path in film_paths(tmp_path)] == ["IM0001", "IM0002", "film.dcm"]
 
 
 def test_what_is_no_dicom_is_not_taken_for_it(tmp_path):
-    for name, content in {
-        "README": b"\x08 is not a group" * 20,
-        "notes": b"A text.\n" * 99,
-        "wide": "A text.\n".encode("utf-16-le") * 99,
-        "zeros": b"\x08\0" + bytes(500),
-        "numbers": np.arange(8, 999, dtype="<u2").tobytes(),
-        "short": b"\x08\0",
-        "empty": b"",
-    }.items():
-        (tmp_path / name).write_bytes(content)
+    (tmp_path / "README").write_bytes(b"\x08 is not a group" * 20)
+    (tmp_path / "zeros").write_bytes(b"\x08\0" + bytes(500))
+    (tmp_path / "empty").touch()
     dicom(tmp_path / "DICOMDIR", None)
     assert film_paths(tmp_path) == []
 
 
 def coloured(tmp_path, pixels, photometric, **elements):
-    elements = dict(
-        SamplesPerPixel=pixels.shape[2] if pixels.ndim == 3 else 1,
-        PlanarConfiguration=0,
-        BitsAllocated=8,
-        BitsStored=8,
-        HighBit=7,
-        PixelData=pixels.tobytes(),
-        Rows=64,
-        Columns=64,
-        **elements,
-    )
-    return load(tmp_path, STORED, photometric, **elements)
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    elements |= dict(SamplesPerPixel=channels, PlanarConfiguration=0, PixelData=pixels.tobytes())
+    bits = dict(BitsAllocated=8, BitsStored=8, HighBit=7)
+    return load(tmp_path, STORED, photometric, **bits, **elements)
 
 
 def test_coloured_films_become_luminance(tmp_path):
     grey = FILM.astype(np.uint8)
-    image = coloured(tmp_path, np.dstack([grey] * 3), "RGB")
-    assert np.array_equal(image.grey, grey) and not image.coloured
     ybr = np.dstack([grey, np.full_like(grey, 128), np.full_like(grey, 128)])
-    assert differs(coloured(tmp_path, ybr, "YBR_FULL").grey.astype(int), grey) <= 1
+    image = coloured(tmp_path, ybr, "YBR_FULL")
+    assert differs(image.grey.astype(int), grey) <= 1 and not image.warnings
     red = coloured(tmp_path, np.dstack([grey, 0 * grey, 0 * grey]), "RGB")
-    assert red.coloured and differs(red.grey.astype(int), grey * 0.299) <= 1
-
-
-def test_palettes(tmp_path):
-    grey, elements = FILM.astype(np.uint8), {}
-    for name in ("Red", "Green", "Blue"):
-        elements[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
-        table = (np.arange(256)[::-1] * 257).astype("<u2").tobytes()
-        elements[f"{name}PaletteColorLookupTableData"] = table
-    image = coloured(tmp_path, grey, "PALETTE COLOR", **elements)
-    stretched = (grey - float(grey.min())) / np.ptp(grey) * 255
-    assert differs(image.grey, 255 - stretched) <= 1 or differs(image.grey, 255.0 - grey) <= 1
-    del elements["GreenPaletteColorLookupTableData"]
-    with pytest.raises(ValueError, match="damaged DICOM"):
-        coloured(tmp_path, grey, "PALETTE COLOR", **elements)
-
-
-@pytest.mark.parametrize("syntax", (RLELossless, JPEG2000Lossless))
-def test_compressed_films(tmp_path, syntax):
-    path = dicom(tmp_path / "film.dcm", STORED)
-    plain, dataset = read_film(path), dcmread(path)
-    dataset.compress(syntax)
-    dataset.save_as(path)
-    assert dcmread(path).file_meta.TransferSyntaxUID == syntax
-    assert np.array_equal(read_film(path), plain)
+    assert "in colour" in red.warnings[0] and differs(red.grey.astype(int), grey * 0.299) <= 1
 
 
 def test_faulty_files_are_one_sentence(tmp_path):
     whole = dicom(tmp_path / "film.dcm", STORED).read_bytes()
     (tmp_path / "short.dcm").write_bytes(whole[:-100])
     (tmp_path / "text.dcm").write_text("not a DICOM file")
+    deep = dict(BitsAllocated=32, BitsStored=32, HighBit=31)
+    dicom(tmp_path / "deep.dcm", STORED, PixelData=STORED.astype(np.uint32).tobytes(), **deep)
     dicom(tmp_path / "frames.dcm", np.stack([STORED] * 3), NumberOfFrames=3)
     dicom(tmp_path / "report.dcm", None)
     for name, words in {
         "short.dcm": "damaged DICOM file",
-        "text.dcm": "damaged DICOM file",
+        "text.dcm": "DICOM is needed",
+        "deep.dcm": "more than 16 bits",
         "frames.dcm": "with 3 pictures",
         "report.dcm": "with no picture",
     }.items():
@@ -317,24 +202,14 @@ def test_faulty_files_are_one_sentence(tmp_path):
     "elements, words",
     (
         (dict(Modality="DX", BodyPartExamined="CHEST", ViewPosition="PA"), ""),
-        (dict(BodyPartExamined="THORAX", SeriesDescription="Thorax pa"), ""),
-        (dict(BodyPartExamined="UNKNOWN", SeriesDescription="CHEST PA/LAT", ViewPosition="PA"), ""),
-        (dict(PatientOrientation=["L", "F"], SeriesDescription="bilateral"), ""),
-        (dict(ViewPosition="AP_ERECT", BodyPartExamined="POITRINE"), ""),
-        (dict(SeriesDescription="chest_pa_lat", BodyPartExamined="NOT SPECIFIED"), ""),
-        (dict(Modality="CT"), "not a plain film (modality CT)"),
-        (dict(ViewPosition="LL"), "not frontal (LL)"),
+        (dict(ViewPosition="AP_ERECT", PatientOrientation=["L", "F"]), ""),
         (dict(ViewPosition="LATERALE"), "not frontal (LATERALE)"),
-        (dict(ViewPosition="RAO"), "not frontal (RAO)"),
-        (dict(SeriesDescription="CHEST_LATERAL"), "not frontal (CHEST LATERAL)"),
-        (dict(BodyPartExamined="HAND"), "does not show a chest (HAND)"),
         (dict(PatientOrientation=["R", "F"]), "mirrored"),
     ),
 )
-@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")  # as they are written
 def test_what_the_header_says_of_the_view(tmp_path, elements, words):
-    warnings_ = load_image(dicom(tmp_path / "film.dcm", STORED, **elements)).warnings
-    assert len(warnings_) == bool(words) and words in "".join(warnings_)
+    found = load_image(dicom(tmp_path / "film.dcm", STORED, **elements)).warnings
+    assert len(found) == bool(words) and words in "".join(found)
 
 
 SIZED = np.tile(np.arange(200, dtype=np.uint16), (300, 1))  # (300, 200)
@@ -345,23 +220,11 @@ SIZED = np.tile(np.arange(200, dtype=np.uint16), (300, 1))  # (300, 200)
     (
         (dict(PixelSpacing=[1, 1.5]), (30, 30), False),
         (dict(ImagerPixelSpacing=[1, 1]), (30, 20), False),
-        (dict(NominalScannedPixelSpacing=[1, 1]), (30, 20), False),
-        (dict(PixelSpacing=[1, 1], ImagerPixelSpacing=[1.1, 1.1]), (30, 20), False),
         (dict(PixelSpacing=[9, 9], ImagerPixelSpacing=[1.1, 1.1]), (33, 22), False),
         (dict(PixelSpacing=[0, 0]), None, False),
-        (dict(PixelSpacing=None), None, False),
-        ({}, None, False),
         (dict(PixelSpacing=[0, 1]), None, True),
-        (dict(PixelSpacing=[-1, -1]), None, True),
-        (dict(PixelSpacing=[1e9, 1e9]), None, True),
         (dict(PixelSpacing=[1, 9]), None, True),
-        (dict(PixelSpacing=[1]), None, True),
-        (dict(PixelSpacing=["1e400", "1"]), None, True),
-        (dict(PixelSpacing=[0.6, 0.6], PatientAge="018Y"), None, True),
-        (dict(PixelSpacing=[0.6, 0.6], PatientAge="51"), None, True),
-        (dict(PixelSpacing=[0.6, 0.6], PatientAge="017Y"), (18, 12), False),
-        (dict(PixelSpacing=[0.6, 0.6], PatientAge="024M"), (18, 12), False),
-        (dict(PixelSpacing=[0.7, 0.7], PatientAge="018Y"), (21, 14), False),
+        (dict(PixelSpacing=[0.4, 0.4]), None, True),
     ),
 )
 @pytest.mark.filterwarnings("ignore")  # pydicom's, as such elements are written

@@ -8,7 +8,7 @@ from PIL import Image
 
 from multimix.images.formats import FilmError
 from multimix.images.masks import lungs_of
-from multimix.images.pictures import picture_values
+from multimix.images.pictures import decoded_picture
 from multimix.images.reading import read_mask
 
 FILM, LUNGS = draw(3, side=128)
@@ -19,64 +19,42 @@ DEVICE[50:80, 60:68] = True
 
 
 def painted(background, *labels) -> np.ndarray:
-    """A mask with a value for each part of the film."""
-    mask = np.full((128, 128), background, dtype=np.uint8)
+    """A mask with a value, or a colour, for each part of the film."""
+    mask = np.full((128, 128, *np.shape(background)), background, dtype=np.uint8)
     for part, value in labels:
         mask[part] = value
     return mask
 
 
-def drawn(background, *colours) -> np.ndarray:
-    """The same in colour."""
-    mask = np.full((128, 128, 3), background, dtype=np.uint8)
-    for part, colour in colours:
-        mask[part] = colour
-    return mask
-
-
-def palette(colours: list[int]) -> Image.Image:
-    picture = Image.fromarray(painted(0, (LEFT, 1), (RIGHT, 2)))
-    picture = picture.convert("L")
-    indexed = Image.frombytes("P", picture.size, picture.tobytes())
-    indexed.putpalette(colours + [0] * (768 - len(colours)))
+def palette(*colours: int) -> Image.Image:
+    indexed = Image.frombytes("P", (128, 128), painted(0, (LEFT, 1), (RIGHT, 2)).tobytes())
+    indexed.putpalette([*colours, *[0] * (768 - len(colours))])
     return indexed
 
 
-def opaque(colour: int) -> Image.Image:
-    alpha = np.where(LUNGS, 255, 0).astype(np.uint8)
-    return Image.fromarray(np.dstack([np.full((128, 128, 3), colour, np.uint8), alpha]))
-
-
+BLACK, WHITE, RED, BLUE = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 0, 255)
+ALPHA = painted((0, 0, 0, 0), (LUNGS, (0, 0, 0, 255)))
 BOTH = {
     "0 and 255": painted(0, (LUNGS, 255)),
     "0 and 1": painted(0, (LUNGS, 1)),
     "1 and 2": painted(0, (LEFT, 1), (RIGHT, 2)),
-    "1 and 2 of 16 bits": painted(0, (LEFT, 1), (RIGHT, 2)).astype(np.uint16),
-    "1 and 2 of floats": painted(0, (LEFT, 1), (RIGHT, 2)).astype(np.float32),
-    "2 and 3 on 1": painted(1, (LEFT, 2), (RIGHT, 3)),
-    "lobes": painted(0, (LEFT, 3), (RIGHT, 4), (DEVICE & LUNGS, 5)),
-    "254 and 255": painted(0, (LEFT, 254), (RIGHT, 255)),
     "16 bits": painted(0, (LUNGS, 255)).astype(np.uint16) * 257,
     "floats": painted(0, (LUNGS, 1)) * 0.8,
     "bits": Image.fromarray(LUNGS),
-    "red and blue": drawn(0, (LEFT, (255, 0, 0)), (RIGHT, (0, 0, 255))),
-    "dark and bright": drawn(0, (LEFT, (90, 0, 0)), (RIGHT, (0, 255, 0))),
-    "on white": drawn(255, (LEFT, (255, 0, 0)), (RIGHT, (0, 0, 255))),
-    "on violet": drawn((68, 1, 84), (LEFT, (32, 144, 140)), (RIGHT, (253, 231, 36))),
-    "in yellow": drawn(0, (LUNGS, (255, 255, 0))),
-    "palette": palette([0, 0, 0, 128, 0, 0, 0, 128, 0]),
-    "grey palette": palette([0, 0, 0, 1, 1, 1, 2, 2, 2]),
-    "black palette": palette([0, 0, 0]),
-    "opaque white": opaque(255),
-    "opaque black": opaque(0),
-    "opacity not filled": Image.fromarray(np.dstack([drawn(0, (LUNGS, 255)), painted(0)])),
+    "red and blue": painted(BLACK, (LEFT, RED), (RIGHT, BLUE)),
+    "on white": painted(WHITE, (LEFT, RED), (RIGHT, BLUE)),
+    "on violet": painted((68, 1, 84), (LEFT, (32, 144, 140)), (RIGHT, (253, 231, 36))),
+    "palette": palette(0, 0, 0, 128, 0, 0, 0, 128, 0),
+    "black palette": palette(0, 0, 0),
+    "opaque": Image.fromarray(ALPHA),
+    "opacity not filled": Image.fromarray(painted((0, 0, 0, 0), (LUNGS, (*WHITE, 0)))),
 }
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_both_lungs_are_read(tmp_path, name):
     mask = BOTH[name]
-    values = picture_values(mask) if isinstance(mask, Image.Image) else mask
+    values = decoded_picture(mask).values if isinstance(mask, Image.Image) else mask
     assert np.array_equal(lungs_of(values), LUNGS)
     if isinstance(mask, Image.Image) or mask.dtype != float:
         picture = mask if isinstance(mask, Image.Image) else Image.fromarray(mask)
@@ -85,24 +63,15 @@ def test_both_lungs_are_read(tmp_path, name):
         assert np.array_equal(read_mask([path], 128), LUNGS)
 
 
-@pytest.mark.parametrize("dtype", (np.int8, np.uint32, np.int32, np.float64))
-@pytest.mark.parametrize("largest", (1, 2))
-def test_labels_in_tiffs_of_every_type(tmp_path, dtype, largest):
+@pytest.mark.parametrize("dtype", (np.uint8, np.uint16, np.int32, np.float32))
+def test_labels_in_tiffs(tmp_path, dtype):
     path = tmp_path / "mask.tif"
-    tifffile.imwrite(path, painted(0, (LEFT, 1), (RIGHT, largest)).astype(dtype))
+    mask = painted(0, (LEFT, 1), (RIGHT, 2)).astype(dtype)
+    tifffile.imwrite(path, mask)
     assert np.array_equal(read_mask([path], 128), LUNGS)
-
-
-def test_a_mask_of_several_pages_is_not_half_read(tmp_path):
-    path = tmp_path / "mask.tif"
-    pages = np.stack([painted(0, (LEFT, 255)), painted(0, (RIGHT, 255))])
-    tifffile.imwrite(path, pages, photometric="minisblack")
-    with pytest.raises(FilmError, match=r"mask\.tif: The mask has several pages or frames"):
+    tifffile.imwrite(path, np.stack([mask, mask]), photometric="minisblack")
+    with pytest.raises(FilmError, match=r"mask\.tif has several pages or frames"):
         read_mask([path], 64)
-
-
-def test_127_beside_255_is_no_lung():
-    assert np.array_equal(lungs_of(painted(0, (LUNGS, 255), (DEVICE, 127))), LUNGS & ~DEVICE)
 
 
 def test_soft_edges_stand_at_half(tmp_path):
@@ -112,26 +81,21 @@ def test_soft_edges_stand_at_half(tmp_path):
     large.save(tmp_path / "mask.jpg", quality=70)
     found = read_mask([tmp_path / "mask.jpg"], 500)
     assert (found != expected).mean() < 0.01
-    colours = Image.fromarray(BOTH["red and blue"])
-    colours.resize((500, 500), Image.Resampling.BICUBIC).save(tmp_path / "mask.jpg", quality=90)
-    assert (read_mask([tmp_path / "mask.jpg"], 500) != expected).mean() < 0.01
     probabilities = np.asarray(large) / 255
     assert np.array_equal(lungs_of(probabilities), probabilities > probabilities.max() / 2)
+    devices = painted(0, (LUNGS, 255), (DEVICE, 127))  # as a public set marks them
+    assert np.array_equal(lungs_of(devices), LUNGS & ~DEVICE)
 
 
 @pytest.mark.parametrize(
     "mask, words",
     (
         (painted(0, (LEFT, 128), (RIGHT, 255)), "has 0, 128, 255"),
-        (painted(0, (LEFT, 60), (RIGHT, 255)), "has 0, 60, 255"),
         (painted(0, (LUNGS, 1), (DEVICE, 255)), "has 0, 1, 255"),
-        (painted(0, (LEFT, 1), (RIGHT, 2), (DEVICE, 255)), "has 0, 1, 2, 255"),
-        (painted(0, (LEFT, 20), (RIGHT, 21), (DEVICE, 90)), "has 0, 20, 21, 90"),
         (painted(0, (LEFT, 85), (RIGHT, 170), (DEVICE, 255)), "has 0, 85, 170, 255"),
-        (painted(0, (LEFT, 7), (RIGHT, 14)), "has 0, 7, 14"),
         (painted(0, (LEFT, 0.5), (RIGHT, 1)).astype(float) + 0.5 * LEFT, "has 0, 0.5, 1"),
-        (drawn(0, (LUNGS, 255), (DEVICE, (255, 0, 0))), "has #ff0000, #ffffff"),
-        (FILM, "values from"),
+        (painted(BLACK, (LUNGS, WHITE), (DEVICE, RED)), "has #ff0000, #ffffff"),
+        (FILM, "has values [0-9]+ to"),
         (np.where(LUNGS, 1, -1), "values below 0"),
         (np.where(LUNGS, np.nan, 0), "not numbers"),
     ),
@@ -141,5 +105,5 @@ def test_masks_that_do_not_say_what_is_lung(tmp_path, mask, words):
         lungs_of(mask)
     assert len(str(caught.value)) <= 300
     np.save(tmp_path / "mask.npy", mask)
-    with pytest.raises(FilmError, match=r"mask\.npy: The mask has"):
+    with pytest.raises(FilmError, match=r"mask\.npy has"):
         read_mask([tmp_path / "mask.npy"], 64)

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 from helpers import ROOT
 
-from multimix.images.preparation import film_box
 from multimix.images.quality import (
     STRONG_SUSPICION,
     inversion_suspicion,
     is_negative,
-    largest_parts,
     looks_inverted,
     looks_turned,
     quality_warnings,
@@ -23,20 +21,9 @@ LUNGS = read_mask([ROOT / "sample_data" / "masks" / "adult_normal.png"], 256)
 LEFT = LUNGS & (np.arange(256) >= 128)  # the patient's
 
 
-def warnings_of(film, lungs, inverted=False, corrected=False, **changes) -> str:
-    image = LoadedImage(film, coloured=False, first_of_several=False, kind="L")._replace(**changes)
+def warnings_of(film, lungs, inverted=False, corrected=False) -> str:
+    image = LoadedImage(film)
     return " ".join(quality_warnings(image, film, lungs, inverted=inverted, corrected=corrected))
-
-
-def shifted(mask: np.ndarray, columns: int) -> np.ndarray:
-    """The mask moved sideways, cut off at the film's edge."""
-    return np.pad(mask, ((0, 0), (columns, 0)))[:, : mask.shape[1]]
-
-
-def discs(*middles: tuple[int, int]) -> np.ndarray:
-    """Round lungs."""
-    down, across = np.mgrid[:256, :256]
-    return np.any([(down - y) ** 2 + (across - x) ** 2 < 45**2 for y, x in middles], axis=0)
 
 
 @pytest.mark.parametrize("name", ("adult_normal", "child_normal_1"))
@@ -52,8 +39,7 @@ def test_a_good_film_has_no_warning(name):
         (np.ones_like(LUNGS), "The lungs fill 100% of the film"),
         (LUNGS & ~LEFT, "not two of about the same size"),
         (np.rot90(LUNGS), "side by side"),
-        (discs((80, 60), (80, 190)), "long and side by side"),
-        (shifted(LUNGS, 70), "over the film's edge"),
+        (np.pad(LUNGS, ((0, 0), (70, 0)))[:, :256], "over the film's edge"),
         (LUNGS & ~(LEFT & (np.arange(256)[:, None] > 105)), "less than half as large"),
     ),
 )
@@ -61,17 +47,10 @@ def test_implausible_lungs(mask, words):
     assert words in warnings_of(FILM, mask)
 
 
-def test_an_opaque_lung_is_warned_of():
-    white = np.where(LEFT, np.percentile(FILM[~LUNGS], 60), FILM).astype(np.uint8)
-    assert "as bright as the tissue" in warnings_of(white, LUNGS)
-
-
 @pytest.mark.parametrize(
     "film, changes, words",
     (
-        (FILM, dict(first_of_several=True), "several pages"),
-        (FILM, dict(coloured=True), "in colour"),
-        (FILM, dict(warnings=("A sentence of the file.",)), "A sentence of the file."),
+        (np.where(LEFT, 150, FILM).astype(np.uint8), {}, "as bright as the tissue"),
         (FILM[::3, ::3], {}, "tiny (86 x 86 pixels)"),
         (FILM // 16 + 100, {}, "little contrast"),
         (FILM, dict(inverted=True, corrected=True), "looked inverted"),
@@ -85,37 +64,21 @@ def test_warnings_about_the_picture(film, changes, words):
     assert words in warnings_of(film, LUNGS, **changes)
 
 
-VIEWS = {
-    "plain": np.asarray,
-    "mirrored": np.fliplr,
-    "on a canvas": lambda film: np.pad(film, ((0, 256), (0, 256))),
-    "beside an arm": lambda film: np.pad(film, ((0, 0), (60, 0)), constant_values=250),
-    "brighter": lambda film: (255 * np.sqrt(film / 255)).astype(np.uint8),
-}
-
-
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", (np.asarray, np.fliplr, lambda film: film // 2 + 100))
 def test_inverted_and_turned_films(view):
     found = np.zeros(3, dtype=int)
     for path in CLEAR:
-        film = VIEWS[view](resize(read_film(path), 256))
-        film = film_box(film).of(film)
+        film = view(resize(read_film(path), 256))
         assert not looks_inverted(film) and not looks_turned(film)
-        found += (
-            looks_inverted(255 - film),
-            looks_turned(np.rot90(film)),
-            looks_turned(np.rot90(film, 2)),
-        )
-    print(view, found)
+        turned = looks_turned(np.rot90(film)), looks_turned(np.rot90(film, 2))
+        found += (looks_inverted(255 - film), *turned)
     assert len(CLEAR) == 7 and (found >= (6, 7, 6)).all()
 
 
-@pytest.mark.parametrize("picture", ("plain", "noise", "four pixels"))
-def test_pictures_unlike_any_film_are_neither_inverted_nor_turned(picture):
+def test_pictures_unlike_any_film_are_neither_inverted_nor_turned():
     noise = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)
-    plain = np.full((50, 50), 100, dtype=np.uint8)
-    film = {"plain": plain, "noise": noise, "four pixels": plain[:2, :2]}[picture]
-    assert not looks_turned(film) and inversion_suspicion(film) < STRONG_SUSPICION
+    for film in (noise, 0 * noise, noise[:2, :2] // 99):
+        assert not looks_turned(film) and inversion_suspicion(film) < STRONG_SUSPICION
 
 
 def test_the_lungs_of_its_negative_decide_on_a_film_in_doubt():
@@ -127,26 +90,3 @@ def test_the_lungs_of_its_negative_decide_on_a_film_in_doubt():
     for no_lungs in (np.zeros_like(LUNGS), np.ones_like(LUNGS), LUNGS & ~LEFT, unsure):
         assert is_negative(strong, FILM, np.float32(no_lungs))
         assert not is_negative(slight, FILM, np.float32(no_lungs))
-
-
-def test_largest_parts():
-    larger, smaller = largest_parts(LUNGS | (np.arange(256**2).reshape(256, 256) == 3))
-    assert np.array_equal(larger | smaller, LUNGS) and larger.sum() >= smaller.sum()
-    assert largest_parts(np.zeros((4, 4), bool)) == []
-
-
-def test_of_real_films_none_is_called_inverted_or_turned(real):
-    """And nearly all negatives and turned films are: 97 % or more of 724 films that were tried."""
-    folders = (
-        "chest_xray/train/NORMAL",
-        "siim/train/PNEUMONIA",
-        "montgomery/images",
-        "jsrt/images",
-    )
-    for folder in folders:
-        paths = sorted((real / folder).iterdir())
-        films = [read_film(path) for path in paths[:: len(paths) // 12]]
-        films = [film_box(film).of(film) for film in films]
-        assert not any(looks_inverted(film) or looks_turned(film) for film in films)
-        assert sum(looks_inverted(255 - film) for film in films) >= len(films) - 1
-        assert sum(looks_turned(film[::-1, ::-1]) for film in films) >= len(films) - 1

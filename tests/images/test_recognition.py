@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from multimix.images.preparation import film_box
 from multimix.images.reading import read_film, resize
@@ -20,19 +20,12 @@ def film() -> np.ndarray:
     return film_box(grey).of(grey)
 
 
-def turned(film: np.ndarray, degrees: float) -> np.ndarray:
-    return np.asarray(Image.fromarray(film).rotate(degrees, Image.Resampling.BILINEAR))
-
-
 CHANGES = {
     "as it is": lambda film: film,
     "inverted": lambda film: 255 - film,
-    "mirrored": lambda film: film[:, ::-1],
-    "upside down": lambda film: film[::-1, ::-1],
     "on its side": np.rot90,
-    "tilted": lambda film: turned(film, 12),
-    "tiny": lambda film: resize(np.ascontiguousarray(film), 40),
-    "of low contrast": lambda film: 100 + film // 10,
+    "tilted": lambda film: np.asarray(Image.fromarray(film).rotate(12, Image.Resampling.BILINEAR)),
+    "tiny": lambda film: resize(film, 40),
     "slightly cropped": lambda film: film[20:-20, 20:-20],
 }
 
@@ -46,35 +39,13 @@ def noise(low: int, high: int) -> np.ndarray:
     return np.random.default_rng(0).integers(low, high, (200, 150)).astype(np.uint8)
 
 
-def page() -> np.ndarray:
-    picture = Image.new("L", (300, 400), 255)
-    draw = ImageDraw.Draw(picture)
-    for row in range(20, 380, 14):
-        draw.text((20, row), "A page of text is no film of a chest.", fill=0)
-    return np.asarray(picture)
-
-
-def bars() -> np.ndarray:
-    picture = Image.new("L", (320, 240), 255)
-    draw = ImageDraw.Draw(picture)
-    for number, height in enumerate((60, 150, 110, 190)):
-        draw.rectangle((30 + 70 * number, 220 - height, 70 + 70 * number, 220), fill=90)
-    return np.asarray(picture)
-
-
 OTHERS = {
-    "black": lambda: np.zeros((64, 64), np.uint8),
     "white": lambda: np.full((64, 64), 255, np.uint8),
-    "ramp": lambda: np.tile(np.arange(256, dtype=np.uint8), (256, 1)),
     "noise": lambda: noise(0, 256),
     "faint noise": lambda: noise(120, 136),
-    "page": page,
-    "bars": bars,
+    "page": skimage.data.page,
     "photograph": skimage.data.camera,
-    "texture": skimage.data.grass,
     "coins": skimage.data.coins,
-    "board": skimage.data.checkerboard,
-    "moon": skimage.data.moon,
 }
 
 
@@ -84,22 +55,11 @@ def test_another_picture_is_not(picture):
 
 
 def test_a_corner_of_a_film_is_not(film):
-    height, width = film.shape
-    assert not is_frontal_chest(film[: int(0.4 * height), : int(0.4 * width)])
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (2, 300), (3, 3)])
-def test_the_smallest_pictures_have_a_score(shape):
-    picture = np.arange(shape[0] * shape[1]).reshape(shape).astype(np.uint8)
-    assert not np.isnan(frontal_score(picture))
-    assert not holds_two_films(picture)
+    assert not is_frontal_chest(film[: int(0.4 * len(film)), : int(0.4 * film.shape[1])])
+    assert not np.isnan(frontal_score(film[:2, :3])) and not holds_two_films(film[:2, :3])
 
 
 @pytest.mark.parametrize("join", [np.hstack, np.vstack])
 def test_two_films_in_one_picture_are_noticed(film, join):
-    assert holds_two_films(join([film, film[:, ::-1]]))
-
-
-def test_one_film_is_not_two(film):
-    assert not holds_two_films(film)
-    assert not holds_two_films(np.hstack([film, np.zeros_like(film)]))
+    assert holds_two_films(join([film, film[:, ::-1]])) and not holds_two_films(film)
+    assert not holds_two_films(join([film, np.zeros_like(film)]))
