@@ -143,10 +143,9 @@ def step(trainer: Trainer, loader: Loader, folder: RunFolder, stop: StopSignal, 
             f"{error}; {saved}. Lower the learning rate ({rate:.2g} there) and start again{again}."
         ) from None
     bar.update()
-    shown = {
-        name: f"{trainer.results[name]:.3f}" for name in ("auc", "dice") if name in trainer.results
-    }
-    bar.set_postfix({"loss": f"{terms['total']:.3f}", **shown}, refresh=False)
+    results = {name: trainer.results[name] for name in ("auc", "dice") if name in trainer.results}
+    shown: dict[str, float] = {"loss": terms["total"], **results}
+    bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
 
 
 def progress_bar(trainer: Trainer, prints: bool) -> tqdm:

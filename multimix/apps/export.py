@@ -81,9 +81,9 @@ def names_of_outputs(model: MultiMix) -> list[str]:
 def onnx_file(model: MultiMix, precision: str = "float32") -> bytes:
     """The content of the ONNX file of a network in eval mode."""
     films = torch.zeros(2, 1, model.info.side, model.info.side)
-    names = {"input_names": ["film"], "output_names": names_of_outputs(model)}
-    sizes = ({0: torch.export.Dim("films", max=4096)},)
-    how = {"dynamo": True, "opset_version": 18, "verbose": False, "dynamic_shapes": sizes, **names}
+    how: dict[str, Any] = {"dynamo": True, "opset_version": 18, "verbose": False}
+    how |= {"input_names": ["film"], "output_names": names_of_outputs(model)}
+    how["dynamic_shapes"] = ({0: torch.export.Dim("films", max=4096)},)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what torch itself will change

@@ -97,7 +97,7 @@ def predict_folder(
             for prediction in batch:
                 path = Path(prediction.source or "")
                 (film, wish), (label, mask) = todo[path], truths.get(path, ("", None))
-                row = {"film_id": film, "film_version": versions[path], "seconds": seconds}
+                row: Row = {"film_id": film, "film_version": versions[path], "seconds": seconds}
                 row |= {"truth": label, "is_new": True, **made}
                 try:
                     rows[film] = write_film(folder, prediction, wish, files, mask, row)
@@ -108,9 +108,10 @@ def predict_folder(
     if faults:
         count = f"{len(faults)} of {len(faults) + len(rows)}"
         raise ValueError(f"{count} films could not be predicted: {'; '.join(faults[:3])}")
-    for row in rows.values():
-        row |= {kind: str(folder.path / row[kind]) for kind in ("mask", "overlay") if row[kind]}
-    return [rows[film] for film in found if film in rows]
+    found_rows = [rows[film] for film in found if film in rows]
+    for done in found_rows:
+        done |= {kind: str(folder.path / done[kind]) for kind in ("mask", "overlay") if done[kind]}
+    return found_rows
 
 
 def find_films(
