@@ -143,16 +143,17 @@ def step(trainer: Trainer, loader: Loader, folder: RunFolder, stop: StopSignal, 
             f"{error}; {saved}. Lower the learning rate ({rate:.2g} there) and start again{again}."
         ) from None
     bar.update()
-    best = {"best": trainer.best} if trainer.results else {}
-    shown = {name: f"{value:.3f}" for name, value in {**terms, **best}.items()}
-    bar.set_postfix(shown, refresh=False)
+    results = {name: trainer.results[name] for name in ("auc", "dice") if name in trainer.results}
+    shown: dict[str, float] = {"loss": terms["total"], **results}
+    bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
 
 
 def progress_bar(trainer: Trainer, prints: bool) -> tqdm:
     """A bar of the steps; a log file gets a line every half minute."""
-    live = sys.stderr.isatty() or "ipykernel" in sys.modules
-    hidden, seconds = not prints or trainer.finished, 0.1 if live else 30
+    notebook = "ipykernel" in sys.modules
+    hidden, seconds = not prints or trainer.finished, 0.1 if notebook or sys.stderr.isatty() else 30
     bar = dict(unit="step", initial=trainer.step, disable=hidden, mininterval=seconds)
+    bar["ncols"] = None if notebook else 100  # characters; in a notebook they would be pixels
     return tqdm(None, "training", trainer.config.steps, **bar)
 
 

@@ -12,7 +12,7 @@ import pytest
 import scipy
 from helpers import ROOT
 
-from multimix.apps.cli import parser
+from multimix.apps.cli import PARSER
 from multimix.config import Config
 from multimix.evaluation.metrics import placements
 from multimix.recipes import SYSTEMS
@@ -49,7 +49,7 @@ def test_a_run_can_be_followed_to_its_films(name):
     config = Config.from_dict(json.loads(run["config"]))
     assert run["system"] in SYSTEMS
     assert (config.seed, config.steps) == (run["seed"], run["steps"])
-    options = parser().parse_args(shlex.split(run["command"])[3:])
+    options = PARSER.parse_args(shlex.split(run["command"])[3:])
     assert (options.system, options.recipe) == (run["system"], run["recipe"])
     assert Config.preset(run["system"], run["recipe"], **changes_of(options)) == config
     log = read_table(FOLDER / name / "log.csv")

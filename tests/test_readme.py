@@ -49,7 +49,7 @@ def place(tmp_path_factory):
 
 
 def test_it_shows_every_command():
-    assert {command[0] for command in COMMANDS} == set(options.COMMANDS)
+    assert {command[0] for command in COMMANDS} == set(options.COMMANDS.choices)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

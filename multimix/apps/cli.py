@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
-import multimix
-import multimix.apps.commands
-from multimix.apps.options import COMMANDS, complain
+import multimix.apps.commands  # noqa: F401  (it registers them)
+from multimix.apps.options import PARSER, complain
 from multimix.images.formats import film_paths
 from multimix.runtime.device import memory_in_words
 from multimix.runtime.files import bundled
@@ -35,14 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # names may be any bytes
     arguments = sys.argv[1:] if arguments is None else arguments
     samples = map(str, film_paths(bundled("sample_data")))
-    options = parser().parse_args(arguments or ["predict", *samples])
+    options = PARSER.parse_args(arguments or ["predict", *samples])
     code, sentence = 2, ""
     try:
-        if any(word.startswith("phantom://") for word in arguments):
-            small = "the small set of real films in sample_data/small"
-            raise ValueError(f"phantom:// no longer exists; name no folder to take {small}.")
         with memory_in_words():
-            code = COMMANDS[options.command][2](options)
+            code = options.run(options)
         print(end="", flush=True)  # a full disk shows here, not after the end
     except BrokenPipeError:  # as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -59,20 +53,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with suppress(OSError):  # a closed terminal
         complain([sentence] if sentence else [])
     return code
-
-
-def parser() -> argparse.ArgumentParser:
-    """The parser of every command; `command` is the name of the given one."""
-    program = "python -m multimix"
-    root = argparse.ArgumentParser(program, description="Without arguments: predict the samples.")
-    root.add_argument("--version", action="version", version=f"multimix {multimix.__version__}")
-    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (text, options, _) in COMMANDS.items():
-        usage = f"{program} {name} [options]" if len(options) > 30 else None
-        group: Any = (command := commands.add_parser(name, help=text, usage=usage))
-        for each in options:
-            if isinstance(each, str):  # a title
-                group = command.add_argument_group(each)
-            else:
-                group.add_argument(*each[0], **each[1])
-    return root

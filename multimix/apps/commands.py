@@ -5,42 +5,38 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
-from multimix.apps.calibrate import run_calibrate
 from multimix.apps.options import (
-    CLASSES_OPTION,
-    FILMS,
-    FOLDERS,
-    MEASURING,
-    NETWORK,
-    RECIPE,
+    CALIBRATE,
+    DOCTOR,
+    EVALUATE,
+    EXPORT,
+    PREDICT,
+    SWEEP,
+    TRAIN,
     command,
     complain,
-    flag,
-    folders_of,
-    layout_of,
-    notes_on,
-    option,
-    path,
 )
 from multimix.apps.predict_folder import predict_folder
 from multimix.apps.prediction_table import as_json, summary
-from multimix.apps.quick_start import show_test
-from multimix.config import PRECISIONS, Config
+from multimix.config import Config
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.data.manifest import apply_manifest
+from multimix.data.mask_faults import mask_faults
 from multimix.evaluation.evaluator import evaluate
 from multimix.evaluation.results import as_table, table_beside, write_results
+from multimix.evaluation.site import calibrate_to_site
 from multimix.evaluation.subgroups import subgroups
 from multimix.images.formats import film_paths
-from multimix.inference import INVERT, load_model
-from multimix.model import TASKS
-from multimix.recipes import SYSTEMS
-from multimix.runtime.config_options import changes_of, count_or_all, field_option, field_options
+from multimix.inference import load_model, weights_file
+from multimix.model import TASKS, MultiMix
+from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint
+from multimix.runtime.config_options import changes_of, field_options
 from multimix.runtime.device import best_precision
 from multimix.runtime.distributed import is_main
-from multimix.runtime.files import bundled
+from multimix.runtime.files import bundled, make_folder
 from multimix.training import train
 
 
@@ -52,50 +48,33 @@ def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
     films = load_films(*folders, side, seed, progress=progress and is_main(), **more)
     if options.manifest:
         films = apply_manifest(films, options.manifest)
-    complain(notes_on(films) if is_main() else [])
+    known = films.segmentation.with_labels() if films.segmentation else None
+    faults = mask_faults(known.masks, known.names) if known else []
+    notes = [*(f"left out: {fault}" for fault in films.skipped), *films.left_out, *faults]
+    complain([*notes, *(f"splits: {rule}" for rule in films.split_rules)] if is_main() else [])
     return films
 
 
-@command(
-    "predict",
-    "predict films: class, lungs, saliency",
-    option("paths", "films, or folders of films", nargs="+", type=Path, metavar="PATH"),
-    path("--out", "for overlays, masks and table", default=Path("predictions")),
-    flag("--recursive", "films in the folders below a folder, too"),
-    flag("--json", "print JSON instead of a table"),
-    flag("--no-figures", "masks and table alone: faster"),
-    flag("--arrays", "an .npz of lung probability and saliency, too"),
-    flag("--label-mask", "masks of 0, 1 (right lung) and 2 (left)"),
-    flag("--dicom-seg", "a DICOM Segmentation of each DICOM film: pip install multimix[dicom-seg]"),
-    flag("--resume", "skip films that predictions.csv has, of the same weights and options"),
-    flag("--overwrite", "with --resume: predict again what other weights or options predicted"),
-    option("--precision", "of convolutions", default="float32", choices=PRECISIONS),
-    option("--invert", "the grey values: if they look so", default="auto", choices=INVERT),
-    *MEASURING,
-)
+def new_file(path: Path, ending: str) -> Path:
+    """A path, if it is a new file's with this ending; else ValueError."""
+    if path.suffix != ending or path.exists():
+        reason = "exists already" if path.exists() else f"does not end in {ending}"
+        raise ValueError(f"{path} {reason}; give another name for the new file.")
+    return path
+
+
+@command("predict", PREDICT)
 def predict_command(options: argparse.Namespace) -> int:
     """2 where films could not be predicted; they are named at the end."""
     model = load_model(options.weights, options.device)
+    if options.precision == "auto":
+        options.precision = best_precision(next(model.parameters()).device)
     faults: list[str] = []
-    device = next(model.parameters()).device
-    rows = predict_folder(
-        model,
-        options.paths,
-        options.out,
-        recursive=options.recursive,
-        resume=options.resume,
-        overwrite=options.overwrite,
-        figures=not options.no_figures,
-        arrays=options.arrays,
-        label_mask=options.label_mask,
-        dicom_seg=options.dicom_seg,
-        flip=options.flip,
-        clean=not options.raw,
-        invert=options.invert,
-        precision=best_precision(device) if options.precision == "auto" else options.precision,
-        on_error=faults.append,
-        on_left_out=lambda sentence: complain([sentence]),
-    )
+    names = ("recursive", "resume", "overwrite", "arrays", "label_mask", "dicom_seg", "precision")
+    how: dict[str, Any] = {name: getattr(options, name) for name in (*names, "flip", "invert")}
+    how |= {"figures": not options.no_figures, "clean": not options.raw}
+    how |= {"on_error": faults.append, "on_left_out": lambda sentence: complain([sentence])}
+    rows = predict_folder(model, options.paths, options.out, **how)
     if options.json:
         print(as_json(rows))
     elif rows:
@@ -104,29 +83,14 @@ def predict_command(options: argparse.Namespace) -> int:
     return 2 if faults else 0
 
 
-@command(
-    "evaluate",
-    "measure a network on films with known classes or masks",
-    *FILMS,
-    "measurement",
-    option("--split", "default: test", default="test", choices=("train", "val", "test", "all")),
-    path("--json", "write everything, with a row for each film, and a .csv", "FILE"),
-    path("--figures", "draw the results"),
-    option(
-        "--subgroups",
-        "measure the class in each group of a CSV's columns, such as age",
-        nargs="+",
-        metavar=("TABLE", "COLUMN"),
-    ),
-    *MEASURING,
-)
+@command("evaluate", EVALUATE)
 def evaluate_command(options: argparse.Namespace) -> int:
     """Measure a network; print, and if wanted write and draw, the results."""
     model = load_model(options.weights, options.device)
     if options.json:
         table_beside(options.json)  # its errors come before the work
     films, is_shown = films_of(options, model.info.side, model.info.seed), sys.stderr.isatty()
-    how = dict(flip=options.flip, clean=not options.raw)
+    how = {"flip": options.flip, "clean": not options.raw}
     results = evaluate(model, films, options.split, is_shown, **how)
     if options.subgroups:
         table, *columns = options.subgroups
@@ -141,13 +105,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     return 0
 
 
-@command(
-    "doctor",
-    "tell what folders have in them, and whether they are fit to train on",
-    option("folders", "default: the small set", nargs="*", metavar="FOLDER"),
-    layout_of("--layout"),
-    CLASSES_OPTION,
-)
+@command("doctor", DOCTOR)
 def doctor_command(options: argparse.Namespace) -> int:
     """0 when every folder is fit to train on, 2 when one is not."""
     from multimix.apps.check_data import examine
@@ -160,26 +118,7 @@ def doctor_command(options: argparse.Namespace) -> int:
     return 0 if fit else 2
 
 
-@command(
-    "train",
-    "train a network on folders of films, or on the small set",
-    path("--out", "for weights and log (default for the small set: runs/quick)"),
-    option(
-        "--system",
-        "of the paper: unet has lungs alone, enc the class alone, umtl both; with _ssl unlabelled "
-        "films, with _s the saliency bridge; multimix has all (default)",
-        default="multimix",
-        choices=SYSTEMS,
-    ),
-    RECIPE,
-    field_option("seed"),
-    NETWORK[1],
-    flag("--resume", "continue what is in the folder"),
-    option("--init", "a network's name or file to start from", metavar="WEIGHTS"),
-    flag("--compile", "have torch compile the network"),
-    *FILMS,
-    *field_options(without=("seed",)),
-)
+@command("train", TRAIN, field_options(without=()))
 def train_command(options: argparse.Namespace) -> int:
     """Train on the films of the tasks that the system has; on the small set, show the result."""
     small = not options.classification and not options.segmentation
@@ -187,12 +126,13 @@ def train_command(options: argparse.Namespace) -> int:
         raise ValueError("There is no folder for the weights and the log; name one with --out.")
     out = options.out or Path("runs/quick")
     few = {"class_labels": 100, "masks": 10} if small else {}
-    config = Config.preset(options.system, options.recipe, **{**few, **changes_of(options)})
-    for task, learnt in zip(TASKS, (config.classify, config.segment)):
-        if not learnt and not small:
-            setattr(options, task, [])
+    config = Config.preset(options.system, options.recipe, **few | changes_of(options))
+    learns = dict(zip(TASKS, (config.classify, config.segment)))
+    for task in () if small else [task for task in TASKS if not learns[task]]:
+        setattr(options, task, [])
     if not (small or options.classification or options.segmentation):
-        raise ValueError("No films for the tasks of this system were given; name their folders.")
+        needed = " and ".join(f"--{task}" for task in TASKS if learns[task])
+        raise ValueError(f"No films for the tasks of this system were given; give {needed}.")
     films = films_of(options, config.side, config.seed)
     for task in TASKS if is_main() else ():
         if film_set := getattr(films, task):
@@ -208,81 +148,53 @@ def train_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def budgets(text: str) -> list[int | None]:
-    """Numbers of labels between commas."""
-    return [count_or_all(part) for part in text.split(",")]
+def show_test(model: MultiMix, films: Films, out: Path) -> None:
+    """Print the test films' AUC, accuracy and Dice, and draw eight of them with their lungs."""
+    from multimix.evaluation.figures import plot_overlays, save_figure  # slow to import
+
+    results = evaluate(model, films, "test")
+    names = [name for name in ("auc", "accuracy", "dice") if name in results]
+    print(f"test films: {', '.join(f'{name} {results[name]:.3f}' for name in names)}")
+    if results.segmentation is not None:
+        picture = save_figure(plot_overlays(results), out / "test_films.png")
+        print(f"Eight of them, with true (green) and found (red) outlines: {picture}")
 
 
-@command(
-    "sweep",
-    "train and compare systems: the paper's table 2",
-    path("--out", "for the runs, the table and the figures", required=True),
-    flag("--quick", "short trainings on the small set, unless other options say otherwise"),
-    option("--systems", f"of {', '.join(SYSTEMS)} (default: all)", metavar="A,B"),
-    RECIPE,
-    option("--class-labels", "such as 100,1000,all (default: all)", metavar="N,N", type=budgets),
-    option("--masks", "such as 10,50,all (default: all)", metavar="N,N", type=budgets),
-    option("--seeds", "trainings of each (default: 5; with --quick: 2)", type=int, metavar="N"),
-    option("--jobs", "at once (default: one a core)", type=int, default=0, metavar="N"),
-    NETWORK[1],
-    "films",
-    *FOLDERS,
-    folders_of("cross-classification", "films from elsewhere"),
-    folders_of("cross-segmentation", "films from elsewhere"),
-    *field_options(without=("seed", "class_labels", "masks")),
-)
+@command("sweep", SWEEP, field_options(without=("seed", "class_labels", "masks")))
 def sweep_command(options: argparse.Namespace) -> int:
     """0 when every run is done, 2 when one failed."""
-    from multimix.apps.sweep import QUICK, sweep
+    from multimix.apps.sweep import sweep
 
-    if not options.quick and not options.classification and not options.segmentation:
-        raise ValueError("No films were given; name their folders, or take the small set: --quick.")
-    for name, value in QUICK.items() if options.quick else ():
-        if getattr(options, name, None) in (None, []):
-            setattr(options, name, value)
-    changes = changes_of(options)
-    changes["class_labels"] = options.class_labels or [None]
-    changes["masks"] = options.masks or [None]
-    test = options.classification, options.segmentation
-    cross = options.cross_classification, options.cross_segmentation
-    faults = sweep(
-        options.out,
-        {"test": test, "cross": cross},
-        systems=options.systems.split(",") if options.systems else tuple(SYSTEMS),
-        seeds=5 if options.seeds is None else options.seeds,
-        at_once=options.jobs,
-        **{name: getattr(options, name) for name in ("recipe", "device", "cache")},
-        **changes,
-    )
-    complain(faults)
+    complain(faults := sweep(options))
     return 2 if faults else 0
 
 
-command(
-    "calibrate",
-    "fit a network's threshold to films of your own site",
-    option("classification", "films with labels", nargs="+", metavar="FOLDER"),
-    path("--out", "the new weights file, a .pth", "FILE", required=True),
-    CLASSES_OPTION,
-    layout_of("--layout"),
-    *NETWORK,
-)(run_calibrate)
+@command("calibrate", CALIBRATE)
+def calibrate_command(options: argparse.Namespace) -> int:
+    """Write the network of `--weights` with a calibration that fits the given folders' films."""
+    out = new_file(options.out, ".pth")
+    model, progress = load_model(options.weights, options.device), sys.stderr.isatty()
+    layout = {"classification_layout": options.layout, "classes": options.classes}
+    place = (options.classification, (), model.info.side, model.info.seed)
+    found = calibrate_to_site(model, load_films(*place, progress, **layout), progress)
+    content = read_checkpoint(weights_file(options.weights))
+    make_folder(out.parent)
+    save_checkpoint(out, {**content, "calibration": found.values})
+    before = model.info.calibration.get("operating_point")
+    earlier = "none before" if before is None else f"{before:.3f} before"
+    values = "Operating point {operating_point:.3f} ({}), temperature {temperature:.2f}."
+    print(found.note, values.format(earlier, **found.values), f"Use it with: --weights {out}")
+    return 0
 
 
-@command(
-    "export",
-    "write a network as an ONNX file, the saliency bridge inside",
-    path("out", "such as multimix.onnx", "FILE"),
-    NETWORK[0],
-    option("--precision", "of weights", default="float32", choices=("float32", "float16")),
-)
+@command("export", EXPORT)
 def export_command(options: argparse.Namespace) -> int:
     """Print the file's size and its difference from torch."""
     from multimix.apps.export import export
 
-    samples = film_paths(bundled("sample_data"))
-    found = export(load_model(options.weights, "cpu"), options.out, samples, options.precision)
+    out, samples = new_file(options.out, ".onnx"), film_paths(bundled("sample_data"))
+    found = export(load_model(options.weights, "cpu"), out, samples, options.precision)
     off = ", ".join(f"{name} {value:.1g}" for name, value in found.items())
-    print(f"Written: {options.out}, {options.out.stat().st_size / 1e6:.1f} MB.")
+    print(f"Written: {out}, {out.stat().st_size / 1e6:.1f} MB.")
     print(f"Off from torch in float64 on the sample films: {off}.")
     return 0

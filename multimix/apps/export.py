@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
@@ -24,7 +22,7 @@ from multimix.images.reading import Source, network_input, picture_for_network
 from multimix.images.scaling import filter_weights
 from multimix.model import CLASSES, MultiMix, bridge_maps
 from multimix.predictions.outputs import eval_mode, logits_over_sides
-from multimix.runtime.files import PART, atomic_write, make_folder
+from multimix.runtime.files import atomic_write, make_folder
 
 OUTPUTS = {  # by the task that the network must have learnt; all float32
     "classification": ("class_logits", "probabilities", "saliency"),
@@ -39,7 +37,7 @@ ABOUT = {
 
 
 def export(
-    model: MultiMix, out: str | os.PathLike, films: Sequence[Source], precision: str = "float32"
+    model: MultiMix, out: Path, films: Sequence[Source], precision: str = "float32"
 ) -> dict[str, float]:
     """Write a network as an ONNX file and compare its outputs in onnxruntime with torch's.
 
@@ -48,33 +46,21 @@ def export(
 
     Arguments:
         model: it stays as it is.
-        out: a name that ends in .onnx; its folder is made if it is missing.
+        out: a new file; its folder is made if it is missing.
         films: at least one, to compare on.
         precision: of the weights, 'float32' or 'float16'.
 
     Returns: by output, the largest difference from torch in float64, of the saliency the mean.
 
-    Errors: ValueError if a package is missing or too old, if `out` is a file of another program,
-        or if an output differs by 0.001 or more (float16: 0.01). Then nothing is written.
+    Errors: ValueError if a package is missing or too old, or if an output differs by 0.001 or more
+        (float16: 0.01). Then nothing is written.
     """
-    out = Path(out)
-    if out.suffix != ".onnx" or not len(films) or precision not in ("float32", "float16"):
-        raise ValueError(
-            f"The network cannot be written to {out} in {precision}, compared on {len(films)} "
-            "films; give a name that ends in .onnx, float32 or float16, and at least one film."
-        )
     if missing := [name for name in ("onnxscript", "onnxruntime") if not find_spec(name)]:
         raise ValueError(f"Exporting needs {missing[0]}: pip install onnxscript onnxruntime.")
-    if out.is_file() and not is_ours(out):
-        raise ValueError(f"{out} is a file of another program; choose another name, or remove it.")
     with eval_mode(model) as network, torch.inference_mode(False):
         model = copy.deepcopy(network).float().cpu()
     pixels = np.stack([picture_for_network(film, model.info.side) for film in films])
     make_folder(out.parent)
-    for part in out.parent.glob(f"{PART}*.part"):  # of a process that was killed while writing
-        process = part.name.removeprefix(PART).partition("-")[0]
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
-            part.unlink(missing_ok=True)
     with atomic_write(out) as file:  # opened first, as exporting takes a while
         content = onnx_file(model, precision)
         found = differences(model, content, network_input(torch.from_numpy(pixels)[:, None]))
@@ -87,17 +73,6 @@ def export(
     return found
 
 
-def is_ours(path: Path) -> bool:
-    """Whether this program wrote an ONNX file."""
-    import onnx  # onnxscript brings it
-
-    try:
-        entries = onnx.load(path, load_external_data=False).metadata_props
-    except Exception:  # noqa: BLE001  (of protobuf: it is no ONNX file)
-        return False
-    return any(entry.key == "multimix" for entry in entries)
-
-
 def names_of_outputs(model: MultiMix) -> list[str]:
     """The outputs of the tasks that the network has learnt."""
     return [name for task, names in OUTPUTS.items() if task in model.info.tasks for name in names]
@@ -105,20 +80,14 @@ def names_of_outputs(model: MultiMix) -> list[str]:
 
 def onnx_file(model: MultiMix, precision: str = "float32") -> bytes:
     """The content of the ONNX file of a network in eval mode."""
-    traced = TracedMultiMix(model).eval()
+    films = torch.zeros(2, 1, model.info.side, model.info.side)
+    how: dict[str, Any] = {"dynamo": True, "opset_version": 18, "verbose": False}
+    how |= {"input_names": ["film"], "output_names": names_of_outputs(model)}
+    how["dynamic_shapes"] = ({0: torch.export.Dim("films", max=4096)},)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what torch itself will change
-            program = torch.onnx.export(
-                traced,
-                (torch.zeros(2, 1, model.info.side, model.info.side),),
-                dynamo=True,
-                opset_version=18,
-                verbose=False,
-                input_names=["film"],
-                output_names=names_of_outputs(model),
-                dynamic_shapes=({0: torch.export.Dim("films", max=4096)},),
-            )
+            program = torch.onnx.export(TracedMultiMix(model).eval(), (films,), **how)
     except Exception as error:
         raise ValueError(
             f"torch {torch.__version__} cannot export with the onnxscript that is installed "

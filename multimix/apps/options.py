@@ -1,63 +1,172 @@
-"""Options of the command line that several commands have, and the list of all commands."""
+"""The commands of the command line and their options, as tables that read like their help."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import multimix
+from multimix.config import PRECISIONS
 from multimix.data.dataset_layouts import LAYOUTS
-from multimix.data.film_set import Films
-from multimix.data.mask_faults import mask_faults
+from multimix.inference import INVERT
 from multimix.model import CLASSES
-from multimix.recipes import RECIPES
-from multimix.runtime.config_options import Option
+from multimix.recipes import RECIPES, SYSTEMS
+from multimix.runtime.config_options import Option, count_or_all
 from multimix.runtime.files import printable
 
 Run = Callable[[argparse.Namespace], int]  # returns the exit code
 
-COMMANDS: dict[str, tuple[str, tuple[str | Option, ...], Run]] = {}
+# A line has an option, its value (... several, ! needed, = and the default), two spaces, its help.
+# A line with a colon at its end is the title of a group.
+LAYOUT = f"{{{','.join(['auto', *LAYOUTS])}}}=auto"
+DEVICE = "--device DEVICE=auto  auto (default), cpu, cuda or mps"
+NETWORK = f"""
+--weights WEIGHTS=multimix  multimix (default), multimix_100_10, or a .pth file
+{DEVICE}"""
+MEASURING = f"""
+--flip  average with the mirrored film: twice the time
+--raw  keep specks and holes of the lungs
+{NETWORK}"""
+CLASS_NAMES = """
+--classes NAMES  what folders or a table call them: "normal=Healthy,pneumonia=Viral|Bacterial"
+"""
+FOLDERS = """
+--classification FOLDER...  {train,val,test}/{NORMAL,PNEUMONIA}, or any other layout
+--segmentation FOLDER...  images/, masks/, or any other layout
+--cache FOLDER  keep the reduced films there for the next time
+"""
+FILMS = f"""
+films (without any folder: the small set of real films that comes with multimix):
+{FOLDERS}
+--classification-layout {LAYOUT}  what the folders must have
+--segmentation-layout {LAYOUT}  what the folders must have
+{CLASS_NAMES}
+--skip-damaged  leave out films that cannot be read
+--manifest FILE  splits and labels of an earlier run
+"""
+METHOD = f"""
+--recipe {{{",".join(RECIPES)}}}=quick  quick: better than the paper in minutes (default);\
+ paper: as published; improved: better, slower
+"""
+PREDICT = f"""predict films: class, lungs, saliency
+paths PATH...!  films, or folders of films
+--out FOLDER=predictions  for overlays, masks and table
+--recursive  films in the folders below a folder, too
+--json  print JSON instead of a table
+--no-figures  masks and table alone: faster
+--arrays  an .npz of lung probability and saliency, too
+--label-mask  masks of 0, 1 (right lung) and 2 (left)
+--dicom-seg  a DICOM Segmentation of each DICOM film: pip install multimix[dicom-seg]
+--resume  skip films that predictions.csv has, of the same weights and options
+--overwrite  with --resume: predict again what other weights or options predicted
+--precision {{{",".join(PRECISIONS)}}}=float32  of convolutions
+--invert {{{",".join(INVERT)}}}=auto  the grey values: if they look so
+{MEASURING}"""
+EVALUATE = f"""measure a network on films with known classes or masks
+{FILMS}
+measurement:
+--split {{train,val,test,all}}=test  default: test
+--json FILE  write everything, with a row for each film, and a .csv
+--figures FOLDER  draw the results
+--subgroups NAME...  a CSV and its columns, such as age: measure the class in each of their groups
+{MEASURING}"""
+DOCTOR = f"""tell what folders have in them, and whether they are fit to train on
+folders FOLDER...  default: the small set
+--layout {LAYOUT}  what the folders must have
+{CLASS_NAMES}"""
+TRAIN = f"""train a network on folders of films, or on the small set
+--out FOLDER  for weights and log (default for the small set: runs/quick)
+--system {{{",".join(SYSTEMS)}}}=multimix  of the paper: unet has lungs alone, enc the class alone,\
+ umtl both; with _ssl unlabelled films, with _s the saliency bridge; multimix has all (default)
+{METHOD}
+{DEVICE}
+--resume  continue what is in the folder
+--init WEIGHTS  a network's name or file to start from
+--compile  have torch compile the network
+{FILMS}"""
+SWEEP = f"""train and compare systems: the paper's table 2
+--out FOLDER!  for the runs, the table and the figures
+--quick  short trainings on the small set, unless other options say otherwise
+--systems A,B  of {", ".join(SYSTEMS)} (default: all; with --quick: unet,enc,multimix)
+{METHOD}
+--class-labels N,N  such as 100,1000,all (default: all)
+--masks N,N  such as 10,50,all (default: all)
+--seeds N  trainings of each (default: 5; with --quick: 1)
+--jobs N  at once (default: one a core)
+{DEVICE}
+films:
+{FOLDERS}
+--cross-classification FOLDER...  films from elsewhere, or any other layout
+--cross-segmentation FOLDER...  films from elsewhere, or any other layout
+"""
+CALIBRATE = f"""fit a network's threshold to films of your own site
+classification FOLDER...!  films with labels
+--out FILE!  the new weights file, a .pth
+{CLASS_NAMES}
+--layout {LAYOUT}  what the folders must have
+{NETWORK}"""
+EXPORT = """write a network as an ONNX file, the saliency bridge inside
+out FILE!  such as multimix.onnx
+--weights WEIGHTS=multimix  multimix (default), multimix_100_10, or a .pth file
+--precision {float32,float16}=float32  of weights
+"""
+
+PARSER = argparse.ArgumentParser(
+    "python -m multimix", description="Without arguments: predict the samples."
+)
+PARSER.add_argument("--version", action="version", version=f"multimix {multimix.__version__}")
+COMMANDS = PARSER.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
 
-def command(name: str, text: str, *options: str | Option) -> Callable[[Run], Run]:
-    """Make a function a command, with a help text and options; a string begins a group of them."""
+def command(name: str, table: str, fields: Iterable[str | Option] = ()) -> Callable[[Run], Run]:
+    """Make a function a command: a table of its help and options, and fields of Config."""
+    help, *lines = filter(None, table.splitlines())
+    usage = f"{PARSER.prog} {name} [options]" if fields else None  # there are too many to show
+    parser = COMMANDS.add_parser(name, help=help, usage=usage)
+    group: Any = parser
+    for each in (*map(option_of, lines), *fields):
+        if isinstance(each, str):  # a title
+            group = parser.add_argument_group(each)
+        else:
+            group.add_argument(*each[0], **each[1])
 
     def register(run: Run) -> Run:
-        COMMANDS[name] = text, options, run
+        parser.set_defaults(run=run)
         return run
 
     return register
 
 
-def option(name: str, help: str = "", **settings: Any) -> Option:
-    """An option, or a positional argument."""
-    return (name,), {"help": help, **settings}
-
-
-def flag(name: str, help: str) -> Option:
-    """An option without a value."""
-    return option(name, help, action="store_true")
-
-
-def path(name: str, help: str, metavar: str = "FOLDER", **settings: Any) -> Option:
-    """An option that takes a path."""
-    return option(name, help, type=Path, metavar=metavar, **settings)
+def option_of(line: str) -> str | Option:
+    """The arguments of `add_argument` for a line of a table; or the title of a group."""
+    if line.endswith(":"):
+        return line[:-1]
+    names, help = re.split("  +", line, maxsplit=1)
+    name, _, value = names.partition(" ")
+    value, _, default = value.partition("=")
+    metavar = value.rstrip(".!")
+    settings: dict[str, Any] = {"help": help, "default": default or None}
+    if not value:
+        settings = {"help": help, "action": "store_true"}
+    elif value.startswith("{"):
+        settings["choices"] = value[1:-1].split(",")
+    else:
+        settings |= {"metavar": metavar, "type": TYPES.get(metavar, str)}
+    if "..." in value:
+        settings |= {"nargs": "+" if name.startswith("--") or "!" in value else "*", "default": []}
+    if "!" in value and name.startswith("--"):
+        settings["required"] = True
+    return (name,), settings
 
 
 def complain(sentences: Iterable[object]) -> None:
     """A line on standard error for each sentence, whatever characters a file's name has."""
     for sentence in sentences:
         print(f"multimix: {printable(str(sentence))}", file=sys.stderr)
-
-
-def notes_on(films: Films) -> list[str]:
-    """What to know of films: those that were left out, odd masks, and how the splits were made."""
-    known = films.segmentation.with_labels() if films.segmentation else None
-    faults = mask_faults(known.masks, known.names) if known else []
-    skipped = [f"left out: {fault}" for fault in films.skipped]
-    return [*skipped, *films.left_out, *faults, *(f"splits: {rule}" for rule in films.split_rules)]
 
 
 def class_names(text: str) -> dict[str, str]:
@@ -75,45 +184,9 @@ def class_names(text: str) -> dict[str, str]:
     return found
 
 
-def folders_of(task: str, example: str) -> Option:
-    help = f"{example}, or any other layout"
-    return option(f"--{task}", help, nargs="+", default=[], metavar="FOLDER")
+def budgets(text: str) -> list[int | None]:
+    """Numbers of labels between commas."""
+    return [count_or_all(part) for part in text.split(",")]
 
 
-def layout_of(name: str) -> Option:
-    help, choices = f"auto (default), {', '.join(LAYOUTS)}", ("auto", *LAYOUTS)
-    return option(name, help, default="auto", choices=choices, metavar="NAME")
-
-
-CLASS_NAMES = 'what folders or a table call the classes: "normal=Healthy,pneumonia=Viral|Bacterial"'
-CLASSES_OPTION = option("--classes", CLASS_NAMES, type=class_names, metavar="NAMES")
-FOLDERS: tuple[Option, ...] = (
-    folders_of("classification", "{train,val,test}/{NORMAL,PNEUMONIA}"),
-    folders_of("segmentation", "images/, masks/"),
-    path("--cache", "keep the reduced films there for the next time"),
-)
-FILMS: tuple[str | Option, ...] = (
-    "films (without any folder: the small set of real films that comes with multimix)",
-    *FOLDERS,
-    layout_of("--classification-layout"),
-    layout_of("--segmentation-layout"),
-    CLASSES_OPTION,
-    flag("--skip-damaged", "leave out films that cannot be read"),
-    path("--manifest", "splits and labels of an earlier run", "FILE"),
-)
-NETWORK: tuple[Option, ...] = (
-    option("--weights", "multimix (default), multimix_100_10, or a .pth file", default="multimix"),
-    option("--device", "auto (default), cpu, cuda or mps", default="auto"),
-)
-MEASURING: tuple[Option, ...] = (
-    flag("--flip", "average with the mirrored film: twice the time"),
-    flag("--raw", "keep specks and holes of the lungs"),
-    *NETWORK,
-)
-RECIPE = option(
-    "--recipe",
-    "quick: better than the paper's figures in minutes (default); paper: as published; improved: "
-    "better, slower",
-    default="quick",
-    choices=RECIPES,
-)
+TYPES = {"FOLDER": Path, "FILE": Path, "PATH": Path, "N": int, "N,N": budgets, "NAMES": class_names}

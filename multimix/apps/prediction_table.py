@@ -6,11 +6,16 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
+from multimix.images.reading import read_mask
 from multimix.model import CLASSES
 from multimix.predictions.output_folder import BETWEEN, MEASURES, Row
 from multimix.runtime.files import printable
 
-Truths = dict[Path, tuple[str, Path | None]]  # by film: its class, and a mask outlined by hand
+Truths = dict[Path, tuple[str, Path | None]]  # by film: its class or '', and a mask made by hand
+FORMS = {"probability": "{:.3f}", "lungs": "{:.1%}", "Dice": "{:.3f}", "seconds": "{:.2f}"}
 
 
 def as_json(rows: Sequence[Row]) -> str:
@@ -29,25 +34,19 @@ def as_text(rows: Sequence[Row]) -> str:
     """The rows for the terminal; there is at least one."""
     import pandas as pd  # slow to import
 
-    table = pd.DataFrame(rows)
-    names = table["file"].map(lambda file: Path(file).name)
-    names = (names if names.is_unique else table["file"]).map(printable)
+    names = [Path(row["file"]).name for row in rows]
+    names = names if len({*names}) == len(names) else [row["file"] for row in rows]
+    table = pd.DataFrame(rows, list(map(printable, names))).rename_axis(columns="film")
+    table = table.rename(columns={"lung_share": "lungs", "dice": "Dice"})
     table["probability"] = [row.get(row["label"]) for row in rows]
     table["label"] = table["label"].replace("", "no class")
-    forms = {"label": "", "probability": ".3f", "truth": "", "lung_share": ".1%", "dice": ".3f"}
-    cells = {}
-    for column, form in (forms | {"quality": "", "seconds": ".2f"}).items():
-        known = table[column].notna() & (table[column] != "")
-        if known.any():
-            cells[column] = [
-                format(value, form) if k else "" for k, value in zip(known, table[column])
-            ]
-    titles = {"lung_share": "lungs", "dice": "Dice"}
-    frame = pd.DataFrame(cells, list(names)).rename(columns=titles).rename_axis(columns="film")
-    head, *lines = frame.to_string().splitlines()
+    columns = ["label", "probability", "truth", "lungs", "Dice", "quality", "seconds"]
+    table = table[columns].replace("", None).dropna(axis="columns", how="all")
+    forms = {name: form.format for name, form in FORMS.items() if name in table}
+    head, *lines = table.to_string(formatters=forms, na_rep="").splitlines()
     for number, row in enumerate(rows):
         for text in filter(None, row["warnings"].split(BETWEEN)):
-            lines[number] += f"\n{' ' * max(map(len, names))}  ! {printable(text)}"
+            lines[number] += f"\n{' ' * max(map(len, table.index))}  ! {printable(text)}"
     return "\n".join(line.rstrip() for line in [head, *lines])
 
 
@@ -66,8 +65,7 @@ def summary(rows: Sequence[Row], out: Path, figures: bool) -> str:
 def truths_beside(films: Iterable[Path]) -> Truths:
     """True class and hand outline of films, from `films.csv` in their folders or those above.
 
-    The table has the columns `path`, `truth` or `label`, and perhaps `mask`. Other tables are
-    ignored.
+    The table has the column `path`, and `truth`, `label` or `mask`. Other tables are ignored.
     """
     import pandas as pd
 
@@ -76,11 +74,17 @@ def truths_beside(films: Iterable[Path]) -> Truths:
     for folder in sorted(folders, key=lambda folder: -len(folder.parts)):  # the nearest first
         try:
             table = pd.read_csv(folder / "films.csv", dtype=str, keep_default_na=False)
-            labels = table["truth" if "truth" in table else "label"].str.upper()
-            masks = table.get("mask", pd.Series("", table.index))
-            for name, label, mask in zip(table["path"], labels, masks):
+            blank = pd.Series("", table.index)
+            labels = table.get("truth", table.get("label", blank)).str.upper()
+            for name, label, mask in zip(table["path"], labels, table.get("mask", blank)):
                 known = label if label in CLASSES else "", folder / mask if mask else None
                 found.setdefault(folder / name, known)
         except (ValueError, KeyError, OSError):
             continue
     return found
+
+
+def hand_outline(mask: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The lungs outlined by hand, (H, W) bool at the film's size; ValueError if unreadable."""
+    square = Image.fromarray(read_mask([mask], max(shape)))
+    return np.asarray(square.resize((shape[1], shape[0])))

@@ -1,254 +1,166 @@
 """The command `sweep`: train and measure a grid of systems, label budgets and seeds.
 
-Each run has a process of its own: `python -m multimix.apps.sweep ORDER`, with an order in JSON.
+Each run is what a user would type, `train` and then `evaluate`, in a process of its own.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
-import torch
 
-from multimix.batches import Loader
 from multimix.config import Config
-from multimix.data.film_set import Films
-from multimix.data.films import load_films
-from multimix.data.training_films import check_training_films
-from multimix.evaluation.evaluator import evaluate, films_of_split
-from multimix.evaluation.results import write_results
+from multimix.model import TASKS
 from multimix.recipes import SYSTEMS
-from multimix.runtime.config_options import config_arguments
+from multimix.runtime.config_options import changes_of, config_arguments
 from multimix.runtime.device import choose_device
-from multimix.runtime.files import bundled, printable, write_text
-from multimix.runtime.stop_signal import STOPPED, StopSignal
-from multimix.training import train
+from multimix.runtime.files import bundled, make_folder, printable, write_text
 
 SPLITS = {"test": "test", "cross": "all"}  # the split that is measured, by domain
 SMALL = [str(bundled("sample_data") / "small")]
-QUICK: dict[str, Any] = {"classification": SMALL, "segmentation": SMALL, "seeds": 2, "side": 64}
-QUICK |= {"class_labels": [100], "masks": [10], "steps": 60, "validate_every": 20}  # for --quick
+QUICK: dict[str, Any] = {  # for --quick: about a minute on two cores
+    **dict(classification=SMALL, segmentation=SMALL, class_labels=[100], masks=[10], seeds=1),
+    **dict(systems="unet,enc,multimix", side=64, steps=120, validate_every=40),
+}
 FILM = ["domain", "task", "film", "patient", "label"]  # the first columns of films.csv
+# Run several command lines in one process, as long as none fails.
+PROGRAM = """import json, sys
+from multimix.apps.cli import main
+sys.exit(any(main(words) for words in json.loads(sys.argv[1])))"""
+
+# What must match for a finished run to be reused: system, recipe, config, and the folders of both
+# tasks by domain ('films'). It is in the run's test.json.
+Spec = dict[str, Any]
 
 
-def sweep(
-    out: Path,
-    films: Mapping[str, Sequence[Sequence[str]]],
-    *,
-    systems: Sequence[str] = tuple(SYSTEMS),
-    recipe: str = "paper",
-    class_labels: Sequence[int | None] = (None,),
-    masks: Sequence[int | None] = (None,),
-    seeds: int = 5,
-    at_once: int = 0,
-    device: str = "auto",
-    cache: str | os.PathLike | None = None,
-    **changes: Any,
-) -> list[str]:
+def sweep(options: argparse.Namespace) -> list[str]:
     """Train and measure every combination; finished runs are kept, interrupted ones continue.
 
     Each run has a folder, `out`/NAME. runs.csv has a row for each finished run in `out`, films.csv
     the Dice, or the raw probability, of each film in each run. The means over seeds are printed.
 
-    Arguments:
-        films: folders of classification and of segmentation films: 'test' to train and test on,
-            'cross' to test on.
-        class_labels, masks: numbers of films that keep theirs; None keeps all.
-        at_once: number of runs at the same time; 0: one, on a CPU as many as fit.
-        changes: other fields of Config, for all runs.
-
-    Returns: a sentence for each run that failed. ValueError, before the first training, if a run
-        could not be trained or measured; KeyboardInterrupt, after the trainings saved, on Ctrl-C.
+    Returns: a sentence for each run that failed.
     """
-    if seeds < 1:
+    for name, value in QUICK.items() if options.quick else ():
+        if getattr(options, name, None) in (None, []):
+            setattr(options, name, value)
+    if not options.classification and not options.segmentation:
+        raise ValueError("No films were given; name their folders, or take the small set: --quick.")
+    runs, device = grid(options), choose_device(options.device)
+    make_folder(options.out)
+    missing = [folder for folder, spec in runs.items() if not is_done(folder, spec)]
+    cores = os.cpu_count() or 1
+    at_once = options.jobs or (cores if device.type == "cpu" else 1)
+    at_once = max(1, min(at_once, len(missing)))
+    print(f"{len(runs)} runs, {len(runs) - len(missing)} done; {at_once} at once.", flush=True)
+    more = ["--cache", str(options.cache or options.out / "cache"), "--device", options.device]
+    faults = []
+
+    def work(folder: Path) -> None:
+        fault = run_one(folder, runs[folder], more, max(1, cores // at_once))
+        faults.extend([f"{folder.name}: {fault}"] if fault else [])
+        print(f"{folder.name}: {fault or 'done'}", flush=True)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(work, missing))
+    print(write_tables(options.out))
+    if options.quick:
+        print("These are short trainings: they show that all works, not which system is better.")
+    return faults
+
+
+def grid(options: argparse.Namespace) -> dict[Path, Spec]:
+    """The folders and settings of all runs; a system without a task has one run for its budgets."""
+    if (seeds := 5 if options.seeds is None else options.seeds) < 1:
         raise ValueError(f"The number of seeds is {seeds}; 1 or more are needed.")
-    jobs = {}
-    for seed, system, *budgets in product(range(seeds), systems, class_labels, masks):
-        config = Config.preset(system, recipe, seed=seed, **changes)
-        job = make_job(films, config, system, recipe, *budgets)
-        jobs[job.name] = job  # systems without a task have one job for all its budgets
-    out.mkdir(parents=True, exist_ok=True)
-    order = {"out": str(out), "device": device, "cache": str(cache or out / "cache")}
-    missing = [job for job in jobs.values() if not job.done(out)]
-    check_films(missing, order["cache"])
-    at_once = max(1, min(at_once or most_at_once(choose_device(device)), len(missing)))
-    done = len(jobs) - len(missing)
-    print(f"{len(jobs)} runs, {done} of them done; {at_once} at once.", flush=True)
-    faults = run_all(missing, order, at_once)
-    print(write_tables(out))
-    return faults
+    systems, recipe = options.systems.split(",") if options.systems else SYSTEMS, options.recipe
+    budgets = options.class_labels or [None], options.masks or [None]
+    sets = {"test": (options.classification, options.segmentation)}
+    sets["cross"] = options.cross_classification, options.cross_segmentation
+    runs, changes = {}, changes_of(options) | {"class_labels": None, "masks": None}
+    for seed, system, labels, masks in product(range(seeds), systems, *budgets):
+        config = Config.preset(system, recipe, **changes | {"seed": seed})
+        learns = config.classify, config.segment
+        labels, masks = labels if config.classify else None, masks if config.segment else None
+        config = replace(config, class_labels=labels, masks=masks)
+        films = {
+            domain: [names if learnt else [] for names, learnt in zip(folders, learns)]
+            for domain, folders in sets.items()
+            if domain == "test" or any(names and learnt for names, learnt in zip(folders, learns))
+        }
+        spec = {"system": system, "recipe": recipe, "config": config.as_dict(), "films": films}
+        parts = [system, *([] if recipe == "paper" else [recipe]), *budget_of(spec)]
+        folder = options.out / "-".join([*parts, f"seed{seed}"])
+        runs[folder] = json.loads(json.dumps(spec, default=str))  # as a file has it
+    return runs
 
 
-@dataclass(frozen=True)
-class Job:
-    """One training of the grid; `films` are folders of both tasks, by domain."""
-
-    system: str
-    recipe: str
-    config: Config
-    films: Mapping[str, Sequence[Sequence[str]]]
-
-    @property
-    def budget(self) -> list[str]:
-        """Class labels and masks: a number, 'all', or 'none' if the system lacks the task."""
-        c = self.config
-        budgets = ((c.classify, c.class_labels), (c.segment, c.masks))
-        return [str(number or "all") if learnt else "none" for learnt, number in budgets]
-
-    @property
-    def name(self) -> str:
-        """'multimix-100-10-seed0': system, recipe if not 'paper', labels, masks, seed."""
-        recipe = [self.recipe] if self.recipe != "paper" else []
-        return "-".join([self.system, *recipe, *self.budget, f"seed{self.config.seed}"])
-
-    def load(self, domain: str, cache: str | None, progress: bool = False) -> Films:
-        """The films of one domain, with the splits of this job's seed."""
-        (classes, lungs), c = self.films[domain], self.config
-        return load_films(classes, lungs, c.side, c.seed, progress, cache=cache)
-
-    def spec(self) -> dict[str, Any]:
-        """The settings that must match for a finished run to be reused, as JSON has them."""
-        return json.loads(json.dumps({**asdict(self), "config": self.config.as_dict()}))
-
-    def done(self, out: Path) -> bool:
-        """Whether `out` has the results of this very job: 'test.json' is written last."""
-        try:
-            return json.loads((out / self.name / "test.json").read_bytes())["spec"] == self.spec()
-        except (OSError, ValueError, LookupError, TypeError):
-            return False
-
-    def command(self, out: Path) -> str:
-        """The command line that trains this run again, in a folder beside it."""
-        words = f"python -m multimix train --system {self.system} --recipe {self.recipe}".split()
-        for task, folders in zip(("classification", "segmentation"), self.films["test"]):
-            words += [f"--{task}", *folders] if folders else []
-        words += config_arguments(self.config, self.system, self.recipe)
-        return shlex.join([*words, "--out", str(out / f"{self.name}-again")])
+def budget_of(spec: Spec) -> list[str]:
+    """Class labels and masks: a number, 'all', or 'none' if the system lacks the task."""
+    fields, config = (("classify", "class_labels"), ("segment", "masks")), spec["config"]
+    return [str(config[count] or "all") if config[learnt] else "none" for learnt, count in fields]
 
 
-def make_job(films: Mapping, config: Config, system: str, recipe: str, labels, masks) -> Job:
-    """One job, without the budgets and folders of a task that its system lacks."""
-    labels, masks = labels if config.classify else None, masks if config.segment else None
-    own = {}
-    for domain, (classes, lungs) in films.items():
-        folders = classes if config.classify else (), lungs if config.segment else ()
-        if domain == "test" or any(folders):
-            own[domain] = folders
-    return Job(system, recipe, replace(config, class_labels=labels, masks=masks), own)
-
-
-def check_films(jobs: Sequence[Job], cache: str) -> None:
-    """Read all films into the cache. ValueError if a job could not be trained or measured."""
-    loaded: dict[str, Films] = {}
-    for job in jobs:
-        for domain, folders in job.films.items():
-            key = json.dumps([folders, job.config.side, job.config.seed])
-            if key not in loaded:
-                loaded[key] = job.load(domain, cache, sys.stderr.isatty())
-            if domain == "test":
-                check_training_films(loaded[key], job.config)
-                Loader(loaded[key], job.config)
-            films_of_split(loaded[key], SPLITS[domain])
-
-
-def most_at_once(device: torch.device) -> int:
-    """On a CPU one run for each core and 2 GiB of free memory; elsewhere one."""
-    fitting = min(os.cpu_count() or 1, psutil.virtual_memory().available // 2**31)
-    return max(1, fitting) if device.type == "cpu" else 1
-
-
-def run_all(jobs: Sequence[Job], order: Mapping[str, Any], at_once: int) -> list[str]:
-    """Run these jobs and print when each ends; a sentence for each that failed."""
-    # The end of this pipe, which comes however this process ends, tells all runs to save and stop.
-    read_end, write_end = os.pipe()
-    order = {**order, "threads": max(1, torch.get_num_threads() // at_once)}
-    pool, faults = ThreadPoolExecutor(at_once), []
+def is_done(folder: Path, spec: Spec) -> bool:
+    """Whether a folder has the results of this very run."""
     try:
-        with StopSignal() as stop:
-            running = {pool.submit(run_process, job, order, read_end): job.name for job in jobs}
-            while running and not stop.came:
-                for future in wait(running, 0.2, FIRST_COMPLETED).done:
-                    name, fault = running.pop(future), future.result()
-                    faults += [f"{name}: {fault}"] if fault else []
-                    number = len(jobs) - len(running)
-                    print(f"[{number}/{len(jobs)}] {name}: {fault or 'done'}", flush=True)
-        if running:
-            raise KeyboardInterrupt("stopped; the same command continues")
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        os.close(write_end)
-        pool.shutdown()
-        os.close(read_end)
-    return faults
+        return json.loads((folder / "test.json").read_bytes())["spec"] == spec
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
-def run_process(job: Job, order: Mapping[str, Any], standard_input: int) -> str:
-    """Train and measure one job in a process of its own; its fault, or ''."""
+def run_one(folder: Path, spec: Spec, more: Sequence[str], threads: int) -> str:
+    """Train and measure one run in a new process; the sentence of a fault, or ''.
+
+    `more` are words for each command line. Ctrl-C in a terminal reaches the process too, which then
+    saves its training.
+    """
+    for old in (path for domain in SPLITS for path in folder.glob(f"{domain}.*")):
+        old.unlink()  # damaged, or of a shorter training
+    commands = [[*training(spec), "--resume", "--out", str(folder), *more]]
+    for domain, folders in spec["films"].items():
+        words = ["evaluate", *words_of(folders), "--weights", str(folder / "best.pth"), *more]
+        words += ["--split", SPLITS[domain], "--raw"]  # as published
+        commands.append([*words, "--json", str(folder / f"{domain}.json")])
+    path = os.pathsep.join(filter(None, sys.path))
     process = subprocess.run(
-        [sys.executable, "-m", "multimix.apps.sweep", json.dumps({**order, **job.spec()})],
-        stdin=standard_input,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        start_new_session=True,  # Ctrl-C in the terminal reaches the sweep only
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)},
+        capture_output=True,
     )
-    if process.returncode == 0:
-        return process.stdout.decode("utf-8", "replace").strip()
-    code = process.returncode
-    return f"its process was ended from outside (exit code {code}); try fewer at once (--jobs)"
+    if process.returncode < 0:
+        signal = f"its process was ended by signal {-process.returncode}"
+        return f"{signal}; try fewer at once (--jobs)"
+    if process.returncode:
+        said = process.stderr.decode("utf-8", "replace").strip()
+        return said.rpartition("\n")[2].removeprefix("multimix: ")
+    content = json.loads((folder / "test.json").read_bytes())
+    write_text(folder / "test.json", json.dumps({"spec": spec, **content}, indent=1))
+    return ""
 
 
-def main() -> int:
-    """The process of one run, from an order in JSON. Prints its fault, if there is one."""
-    order = json.loads(sys.argv[1])
-    threading.Thread(target=stop_with_sweep, daemon=True).start()
-    torch.set_num_threads(order["threads"])
-    names = order["system"], order["recipe"]
-    try:
-        with redirect_stdout(sys.stderr):
-            job = Job(*names, Config.from_dict(order["config"]), order["films"])
-            run(job, Path(order["out"]), order["cache"], order["device"])
-    except KeyboardInterrupt:
-        return STOPPED
-    except Exception as error:  # noqa: BLE001  (the sweep reports any fault and continues)
-        kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-        print(f"{kind}{error}")
-    return 0
+def training(spec: Spec) -> list[str]:
+    """The words of `train` for a run, without its folder."""
+    system, recipe, config = spec["system"], spec["recipe"], Config.from_dict(spec["config"])
+    words = ["train", "--system", system, "--recipe", recipe, *words_of(spec["films"]["test"])]
+    return words + config_arguments(config, system, recipe)
 
 
-def stop_with_sweep() -> None:
-    """Wait for the end of standard input, then have this process save its training and end."""
-    os.read(0, 1)  # sys.stdin would be locked when Python ends
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def run(job: Job, out: Path, cache: str | None, device: str) -> None:
-    """Train and measure one job in this process."""
-    films, config = job.load("test", cache), job.config
-    model = train(config, films, out / job.name, resume=True, device=device, progress=False)
-    row: dict = {"run": job.name, "system": job.system, "recipe": job.recipe}
-    row |= dict(zip(("class_labels", "masks"), job.budget))
-    row |= {"seed": config.seed, "side": config.side}
-    row |= {"steps": config.steps, "command": job.command(out), "config": job.spec()["config"]}
-    for domain in list(job.films)[::-1]:  # 'test' last: its file says that the run is finished
-        measured = films if domain == "test" else job.load(domain, cache)
-        results = evaluate(model, measured, SPLITS[domain], clean=False)  # as published
-        for old in (out / job.name).glob(f"{domain}.*"):  # damaged, or of a shorter training
-            old.unlink()
-        write_results(results, out / job.name / f"{domain}.json", spec=job.spec(), run=row)
+def words_of(folders: list[list[str]]) -> list[str]:
+    """The options that name the films of both tasks."""
+    named = zip(TASKS, folders)
+    return [word for task, names in named if names for word in (f"--{task}", *names)]
 
 
 def write_tables(out: Path) -> str:
@@ -256,12 +168,10 @@ def write_tables(out: Path) -> str:
     rows, columns = [], {}
     for path in sorted(out.glob("*/test.json")):
         try:
-            row, column = read_run(path)
+            row, columns[path.parent.name] = read_run(path)
+            rows.append(row)
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            print(f"multimix: {path} is damaged; its run is left out.", file=sys.stderr)
-            continue
-        rows.append(row)
-        columns[row["run"]] = column
+            print(f"multimix: {path} is not of a finished run; it is left out.", file=sys.stderr)
     if not rows:
         return "No run is finished."
     runs = pd.DataFrame(rows).sort_values("system", key=lambda of: of.map([*SYSTEMS].index))
@@ -277,12 +187,14 @@ def write_tables(out: Path) -> str:
 
 
 def read_run(path: Path) -> tuple[dict[str, Any], pd.Series]:
-    """The row of runs.csv, and the column of films.csv, of the run that wrote this test.json."""
-    content = json.loads(path.read_bytes())
-    row, parts = content["run"], []
-    if row["run"] != path.parent.name:
-        raise ValueError("it is of another run")
-    for domain in content["spec"]["films"]:
+    """The row of runs.csv, and the column of films.csv, of the run with this test.json."""
+    spec, parts = json.loads(path.read_bytes())["spec"], []
+    again = ["python", "-m", "multimix", *training(spec), "--out", f"{path.parent}-again"]
+    row = {"run": path.parent.name, "system": spec["system"], "recipe": spec["recipe"]}
+    row |= dict(zip(("class_labels", "masks"), budget_of(spec)))
+    row |= {name: spec["config"][name] for name in ("seed", "side", "steps")}
+    row |= {"command": shlex.join(again), "config": json.dumps(spec["config"])}
+    for domain in spec["films"]:
         content = json.loads(path.with_name(f"{domain}.json").read_bytes())
         for name, metric in content["metrics"].items():
             row[f"{domain}_{name}"] = round(float(metric["value"]), 5)
@@ -291,8 +203,4 @@ def read_run(path: Path) -> tuple[dict[str, Any], pd.Series]:
     raw = films["raw_probability"].astype(float).round(6)
     values = films["dice"].astype(float).round(4).fillna(raw)
     values.index = pd.MultiIndex.from_frame(films[FILM].fillna("").map(printable))
-    return {**row, "config": json.dumps(row["config"])}, values[~values.index.duplicated()]
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return row, values[~values.index.duplicated()]

@@ -37,11 +37,6 @@ def predicted(tmp_path, weights):
     return predict
 
 
-def save_films(folder: Path, count: int) -> None:
-    for i in range(count):
-        save(folder / f"film{i}.png", draw(i, 0, 40)[0])
-
-
 def test_version(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--version"])
@@ -71,15 +66,12 @@ def test_it_starts_without_what_only_some_commands_need():
 
 
 def test_without_arguments_it_predicts_the_samples(tmp_path):
-    run = subprocess.run(
+    command, environment = (
         [sys.executable, "-m", "multimix"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=False,
+        os.environ | {"PYTHONPATH": str(ROOT)},
     )
+    options = {"cwd": tmp_path, "env": environment, "timeout": 300, "text": True}
+    run = subprocess.run(command, capture_output=True, check=False, **options)
     assert run.returncode == 0 and run.stderr == ""
     samples = [path.name for path in film_paths(bundled("sample_data"))]
     lines = run.stdout.splitlines()
@@ -87,13 +79,14 @@ def test_without_arguments_it_predicts_the_samples(tmp_path):
     assert [line.split()[0] for line in lines if line[:1].strip()][1 : 1 + len(samples)] == samples
     for name in samples:
         stem = tmp_path / "predictions" / Path(name).stem
-        assert Path(f"{stem}.png").exists()
+        assert stem.with_suffix(".png").exists()
         shape = read_film(bundled("sample_data") / name).shape
         assert read_film(f"{stem}_mask.png").shape == shape
 
 
 def test_predict_takes_films_and_folders(tmp_path, predicted, capsys):
-    save_films(tmp_path / "films", 10)
+    for i in range(10):
+        save(tmp_path / "films" / f"film{i}.png", draw(i, 0, 40)[0])
     save(tmp_path / "single.png", draw(20, 1, 40)[0])
     assert predicted("films", "single.png", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
@@ -102,7 +95,6 @@ def test_predict_takes_films_and_folders(tmp_path, predicted, capsys):
     for row in rows:
         assert row["label"] in row["probabilities"]
         assert 0 <= row["lung_share"] <= 1 and row["seconds"] > 0
-        assert read_film(row["overlay"]).shape[1] > 800
     assert len(list((tmp_path / "out").glob("[!.]*"))) == 23
 
 
@@ -127,16 +119,14 @@ RUN = "train --out {tmp}/run "
         ("predict {tmp}/film.png --weights {tmp}/none.pth", "There is no weights file"),
         ("predict {tmp}/film.png --device tpu", "There is no device 'tpu'"),
         ("evaluate --classification {tmp}/nowhere", "nowhere"),
-        ("evaluate --classification phantom://20", "small set of real films"),
-        ("doctor phantom://20", "small set of real films"),
         (RUN + "--classification {tmp}/empty", "empty"),
-        (RUN + "--system enc --segmentation {tmp}/empty", "No films for the tasks of this system"),
+        (
+            RUN + "--system enc --segmentation {tmp}/empty",
+            "of this system were given; give --class",
+        ),
         ("train --classification {tmp}/empty", "name one with --out"),
         ("sweep --out {tmp}/run", "No films were given; name their folders, or take the small set"),
-        (RUN + "--side 100", "side is 100"),
         (RUN + "--threshold 1.5", "threshold is 1.5; a number from 0 to 1 is needed"),
-        (RUN + "--schedule linear", "schedule is 'linear'; staircase or cosine is needed"),
-        (RUN + "--widths 1,2", "widths is (1, 2); a tuple of five positive channel numbers"),
         (RUN + "--no-classify --no-segment", "no task is on"),
         (
             "sweep --quick --out {tmp}/run --batch 0",
@@ -155,19 +145,17 @@ def test_faults_are_one_line_and_exit_code_2(tmp_path, capsys, arguments, words)
 
 
 def test_train_resume_evaluate(tmp_path, sets, capsys):
-    small = ["--side", str(SIDE), "--batch", "2", "--recipe", "paper"]
-    out = str(tmp_path / "run")
-    command = ["train", *sets, "--out", out, *small, "--validate-every", "1"]
-    command += ["--class-labels", "4", "--masks", "2", "--widths", "2,3,4,5,6"]
-    assert main([*command, "--steps", "1"]) == 0
+    out, found = str(tmp_path / "run"), tmp_path / "found"
+    command = ["train", *sets, "--out", out, "--side", str(SIDE), "--batch=2", "--recipe=paper"]
+    command += ["--class-labels=4", "--masks=2", "--widths=2,3,4,5,6", "--validate-every=1"]
+    assert main([*command, "--steps=1"]) == 0
     assert "training on 4 of " in capsys.readouterr().out
-    assert main([*command, "--steps", "1"]) == 2  # does not overwrite
-    assert main([*command, "--steps", "2", "--resume", "--seed", "1"]) == 2  # another training
+    assert main([*command, "--steps=1"]) == 2  # does not overwrite
+    assert main([*command, "--steps=2", "--resume", "--seed=1"]) == 2  # another training
     assert "seed (0 then, 1 now)" in capsys.readouterr().err
-    assert main([*command, "--steps", "2", "--resume"]) == 0  # but it may be made longer
+    assert main([*command, "--steps=2", "--resume"]) == 0  # but it may be made longer
     best = f"{out}/best.pth"
     assert f"--weights {best}" in capsys.readouterr().out
-    found = tmp_path / "found"
     command = ["evaluate", "--weights", best, *sets[2:], "--split", "all"]
     assert main([*command, "--json", f"{found}/all.json", "--figures", str(found)]) == 0
     printed = capsys.readouterr().out

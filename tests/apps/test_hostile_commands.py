@@ -17,42 +17,28 @@ def predict_command(weights: str, out: Path, *films: Path) -> list[str]:
     return ["predict", *paths, "--weights", weights, "--out", str(out), "--no-figures"]
 
 
-@pytest.mark.parametrize(
-    "name",
-    (
-        "with spaces.png",
-        "new\nline.png",
-        "tab\t.png",
-        "ünïcödé.png",
-        "-dash.png",
-        "'quote\".png",
-        "<b>.png",
-        "%s{0}.png",
-        "$(touch x).png",
-        "a" * 200 + ".png",
-        b"\xff\xfe.png",
-    ),
-)
-def test_names_of_films(tmp_path, weights, capsys, name):
-    folder, out = tmp_path / "films", tmp_path / "out"
-    folder.mkdir()
-    path = os.path.join(os.fsencode(folder), os.fsencode(name))
-    with open(path, "wb") as file:
-        Image.fromarray(DRAWN).save(file, "PNG")
-    assert main(predict_command(weights, out, folder)) == 0
-    assert len(list(out.glob("*_mask.png"))) == 1
-    assert {item.name for item in tmp_path.iterdir()} == {"films", "out"}  # nothing beside them
+NAMES = [
+    "with spaces.png",
+    "new\nline.png",
+    "tab\t.png",
+    "ünïcödé.png",
+    "-dash.png",
+    "'quote\".png",
+]
+NAMES += ["<b>.png", "%s{0}.png", "$(touch x).png", "a" * 200 + ".png", b"\xff\xfe.png"]
+NAMES += ["..png", "...png", "..%2f..png"]
 
 
-def test_outputs_stay_in_their_folder(tmp_path, weights):
+def test_names_of_films(tmp_path, weights):
     folder, out = tmp_path / "films", tmp_path / "a" / "out"
     folder.mkdir()
-    for name in ("..png", "...png", "..%2f..png"):
-        with open(folder / name, "wb") as file:
+    for name in NAMES:
+        with open(os.path.join(os.fsencode(folder), os.fsencode(name)), "wb") as file:
             Image.fromarray(DRAWN).save(file, "PNG")
-    main(predict_command(weights, out, *folder.iterdir()))
-    assert [item.name for item in (tmp_path / "a").iterdir()] == ["out"]
-    assert {item.name for item in tmp_path.iterdir()} == {"a", "films"}
+    assert main(predict_command(weights, out, *folder.iterdir())) == 0
+    assert len(list(out.glob("*_mask.png"))) == len(NAMES)
+    assert [item.name for item in (tmp_path / "a").iterdir()] == ["out"]  # nothing beside it
+    assert {item.name for item in tmp_path.iterdir()} == {"films", "a"}
 
 
 def test_paths_that_are_no_files(tmp_path, weights, capsys):
@@ -91,13 +77,10 @@ def test_pipes_are_no_files(tmp_path, sets, masked, weights, capsys):
 @pytest.mark.parametrize(
     "arguments",
     (
-        ["train", "--recipe", "paper", "--device", "cpu:x"],
-        ["train", "--recipe", "paper", "--seed", "-1"],
         ["train", "--recipe", "paper", "--seed", str(2**63)],
         ["train", "--recipe", "paper", "--side", str(10**9)],
         ["train", "--recipe", "paper", "--batch", str(10**9)],
         ["train", "--recipe", "paper", "--learning-rate", "inf"],
-        ["train", "--recipe", "paper", "--init", ""],
         ["train", "--classification", "x" * 5000],
         ["predict", "x" * 5000, "--weights", "{weights}"],
     ),
@@ -108,6 +91,4 @@ def test_options_out_of_all_bounds(tmp_path, weights, capsys, arguments):
     with bounded_memory():
         assert quickly(main, [*arguments, *out]) == 2
     said = capsys.readouterr().err.splitlines()
-    notes = [line for line in said if line.startswith("multimix: splits: ")]
-    assert len(said) == len(notes) + 1 and said[-1].startswith("multimix: ")
-    assert said[-1].endswith(".") and "splits" not in said[-1]
+    assert len(said) == 1 and said[0].startswith("multimix: ") and said[0].endswith(".")

@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 from helpers import TINY
 
-from multimix.apps.cli import main, parser
+from multimix.apps.cli import PARSER, main
 from multimix.config import RENAMED, Config
 from multimix.recipes import RECIPES, SYSTEMS
 from multimix.runtime.config_options import changes_of, config_arguments
@@ -41,7 +41,6 @@ OTHER = dict(
     validate_every=11,
     micro_batch=4,
 )
-PARSER = parser()
 
 
 # Published: a name may be added, and never taken away.
@@ -97,13 +96,6 @@ def config_of(*words: str) -> Config:
     return Config.preset(options.system, options.recipe, **changes_of(options))
 
 
-def help_of(command: str, capsys) -> str:
-    with pytest.raises(SystemExit) as end:
-        main([command, "--help"])
-    assert end.value.code == 0
-    return " ".join(capsys.readouterr().out.split())
-
-
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_field_goes_through_the_command_line(system, recipe):
@@ -127,34 +119,27 @@ def test_options_win_over_system_and_recipe_and_all_is_none():
     config = config_of("--recipe", "improved", "--system", "unet", "--bridge", "--steps", "5")
     found = config.classify, config.bridge, config.steps, config.ema_decay
     assert found == (False, True, 5, 0.995)
-    config = config_of("--recipe", "improved", "--no-mask-augmentation", "--class-labels", "all")
-    assert (config.mask_augmentation, config.class_labels) == (False, None)
-    assert config_of("--widths", "2,3,4,5,6").widths == TINY
-    assert config_of("--side", "64", "--sides", "32,64", "--sides", "none").sides == ()
-    assert changes_of(parsed()) == {}
+    config = config_of("--class-labels", "all", "--side", "64", "--sides", "none")
+    assert (config.class_labels, config.sides, changes_of(parsed())) == (None, (), {})
 
 
 def test_earlier_names_of_options_go_on_working():
     assert RENAMED == {"films_at_once": "micro_batch"}
-    assert config_of("--recipe", "paper", "--films-at-once", "2") == Config(micro_batch=2)
     options = PARSER.parse_args(["sweep", "--out", "runs", "--films-at-once", "2"])
     assert changes_of(options)["micro_batch"] == 2
 
 
 @pytest.mark.parametrize("command", ("train", "sweep"))
 def test_help_explains_every_field_and_names_its_default(command, capsys):
-    text = help_of(command, capsys)
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
     for field in fields(Config):
-        option = f"--{field.name.replace('_', '-')}"
         if command == "train" or field.name not in ("seed", "class_labels", "masks"):
+            option = f"--{field.name.replace('_', '-')}"
             assert f" {option}" in text and f"{field.metadata['help']} (" in text
-        if field.type == "bool":
-            assert f"{option}, {option.replace('--', '--no-')} " in text
     assert "films of each of the five kinds in a step (paper: 10; quick: 5; improved: 5)" in text
-    assert "(paper: 52200; quick: 800; improved: 1900)" in text
-    assert "(paper: off; quick: on; improved: on)" in text
-    assert "the class head (default: on)" in text
-    assert "lungs are read at (paper: 256; quick: 96; improved: 160)" in text
+    assert "the class head (default: on)" in text and "--bridge, --no-bridge " in text
     assert text.startswith("usage: ") and text.index("--recipe") < text.index("--learning-rate")
 
 
@@ -166,7 +151,6 @@ def test_help_explains_every_field_and_names_its_default(command, capsys):
         (("--steps", "1.5"), "invalid int value: '1.5'"),
         (("--classes", "Healthy"), "'Healthy' names no classes, or one twice; write for example "),
         (("--classes", "normal=A,pneumonia=B|A"), "names no classes, or one twice"),
-        (("--classes", "normal=A;pneumonia=B"), "names no classes, or one twice"),
         (("--classes", "normal=A|"), "names no classes, or one twice"),
         (("--classes", "sick=Viral"), "'sick=Viral' names no classes"),
     ),

@@ -18,7 +18,7 @@ from multimix.apps.cli import main
 from multimix.apps.predict_folder import predict_folder
 from multimix.images.reading import read_film
 from multimix.inference import load_model, predict
-from multimix.predictions.output_folder import OutputFolder, weights_hash
+from multimix.predictions.output_folder import weights_hash
 from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint
 
 FILMS = {"a/film.png": 50, "a/other.png": 60, "b/film.png": 70}  # side in px
@@ -72,8 +72,7 @@ def sentence(capsys) -> str:
 def test_one_folder_after_another_keeps_both(place, run):
     assert run("a") == 0 and run("b", "--no-figures") == 0
     assert mask_sides() == FILMS and visible("predictions") == FULL | {"film-2_mask.png"}
-    # Again, in another order and by other words for the same files: the same names.
-    assert run("b", place / "a", "a/../a", "--no-figures") == 0
+    assert run("b", "a/../a", "--no-figures") == 0  # other words for the same files
     again = {os.path.relpath(name): side for name, side in mask_sides().items()}
     assert again == FILMS and visible("predictions") == FULL | {"film-2_mask.png"}
 
@@ -84,16 +83,7 @@ def train_again(place: Path) -> None:
     save_checkpoint(place / "best.pth", content)
 
 
-def calibrate_again(place: Path) -> None:
-    values = {"temperature": 2.0, "operating_point": 0.4}
-    content = read_checkpoint(place / "best.pth")
-    save_checkpoint(place / "best.pth", content | {"calibration": values})
-
-
-@pytest.mark.parametrize(
-    "change, words",
-    ((train_again, ()), (calibrate_again, ()), (None, ["--raw"]), (None, ["--flip"])),
-)
+@pytest.mark.parametrize("change, words", ((train_again, ()), (None, ["--raw"])))
 def test_a_table_is_not_continued_by_other_weights_or_options(place, run, capsys, change, words):
     assert run("a", "b", "--no-figures") == 0 and run("b", "--no-figures", "--resume") == 0
     before = Path("predictions/predictions.csv").read_bytes()
@@ -102,14 +92,13 @@ def test_a_table_is_not_continued_by_other_weights_or_options(place, run, capsys
     capsys.readouterr()
     assert run("a", "--no-figures", "--resume", *words) == 2
     said = sentence(capsys)
-    assert "predictions/predictions.csv has predictions of weights" in said
-    assert "--overwrite" in said
+    assert (
+        "predictions/predictions.csv has predictions of weights" in said and "--overwrite" in said
+    )
     assert Path("predictions/predictions.csv").read_bytes() == before
     assert run("a", "--no-figures", "--resume", "--overwrite", *words) == 0
     made = {name: (row["weights"], row["how"]) for name, row in rows().items()}
     assert made["a/film.png"] == made["a/other.png"] != made["b/film.png"]
-    assert run("a", "b", "--no-figures", "--resume", "--overwrite", *words) == 0
-    assert len({(row["weights"], row["how"]) for row in rows().values()}) == 1
 
 
 def test_going_on_predicts_only_what_is_not_done(place, run, capsys, monkeypatch):
@@ -117,8 +106,7 @@ def test_going_on_predicts_only_what_is_not_done(place, run, capsys, monkeypatch
     times = {name: row["seconds"] for name, row in rows().items()}
     done = "Nothing to do: all 2 films have been predicted; see {}predictions/predictions.csv.\n"
     capsys.readouterr()
-    for words in (["a"], [place / "a"]):
-        assert run(*words, "--resume") == 0 and capsys.readouterr().out == done.format("")
+    assert run(place / "a", "--resume") == 0 and capsys.readouterr().out == done.format("")
     monkeypatch.chdir(place / "b")  # elsewhere
     assert run("../a", "--out", "../predictions", "--resume") == 0
     assert capsys.readouterr().out == done.format("../")
@@ -161,14 +149,12 @@ def test_a_film_that_is_not_done_is_predicted_again(place, run, capsys, change):
     assert run("a", "--resume") == 0 and "Nothing to do" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("in_the_way", ("picture", "broken link", "folder", "other table"))
+@pytest.mark.parametrize("in_the_way", ("picture", "broken link", "other table"))
 def test_a_folder_with_other_files_is_refused(place, run, capsys, in_the_way):
     target = place / "out" / "film_mask.png"
     target.parent.mkdir()
     if in_the_way == "picture":
         save(target, np.full((9, 9), 7, dtype=np.uint8))
-    elif in_the_way == "folder":
-        target.mkdir()
     elif in_the_way == "other table":
         (place / "out" / "predictions.csv").write_text("image,label\nx,1\n")
     else:
@@ -178,7 +164,6 @@ def test_a_folder_with_other_files_is_refused(place, run, capsys, in_the_way):
         assert run("a", "--out", "out", *words) == 2
         assert "out" in (said := sentence(capsys)) and "(--out" in said
     assert sorted(os.walk(place / "out")) == before and not (place / "new.png").exists()
-    assert [height_of(place / "a" / name) for name in ("film.png", "other.png")] == [50, 60]
 
 
 @pytest.mark.parametrize("name", ("predictions.csv", ".lock"))
@@ -189,10 +174,6 @@ def test_links_do_not_lead_out_of_the_folder(place, run, capsys, name):
     assert run("a", "--out", "out") == 2
     assert f"out/{name} is a link; choose another folder" in sentence(capsys)
     assert Path("precious").read_text() == "precious"
-    Path("linked").symlink_to("empty")
-    Path("empty").mkdir()
-    assert run("a", "--out", "linked", "--no-figures") == 0  # a folder may itself be a link
-    assert visible("empty") == MASKS
 
 
 @pytest.mark.parametrize("kind", ("folder", "table"))
@@ -213,25 +194,21 @@ def test_folders_below_are_read_when_wanted(place, run, capsys):
     assert run(".") == 2
     assert "There are no films in .;" in sentence(capsys)
     Path("b", "loop").symlink_to(place)
-    assert run(".", "--recursive", "--no-figures") == 0
-    printed = capsys.readouterr().out
-    assert all(name in printed for name in FILMS)  # one name twice: the paths are shown
-    assert mask_sides() == FILMS
+    for _ in range(2):  # masks are not films
+        assert run(".", "--recursive", "--no-figures") == 0
+        printed = capsys.readouterr()
+        assert all(name in printed.out for name in FILMS)  # one name twice: the paths are shown
+        assert mask_sides() == FILMS
     assert {f"{name}_mask.png" for name in ("a_film", "a_other", "b_film")} < visible("predictions")
-    assert run(".", "--recursive", "--no-figures") == 0  # masks are not films
-    assert "3 files (a_film_mask.png, a_other_mask.png, b_film_mask.png) that this" in sentence(
-        capsys
-    )
-    assert set(rows()) == set(FILMS)
+    assert "3 files (a_film_mask.png, a_other_mask.png, b_film_mask.png) that this" in printed.err
 
 
 def test_faults_are_named_and_json_is_json(place, run, capsys):
     Path("bad.png").write_text("not a picture")
-    assert run("bad.png", "none.png", "--json") == 2
+    assert run("bad.png", "none.png", "x" * 300, "--json") == 2
     printed = capsys.readouterr()
-    assert json.loads(printed.out) == []
-    assert printed.err.count("\n") == 2 and "bad.png" in printed.err and "none.png" in printed.err
-    assert run("x" * 300) == 2 and "xxx" in sentence(capsys)
+    assert json.loads(printed.out) == [] and printed.err.count("\n") == 3
+    assert all(name in printed.err for name in ("bad.png", "none.png", "xxx"))
 
 
 def test_a_signal_ends_the_batch_first(place, run, capsys, monkeypatch):
@@ -240,8 +217,10 @@ def test_a_signal_ends_the_batch_first(place, run, capsys, monkeypatch):
     real, before = module.predict_iter, signal.getsignal(signal.SIGINT)
 
     def interrupted(*arguments, **options):
-        os.kill(os.getpid(), signal.SIGINT)
-        return real(*arguments, **options)
+        for number, prediction in enumerate(real(*arguments, **options)):
+            if number == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield prediction
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "predict_iter", interrupted)
@@ -261,19 +240,14 @@ def test_damaged_tables_are_one_sentence(place, run, capsys):
     table = Path("predictions/predictions.csv")
     content = table.read_bytes()
     number = b",%.6f," % rows()["a/film.png"]["lung_share"]
-    damaged = [b"a table of another program", b"\0\n", b"a,b\n1,2\n", b"file,label\n,\n"]
-    damaged += [b'"' + b"x" * 200_000 + b"\n", content + b"film.png,NORMAL\n"]
+    damaged = [b"\0\n", b"file,label\n,\n", content + b"film.png,NORMAL\n"]
     damaged += [content.replace(number, b",%s," % word) for word in (b"x", b"inf", b"-1")]
     damaged += [content.replace(b",film,", b",../film,"), content.replace(b"NORMAL,0", b"CAT,0")]
     for text in damaged:
         table.write_bytes(text)
-        with pytest.raises(ValueError, match=r"predictions\.csv") as error:
-            OutputFolder(table.parent)
-        assert len(str(error.value)) <= 300
-    for words in ([], ["--resume"], ["--overwrite"]):  # the table stays as it is
         capsys.readouterr()
-        assert run("a", "--no-figures", *words) == 2
-        assert sentence(capsys) and table.read_bytes() == damaged[-1]
+        assert run("a", "--no-figures", "--overwrite") == 2
+        assert "predictions.csv" in sentence(capsys) and table.read_bytes() == text
 
 
 def test_the_table_says_what_the_prediction_says(place, run, capsys):
@@ -285,34 +259,28 @@ def test_the_table_says_what_the_prediction_says(place, run, capsys):
         p = predict(model, name)
         numbers = {key: None if row[key] == "" else float(row[key]) for key in p.numbers}
         assert numbers == pytest.approx(p.numbers, abs=1e-5)
-        assert row["probability"] == row["PNEUMONIA"] and row["threshold"] == 0.5
         assert (row["label"] == "PNEUMONIA") == (row["probability"] > row["threshold"])
         assert told[name]["probability"] == pytest.approx(p.probability, abs=1e-6)
-        assert (told[name]["left_cm2"] is None) == (row["left_cm2"] == "")
-        assert row["weights"] == weights_hash(model) == p.weights and row["sop_uid"] in (
-            "",
-            "1.2.3",
-        )
+        assert row["weights"] == weights_hash(model) == p.weights
+        assert row["sop_uid"] in ("", "1.2.3")
         assert row["mask"] == f"{row['name']}_mask.png" and row["overlay"] == f"{row['name']}.png"
 
 
 def test_all_files_of_a_film_that_are_wanted(place, run, capsys):
-    assert run("a/film.png", "--no-figures", "--arrays", "--label-mask") == 0
+    words = ("--no-figures", "--arrays", "--label-mask")
+    assert run("a/film.png", *words) == 0
     assert visible("predictions") == {"predictions.csv", "film_mask.png", "film.npz"}
     with np.load("predictions/film.npz") as arrays:
         assert set(arrays) == {"mask_probability", "saliency"}
-        for array in arrays.values():
-            assert array.shape == (50, 50) and array.dtype == np.float32
+        assert all(a.shape == (50, 50) and a.dtype == np.float32 for a in arrays.values())
     with Image.open("predictions/film_mask.png") as mask:
         assert mask.getextrema()[1] <= 2
-    assert run("a/film.png", "--no-figures", "--arrays", "--resume") == 2  # other masks
+    assert run("a/film.png", *words[:2], "--resume") == 2  # other masks
     assert "label-mask" in sentence(capsys)
     os.remove("predictions/film.npz")
-    words = ("a", "--no-figures", "--arrays", "--label-mask", "--resume")
-    for earlier in (0, 2):
-        assert run(*words) == 0
-        assert ("Nothing to do" in capsys.readouterr().out) == bool(earlier)
+    assert run("a", *words, "--resume") == 0 and "Nothing to do" not in capsys.readouterr().out
     assert {"film.npz", "other.npz"} < visible("predictions")
+    assert run("a", *words, "--resume") == 0 and "Nothing to do" in capsys.readouterr().out
 
 
 def test_true_classes_and_hand_outlines_are_shown(place, run, capsys):
@@ -340,10 +308,8 @@ def test_python_and_the_command_line_share_a_folder(place, run):
     model = load_model(place / "best.pth", "cpu")
     found = predict_folder(model, ["a", "b/film.png"], "out")
     assert [row["file"] for row in found] == list(FILMS) and set(rows("out")) == set(FILMS)
-    one = predict(model, "a/film.png")
-    assert found[0]["lung_share"] == pytest.approx(one.lung_share, abs=1e-6)
     assert found[0]["left_cm2"] is None and Path(found[0]["mask"]).is_file()
-    assert one.save("out") == Path("out/film.png") and mask_sides("out") == FILMS
+    assert predict(model, "a/film.png").save("out") == Path("out/film.png")
     again = predict_folder(model, "b", "out", resume=True)
     assert again[0]["seconds"] == pytest.approx(found[2]["seconds"], abs=1e-6)
     with pytest.raises(ValueError, match=r"has predictions of weights .* and these would be .*raw"):
@@ -354,12 +320,12 @@ def test_python_and_the_command_line_share_a_folder(place, run):
 def test_python_names_what_it_could_not_predict(place):
     Path("a/bad.png").write_bytes(b"not a film")
     Path("a/notes.txt").write_text("not a film either")
-    model, faults = load_model(place / "best.pth", "cpu"), []
-    with pytest.warns(UserWarning, match="left out of a: 1 file"):
-        rows_of_a = predict_folder(model, "a", "out", figures=False, on_error=faults.append)
-    assert len(rows_of_a) == 2 and ["bad.png" in fault for fault in faults] == [True]
+    model, told = load_model(place / "best.pth", "cpu"), []
+    reports = {"on_error": told.append, "on_left_out": told.append}
+    assert len(predict_folder(model, "a", "out", figures=False, **reports)) == 2
+    assert ["left out of a: 1 file" in told[0], "bad.png" in told[1]] == [True, True]
     with (
-        pytest.warns(UserWarning),
+        pytest.warns(UserWarning, match="left out of a: 1 file"),
         pytest.raises(ValueError, match=r"1 of 3 films could not be predicted: a/bad\.png .*"),
     ):
         predict_folder(model, "a", "out")
