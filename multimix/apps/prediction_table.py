@@ -6,6 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
+from multimix.images.reading import read_mask
 from multimix.model import CLASSES
 from multimix.predictions.output_folder import BETWEEN, MEASURES, Row
 from multimix.runtime.files import printable
@@ -84,3 +88,9 @@ def truths_beside(films: Iterable[Path]) -> Truths:
         except (ValueError, KeyError, OSError):
             continue
     return found
+
+
+def hand_outline(mask: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The lungs outlined by hand in a mask's file, (H, W) bool at the `shape` of its film."""
+    square = Image.fromarray(read_mask([mask], max(shape)))
+    return np.asarray(square.resize((shape[1], shape[0])))
