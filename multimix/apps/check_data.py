@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -75,12 +74,10 @@ def examine(
     problems = [*films["problems"].explode().dropna()]
     if len(readable):
         problems += common_problems(readable)
-    names: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for mark, what, name in problems:
-        names[mark, what].append(name)
-    for (mark, what), named in names.items():
+    table = pd.DataFrame(problems, columns=["mark", "what", "name"])
+    for (mark, what), names in table.groupby(["mark", "what"], sort=False)["name"]:
         lines = findings.remarks if mark == "?" else findings.faults
-        lines.append(f"{what}: {first_few(named)}")
+        lines.append(f"{what}: {first_few(list(names))}")
     if len(readable):
         plan_training(findings, readable)
     findings.remarks += found.left_out
@@ -92,13 +89,12 @@ def scan_film(film: Film) -> dict[str, Any]:
     row = {name: getattr(film, name) for name in ("name", "label", "split", "patient")}
     row["class"] = "without class" if film.label is None else CLASSES[film.label]
     row |= {"other_class": bool(film.other_class), "masked": bool(film.masks), "has_lung": None}
-    problems: list[Problem] = []
-    row |= {"problems": problems, "digest": ""}
     try:
         image = load_image(film.source)
     except ValueError as error:
-        problems.append(("x", "films that cannot be read", str(error)))
-        return row
+        problem = "x", "films that cannot be read", str(error)
+        return row | {"digest": "", "problems": [problem]}
+    problems = row["problems"] = []
     row["height"], row["width"] = image.grey.shape
     grey = np.ascontiguousarray(image.box.of(image.grey))
     row["digest"] = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
@@ -187,6 +183,6 @@ def plan_training(findings: Findings, films: pd.DataFrame) -> None:
             uses.append(f"{use} {len(part)}{some}")
             lacks.append("" if split == "test" else missing_labels(task, split, set(labelled)))
         findings.facts.append(f"{task} will {', '.join(uses)} of these films")
-        is_optional = task == "classification" and column.nunique() == 1 and len(labels) > 1
-        lines = findings.remarks if is_optional else findings.faults
+        can_train_lungs = task == "classification" and "segmentation" in labels
+        lines = findings.remarks if can_train_lungs else findings.faults
         lines += list(filter(None, lacks))[:1]

@@ -23,7 +23,6 @@ from PIL import Image
 from multimix.apps.prediction_table import hand_outline, truths_beside
 from multimix.data.film_folder import look_through
 from multimix.images.formats import stem_of
-from multimix.images.reading import load_image
 from multimix.inference import load_model, predict
 from multimix.predictions import pictures
 from multimix.predictions.lungs import dice_with, label_lungs, measure_lungs
@@ -55,7 +54,7 @@ export default { initialize({ model }) {
 """
 
 
-@dataclass
+@dataclass(eq=False)
 class PanelFilm:
     """A film on the panel's list."""
 
@@ -81,7 +80,7 @@ class Panel(widgets.VBox):
         self, samples: str | os.PathLike | None = None, weights: str | os.PathLike = "multimix"
     ):
         self.model = load_model(weights)
-        self.prediction: Prediction  # of the film that is shown
+        self.prediction: Prediction | None = None  # of the film that is shown
         paths = look_through(Path(samples or bundled("sample_data"))).films
         truths = truths_beside(paths)
         self.films = [PanelFilm(path.name, path, truths.get(path, ("", None))[1]) for path in paths]
@@ -98,17 +97,22 @@ class Panel(widgets.VBox):
         self.opacity = slider("Opacity of colours", 0.35, 0, 1)
         self.brightness = slider("Brightness", 0, -1, 1)
         self.contrast = slider("Contrast", 1, 0.2, 4)
-        self.centre = np.full(2, 0.5)  # of the part that is shown, as shares of the film
-        left = [self.choice, self.upload, self.busy, self.message, self.answer, self.downloads]
-        right = [self.view, self.picture, widgets.HTML(LEGEND), self.zoom, self.threshold]
-        right += [self.opacity, self.brightness, self.contrast]
-        both = [  # in a narrow window one below the other
-            widgets.VBox([*left, self.table], layout={"flex": "1 1 22em", "max_width": "100%"}),
-            widgets.VBox(right, layout={"flex": "3 1 26em", "max_width": "100%"}),
+        self.look = (self.threshold, self.opacity, self.brightness, self.contrast)
+        # The centre and the upper left corner of the part that is shown, as shares of the film.
+        self.centre, self.corner = np.full(2, 0.5), np.zeros(2)
+        texts = [self.busy, self.message, self.answer, self.downloads, self.table]
+        views = [self.view, self.picture, widgets.HTML(LEGEND), self.zoom, *self.look]
+        parts = ([self.choice, self.upload, *texts], "1 1 22em"), (views, "3 1 26em")
+        columns = [
+            widgets.VBox(part, layout={"flex": flex, "max_width": "100%"}) for part, flex in parts
         ]
-        super().__init__([widgets.HBox(both, layout={"flex_flow": "row wrap", "grid_gap": "1em"})])
+        flow = {"flex_flow": "row wrap", "grid_gap": "1em"}  # one below the other if narrow
+        super().__init__([widgets.HBox(columns, layout=flow)])
         self.choice.observe(self.choose, "value")
         self.upload.observe(self.take_films, "value")
+        for setting in (self.view, self.zoom, *self.look):
+            setting.observe(self.update, "value")
+        listen_to_mouse(self.picture, self.use_mouse)
         self.show()
 
     def __repr__(self) -> str:
@@ -117,7 +121,7 @@ class Panel(widgets.VBox):
     def _repr_mimebundle_(self, **options: object) -> dict | tuple[dict, dict]:
         """The widget, and a still picture for pages without a kernel; ipywidgets 8 calls it."""
         bundle = super()._repr_mimebundle_(**options)
-        if not hasattr(self, "prediction"):
+        if self.prediction is None:
             return bundle
         still = pictures.overlay(self.prediction, self.truth)
         still.thumbnail((900, 900))
@@ -125,60 +129,48 @@ class Panel(widgets.VBox):
         return {**bundle, "image/jpeg": data}, {"image/jpeg": {"alt": repr(self.prediction)}}
 
     @contextmanager
-    def working_on(self, film: PanelFilm, what: str) -> Iterator[None]:
+    def working_on(self, film: PanelFilm) -> Iterator[None]:
         """Show that the panel is busy; a ValueError becomes a message, and the picture stays."""
-        self.busy.value = f"{what} {html.escape(film.file)} ..."
+        self.busy.value = f"Predicting {html.escape(film.file)} ..."
         try:
             yield
         except ValueError as error:
+            film.row = {}
             sentence = html.escape(f"{film.file}: {error}")
             self.message.value += f"<p style='color: {pictures.WARNING}'><b>{sentence}</b></p>"
         finally:
             self.busy.value = ""
 
-    def titles(self) -> list[tuple[str, int]]:
+    def titles(self) -> list[tuple[str, PanelFilm]]:
         """The entries of the list of films."""
-        return [(pictures.cut_middle(film.file, 40), i) for i, film in enumerate(self.films)]
+        return [(pictures.cut_middle(film.file, 40), film) for film in self.films]
 
     def choose(self, _change: object) -> None:
-        """Show the film that the user chose."""
+        """Show the film that the user chose, or the first of an upload."""
         self.message.value = ""
-        self.films[self.choice.value].in_table = True
+        self.choice.value.in_table = True
         self.show()
 
     def take_films(self, _change: object) -> None:
-        """Add uploaded films to the list, show the first, predict all; a bad one is named."""
-        self.message.value = ""
-        first = len(self.films)
-        for name, content in uploaded_files(self.upload):
-            film = PanelFilm(name, content, in_table=True)
-            with self.working_on(film, "Reading"):
-                load_image(content)
-                self.films.append(film)
-        if first < len(self.films):
-            self.choice.unobserve(self.choose, "value")  # the messages stay
-            self.choice.options = self.titles()
-            self.choice.value = first
-            self.choice.observe(self.choose, "value")
-            self.show()
+        """Put uploaded films in front of the list, which then chooses the first."""
+        uploads = uploaded_files(self.upload)
+        new = [PanelFilm(name, content, in_table=True) for name, content in uploads]
+        self.films = [*new, *self.films]
+        self.choice.options = self.titles()
 
     def show(self) -> None:
         """Predict the chosen film and draw it, then predict the other films of the table."""
-        film = self.films[self.choice.value]
-        with self.working_on(film, "Predicting"):
-            is_first = not hasattr(self, "prediction")
+        film = self.choice.value
+        with self.working_on(film):
             prediction = self.predict(film)
-            shape = prediction.film.shape
-            self.truth = hand_outline(film.mask, shape) if film.mask else None
+            self.truth = hand_outline(film.mask, prediction.film.shape) if film.mask else None
             self.prediction = prediction
-            self.resize()
-            if is_first:
-                self.observe_settings()
+            self.update()
         for other in self.films:
-            if other.in_table and other.row is None and other is not film:
-                with self.working_on(other, "Predicting"):
+            if other.in_table and other.row is None:
+                with self.working_on(other):
                     self.predict(other)
-                    self.mark_lungs()
+                    self.write()
 
     def predict(self, film: PanelFilm) -> Prediction:
         """Predict a film and make its row of the table. ValueError if it cannot be read."""
@@ -186,14 +178,6 @@ class Panel(widgets.VBox):
         words = {"warnings": " | ".join(prediction.warnings), "network": prediction.network}
         film.row = {"file": film.file, "label": prediction.label, **prediction.numbers, **words}
         return prediction
-
-    def observe_settings(self) -> None:
-        """Draw anew for each change of a setting, and for the mouse."""
-        self.zoom.observe(self.resize, "value")
-        self.threshold.observe(self.mark_lungs, "value")
-        for setting in (self.view, self.opacity, self.brightness, self.contrast):
-            setting.observe(self.draw, "value")
-        listen_to_mouse(self.picture, self.use_mouse)
 
     def use_mouse(self, message: dict) -> None:
         """Zoom at the pointer by the wheel; change brightness and contrast by dragging."""
@@ -206,17 +190,28 @@ class Panel(widgets.VBox):
         self.centre = place + (0.5 - pointer) / zoom
         self.zoom.value = zoom
 
-    def resize(self, _change: object = None) -> None:
-        """Draw another film, or another part of it."""
-        size = 1 / self.zoom.value
-        self.corner = (self.centre - size / 2).clip(0, 1 - size)
-        part = (*self.corner, size)
-        self.layers = pictures.layers_of(self.prediction, 1000, 1000, part, self.truth)
-        self.mark_lungs()
+    def update(self, change: dict | None = None) -> None:
+        """Draw the film; if a setting has changed, only what depends on it is made anew."""
+        if self.prediction is None:
+            return
+        setting = change["owner"] if change else None
+        if setting in (None, self.zoom):
+            size = 1 / self.zoom.value
+            self.corner = (self.centre - size / 2).clip(0, 1 - size)
+            part = (*self.corner, size)
+            self.layers = pictures.layers_of(self.prediction, 1000, 1000, part, self.truth)
+        if setting in (None, self.threshold):
+            self.write()
+        values = [slider.value for slider in self.look]
+        picture = pictures.draw(self.layers, self.view.value, *values)
+        pictures.mark_sides(picture)
+        self.picture.value = pictures.file_content(picture, "JPEG")
 
-    def mark_lungs(self, _change: object = None) -> None:
-        """Update texts and downloads for another threshold, then draw."""
+    def write(self) -> None:
+        """Write the texts, the table and the downloads."""
         prediction, mask, links = self.prediction, None, []
+        if prediction is None:
+            return
         if prediction.mask_probability is not None:
             mask = prediction.mask_probability > self.threshold.value
             content = pictures.file_content(Image.fromarray(np.uint8(255) * mask), "PNG")
@@ -226,15 +221,6 @@ class Panel(widgets.VBox):
             self.table.value, content = table_of(rows)
             links.append(link("predictions.csv", content, "table"))
         self.downloads.value = f"Download: {', '.join(links)}" if links else ""
-        self.draw()
-
-    def draw(self, _change: object = None) -> None:
-        """Draw the chosen view with the chosen settings; the picture itself can be saved."""
-        sliders = (self.threshold, self.opacity, self.brightness, self.contrast)
-        settings = (slider.value for slider in sliders)
-        picture = pictures.draw(self.layers, self.view.value, *settings)
-        pictures.mark_sides(picture)
-        self.picture.value = pictures.file_content(picture, "JPEG")
 
 
 def slider(description: str, value: float, lowest: float, highest: float) -> widgets.FloatSlider:
