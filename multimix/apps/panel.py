@@ -70,7 +70,7 @@ class Panel(widgets.VBox):
 
     Arguments:
         samples: a folder of films to choose from; the bundled ones by default. Outlines by hand
-            that a `films.csv` there names (columns `path`, `truth`, `mask`) are shown.
+            that a `films.csv` there names (columns `path` and `mask`) are shown.
         weights: as for `load_model`.
 
     Errors: ValueError if the folder has no film, or as for `load_model`.
@@ -233,11 +233,12 @@ def slider(description: str, value: float, lowest: float, highest: float) -> wid
 def table_of(rows: Sequence[dict[str, object]]) -> tuple[str, bytes]:
     """The table as HTML, with its main columns, and as CSV, with all."""
     table = pd.DataFrame(rows)
-    shown = table.reindex(columns=["file", "label", "PNEUMONIA", "right_lung", "left_lung"])
-    shown["file"] = [pictures.cut_middle(str(file), 28) for file in table["file"]]
+    names = {"label": "class", "PNEUMONIA": "P", "right_lung": "right", "left_lung": "left"}
+    shown = table.reindex(columns=["file", *names]).rename(columns=names)
+    shown["file"] = [pictures.cut_middle(str(file), 22) for file in table["file"]]
     style = {"float_format": "{:.2f}".format, "justify": "left", "border": 0, "na_rep": ""}
-    content = table.to_csv(index=False, float_format="%.6f")
-    return shown.to_html(index=False, **style), content.encode("utf-8-sig")
+    content = table.to_csv(index=False, float_format="%.6f").encode("utf-8-sig")
+    return f"<div style='overflow-x: auto'>{shown.to_html(index=False, **style)}</div>", content
 
 
 def answer_html(prediction: Prediction, mask: np.ndarray | None, truth: np.ndarray | None) -> str:

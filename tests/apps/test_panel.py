@@ -140,14 +140,9 @@ def test_several_uploads(panel):
         assert html.escape(warning) in panel.answer.value
     panel.choice.index = 2
     assert panel.prediction.name == long.removesuffix(".png") and panel.message.value == ""
-
-
-def test_one_name_twice(panel):
-    for shape in ((150, 150), (150, 150), (100, 150)):
-        upload(panel, "1.2.840.png", png(FILM[: shape[0]]))
-        assert panel.prediction.name == "1.2.840" and mask_of(panel).shape == shape
-        panel.choice.value = panel.films[-1]
-    assert len(panel.films) == 5
+    for height in (100, 120):  # one name twice
+        upload(panel, "1.2.840.png", png(FILM[:height]))
+        assert panel.prediction.name == "1.2.840" and mask_of(panel).shape == (height, 150)
 
 
 def test_a_film_without_a_prediction_keeps_the_last_picture(panel):

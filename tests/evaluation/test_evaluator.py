@@ -3,6 +3,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from drawn import write_films
@@ -79,23 +80,24 @@ def test_operating_point_and_temperature(model, films):
     assert {name: results[name] for name in found} == pytest.approx(found)
 
 
-def test_a_films_probability_is_the_one_that_predict_gives(model, films):
+def test_a_films_probability_is_the_one_that_predict_gives(model, tmp_path):
     model.info.calibration = {"temperature": 0.5, "operating_point": 0.6}
     model.encoder.fc.weight.data *= 20  # so that it is sure of some films
-    results = evaluate(model, films)
-    classes = films.labelled("test").classification
-    rows = rows_of(results, "classification")
-    for row, film, label in zip(rows, classes.pixels.numpy(), classes.labels, strict=True):
-        predicted = predict(model, film, invert="never").probabilities["PNEUMONIA"]
-        assert row["probability"] == pytest.approx(predicted, abs=1e-5)
-        assert row["correct"] == ((predicted >= 0.5) == label)
+    write_films(tmp_path, 8, SIDE)
+    results = evaluate(model, load_films(tmp_path, side=SIDE, progress=False), "all")
+    for row in results.rows:
+        found = predict(model, tmp_path.parent / row["film"], invert="never")
+        predicted = found.probabilities["PNEUMONIA"]
+        assert row["probability"] == pytest.approx(predicted, abs=1e-4)
+        assert row["correct"] == (found.label == row["label"])
         odds = np.log(row["raw_probability"] / (1 - row["raw_probability"]))
         calibrated = odds / 0.5 - np.log(0.6 / 0.4)
         assert np.log(predicted / (1 - predicted)) == pytest.approx(calibrated, abs=1e-3)
-    assert len({row["probability"] for row in rows}) == 8
-    for prefix, metric in (("", "calibrated_accuracy"), ("raw_", "accuracy")):
-        assert np.mean([row[f"{prefix}correct"] for row in rows]) == results[metric]
-    assert np.mean([row["placement"] for row in rows]) == pytest.approx(results["auc"], abs=1e-6)
+    rows = pd.DataFrame(results.rows)
+    assert rows["probability"].nunique() == 8
+    assert rows["correct"].mean() == results["calibrated_accuracy"]
+    assert rows["raw_correct"].mean() == results["accuracy"]
+    assert rows["placement"].mean() == pytest.approx(results["auc"], abs=1e-6)
 
 
 @pytest.mark.parametrize("measure", (evaluate, lambda *given: validate(*given)))
@@ -107,20 +109,10 @@ def test_films_at_another_side_are_refused(model, films, measure):
 
 def test_a_network_in_any_state_is_measured_alike(model, films):
     expected = evaluate(model, films)
-    model.train()
-    model.encoder.dconv_down2.eval()
-    modes = [module.training for module in model.modules()]
-    for network in (model, torch.nn.DataParallel(model)):
-        assert evaluate(network, films) == expected
+    assert evaluate(torch.nn.DataParallel(model.train()), films) == expected
     with torch.autocast("cpu", torch.bfloat16):
         assert evaluate(model, films)["dice"] == pytest.approx(expected["dice"], abs=0.01)
-    assert [module.training for module in model.modules()] == modes
     assert evaluate(model.double(), films) == pytest.approx(expected, abs=1e-3)
-
-
-def test_only_films_are_measured(model):
-    with pytest.raises(ValueError, match="evaluate was given a str as films"):
-        evaluate(model, "chest_xray")
 
 
 def test_a_task_that_was_not_learnt_is_not_measured(model, films, classes_only):
@@ -149,6 +141,8 @@ def test_films_without_a_label_are_not_measured(model, films, masks_only):
     alone = lungs[every_second.nonzero().flatten()]
     ours, theirs = (evaluate(model, replace(masks_only, segmentation=s)) for s in (some, alone))
     assert ours == theirs
+    with pytest.raises(ValueError, match="evaluate was given a FilmSet as films"):
+        evaluate(model, lungs)
     none = replace(lungs, labelled=torch.zeros(len(lungs), dtype=torch.bool))
     with pytest.raises(ValueError, match="no labelled films in the split 'test'"):
         evaluate(model, replace(masks_only, segmentation=none))

@@ -29,29 +29,13 @@ def lungs() -> tuple[np.ndarray, np.ndarray]:
 
 def test_classification_by_hand():
     # One NORMAL called PNEUMONIA; of the 2 x 3 pairs of a NORMAL and a PNEUMONIA, five are in the
-    # right order.
+    # right order. All other metrics are compared with scikit-learn's below.
     probability, labels = np.array([0.1, 0.7, 0.6, 0.8, 0.9]), np.array([0, 0, 1, 1, 1])
-    assert metrics.classification_metrics(probability, labels) == pytest.approx(
-        {
-            "accuracy": 4 / 5,
-            "balanced_accuracy": (1 / 2 + 1) / 2,
-            "f1_normal": 2 / 3,
-            "f1_pneumonia": 6 / 7,
-            "auc": 5 / 6,
-            "specificity": 1 / 2,
-            "sensitivity": 1,
-            "ece": (0.1 + 0.7 + 0.4 + 0.2 + 0.1) / 5,  # each in a bin of its own
-            "brier": (0.1**2 + 0.7**2 + 0.4**2 + 0.2**2 + 0.1**2) / 5,
-            "average_precision": (1 + 1 + 3 / 4) / 3,
-            "sensitivity_at_90": 2 / 3,  # with 0.6 comes 0.7, which is NORMAL
-        }
-    )
+    found = metrics.classification_metrics(probability, labels)
+    assert (found["auc"], found["specificity"]) == pytest.approx((5 / 6, 1 / 2))
+    assert found["ece"] == pytest.approx((0.1 + 0.7 + 0.4 + 0.2 + 0.1) / 5)  # one in each bin
+    assert found["sensitivity_at_90"] == 2 / 3  # with 0.6 comes 0.7, which is NORMAL
     assert metrics.placements(probability, labels) == pytest.approx([1, 2 / 3, 1 / 2, 1, 1])
-
-
-def test_one_class_has_no_auc():
-    found = metrics.classification_metrics(np.array([0.1, 0.7]), np.array([1, 1]))
-    assert set(found) == {"accuracy", "brier", "ece", "sensitivity"}
 
 
 @pytest.mark.parametrize("seed", range(20))

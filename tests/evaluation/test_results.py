@@ -28,16 +28,13 @@ def test_written_as_json_and_csv(results, tmp_path):
     write_results(results, tmp_path / "a" / "found.json")  # our own files may be replaced
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    (
-        ("found.json", '{"mine": 1}'),
-        ("found.json", "[]"),
-        ("found.json", "no json"),
-        ("found.csv", "task,film,patient,split,use\n"),
-        ("found.txt", ""),
-    ),
+OTHERS = (
+    *(("found.json", content) for content in ('{"mine": 1}', "[]", "no json")),
+    *(("found.csv", "task,film,patient,split,use\n"), ("found.txt", "")),
 )
+
+
+@pytest.mark.parametrize(("name", "content"), OTHERS)
 def test_files_of_others_are_not_overwritten(results, tmp_path, name, content):
     path = tmp_path / name
     path.write_text(content)
