@@ -23,7 +23,7 @@ from PIL import Image
 from multimix.apps.prediction_table import hand_outline, truths_beside
 from multimix.data.film_folder import look_through
 from multimix.images.formats import stem_of
-from multimix.inference import load_model, predict
+from multimix.inference import load_model, predict_iter
 from multimix.predictions import pictures
 from multimix.predictions.lungs import dice_with, label_lungs, measure_lungs
 from multimix.predictions.prediction import Prediction
@@ -174,7 +174,8 @@ class Panel(widgets.VBox):
 
     def predict(self, film: PanelFilm) -> Prediction:
         """Predict a film and make its row of the table. ValueError if it cannot be read."""
-        prediction = replace(predict(self.model, film.source), name=stem_of(Path(film.file)))
+        (found,) = predict_iter(self.model, film.source)
+        prediction = replace(found, name=stem_of(Path(film.file)))
         words = {"warnings": " | ".join(prediction.warnings), "network": prediction.network}
         film.row = {"file": film.file, "label": prediction.label, **prediction.numbers, **words}
         return prediction
@@ -233,7 +234,7 @@ def slider(description: str, value: float, lowest: float, highest: float) -> wid
 def table_of(rows: Sequence[dict[str, object]]) -> tuple[str, bytes]:
     """The table as HTML, with its main columns, and as CSV, with all."""
     table = pd.DataFrame(rows)
-    names = {"label": "class", "PNEUMONIA": "P", "right_lung": "right", "left_lung": "left"}
+    names = {"label": "class", "PNEUMONIA": "pneumonia", "right_lung": "right", "left_lung": "left"}
     shown = table.reindex(columns=["file", *names]).rename(columns=names)
     shown["file"] = [pictures.cut_middle(str(file), 22) for file in table["file"]]
     style = {"float_format": "{:.2f}".format, "justify": "left", "border": 0, "na_rep": ""}

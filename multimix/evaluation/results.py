@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,8 @@ def as_table(results: Results) -> str:
 
 def write_results(results: Results, path: Path, **more: object) -> None:
     """Write all results, and `more`, as JSON, and the rows as CSV; errors: `table_beside`."""
-    found = {"value": results, "interval": results.intervals, "baseline": results.baseline}
-    found["definition"] = DEFINITIONS
+    found: dict[str, Mapping] = {"value": results, "interval": results.intervals}
+    found |= {"baseline": results.baseline, "definition": DEFINITIONS}
     metrics = {name: {key: values.get(name) for key, values in found.items()} for name in results}
     content = {"metrics": metrics, "notes": results.notes, "subgroups": results.subgroups}
     table = table_beside(path)
