@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from tqdm.auto import tqdm
 
-from multimix.apps.duplicates import identical, perceptual_hash, similar
 from multimix.data.dataset_layouts import read_layout
 from multimix.data.film_set import SPLITS
 from multimix.data.films import mask_of
@@ -20,10 +21,11 @@ from multimix.data.found_films import Film, FoundFilms
 from multimix.data.mask_faults import UNUSUAL, first_few, mask_fault
 from multimix.data.splits import split_films
 from multimix.data.training_films import missing_labels
-from multimix.images.preparation import WHOLE, film_box
 from multimix.images.quality import looks_inverted, looks_turned
-from multimix.images.reading import load_image
+from multimix.images.reading import load_image, resize
 from multimix.model import CLASSES
+
+Problem = tuple[str, str, str]  # '?' (look at it) or 'x' (repair it), what it is, which film
 
 
 @dataclass
@@ -38,16 +40,6 @@ class Findings:
     def fit(self) -> bool:
         """Whether nothing must be repaired."""
         return not self.faults
-
-    def remark(self, what: str, names: Iterable[str], count: int = 0) -> None:
-        """Add a line if there are names; `count` is their number if not all are given."""
-        if found := list(names):
-            self.remarks.append(f"{what}: {first_few(found, count)}")
-
-    def fault(self, what: str, names: Iterable[str]) -> None:
-        """The same for what must be repaired."""
-        if found := list(names):
-            self.faults.append(f"{what}: {first_few(found)}")
 
     def __str__(self) -> str:
         marked = ((" ", self.facts), ("?", self.remarks), ("x", self.faults))
@@ -73,123 +65,124 @@ def examine(
     """
     found = read_layout(folder, layout, classes)
     with ThreadPoolExecutor() as pool:
-        scanned = pool.map(scan_film, found.films)
-        bar = tqdm(scanned, "reading", len(found.films), False, unit="film", disable=not progress)
-        scans = pd.DataFrame(list(bar), dtype=object)
-    scans["use"] = split_films(found.films, seed=0)  # in training
-    readable = scans[scans["fault"] == ""]
-    findings = Findings(facts_of(found, scans, readable))
-    findings.fault("films that cannot be read", scans["fault"][scans["fault"] != ""])
-    for report in (report_films, report_masks, report_duplicates, report_labels):
-        if len(readable):
-            report(findings, readable)
+        scans = pool.map(scan_film, found.films)
+        bar = tqdm(scans, "reading", len(found.films), False, unit="film", disable=not progress)
+        films = pd.DataFrame(list(bar))
+    films["use"] = split_films(found.films, seed=0)  # in training
+    readable = films[films["digest"] != ""]
+    findings = Findings(facts_of(found, films))
+    problems = [*films["problems"].explode().dropna()]
+    if len(readable):
+        problems += common_problems(readable)
+    table = pd.DataFrame(problems, columns=["mark", "what", "name"])
+    for (mark, what), names in table.groupby(["mark", "what"], sort=False)["name"]:
+        lines = findings.remarks if mark == "?" else findings.faults
+        lines.append(f"{what}: {first_few(list(names))}")
+    if len(readable):
+        plan_training(findings, readable)
     findings.remarks += found.left_out
     return findings
 
 
-def scan_film(film: Film) -> dict[str, object]:
-    """Read a film and its masks once and keep what the report needs."""
-    row = {"film": film, "fault": "", "mask_error": "", "mask_fault": "", "lung_share": None}
-    row |= {name: getattr(film, name) for name in ("name", "label", "split", "patient")}
-    row["masked"], row["kind"] = bool(film.masks), ""
+def scan_film(film: Film) -> dict[str, Any]:
+    """Read a film and its masks once; keep what the report needs."""
+    row = {name: getattr(film, name) for name in ("name", "label", "split", "patient")}
     row["class"] = "without class" if film.label is None else CLASSES[film.label]
+    row |= {"other_class": bool(film.other_class), "masked": bool(film.masks), "has_lung": None}
     try:
         image = load_image(film.source)
     except ValueError as error:
-        return row | {"fault": str(error)}
-    row["kind"], row["height"], row["width"] = image.kind, *image.grey.shape
-    box = film_box(image.grey)
-    grey = np.ascontiguousarray(box.of(image.grey))
-    row["bordered"], row["bits"] = box != WHOLE, perceptual_hash(grey)
+        problem = "x", "films that cannot be read", str(error)
+        return row | {"digest": "", "problems": [problem]}
+    problems = row["problems"] = []
+    row["height"], row["width"] = image.grey.shape
+    grey = np.ascontiguousarray(image.box.of(image.grey))
     row["digest"] = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
-    row["inverted"], row["turned"] = looks_inverted(grey), looks_turned(grey)
+    # Perceptual hash, (255,): which of the lowest frequencies are above their median, as 1 or -1.
+    low = scipy.fft.dctn(resize(grey, 32).astype(np.float32))[:16, :16].flatten()[1:]
+    row["hash"] = np.where(low > np.median(low), 1, -1).astype(np.float32)
+    if looks_inverted(grey):
+        problems.append(("?", "films that may be inverted (air bright)", film.name))
+    if looks_turned(grey):
+        problems.append(("?", "films that may be upside down or on their side", film.name))
     try:
         if film.masks and (lungs := mask_of(film, 256)) is not None:
-            row["mask_fault"], row["lung_share"] = mask_fault(lungs), float(lungs.mean())
+            row["has_lung"] = bool(lungs.any())
+            if fault := mask_fault(lungs):
+                mark = "?" if fault == UNUSUAL else "x"
+                problems.append((mark, f"masks that {fault}", film.name))
     except ValueError as error:
-        row["mask_error"] = str(error)
+        problems.append(("x", "masks that cannot be used", str(error)))
     return row
 
 
-def facts_of(found: FoundFilms, scans: pd.DataFrame, readable: pd.DataFrame) -> list[str]:
-    """Layout, counts, splits, sizes, class balance, lungs."""
-    patients = scans["patient"].nunique()
-    facts = [f"layout: {found.layout}, {len(scans)} films of {patients} patients"]
+def facts_of(found: FoundFilms, films: pd.DataFrame) -> list[str]:
+    """Layout, splits, classes, masks, sizes."""
+    patients = films["patient"].nunique()
+    facts = [f"layout: {found.layout}, {len(films)} films of {patients} patients"]
     for split in (*SPLITS, ""):
-        part = scans[scans["split"] == split]
-        counts = {**part["class"].value_counts(), "with mask": part["masked"].sum()}
-        kinds = [k for k in (*CLASSES, "without class", "with mask") if counts.get(k)]
-        if words := ", ".join(f"{counts[kind]} {kind}" for kind in kinds):
+        part = films[films["split"] == split]
+        counts = {**part["class"].value_counts().sort_index(), "with mask": part["masked"].sum()}
+        if words := ", ".join(f"{count} {kind}" for kind, count in counts.items() if count):
             facts.append(f"{split or 'no split'}: {words}")
     facts += [found.split_rule] if found.split_rule else []
-    if len(readable):
-        widths, heights = readable["width"], readable["height"]
-        smallest, largest = f"{min(widths)} x {min(heights)}", f"{max(widths)} x {max(heights)}"
-        kinds = [f"{count} {kind}" for kind, count in readable["kind"].value_counts().items()]
-        facts.append(f"sizes: {smallest} to {largest}; kinds: {', '.join(kinds)}")
-        if bordered := readable["bordered"].sum():
-            facts.append(f"plain borders, which are cut off: {bordered} films")
-    if len(shares := readable["lung_share"].dropna()):
-        facts.append(f"lungs: {shares.min():.0%} to {shares.max():.0%} of the film")
+    if "width" in films:
+        low, high = (films[["width", "height"]].agg(end).astype(int) for end in ("min", "max"))
+        facts.append("sizes: {} x {} to {} x {}".format(*low, *high))
     return facts
 
 
-def report_films(findings: Findings, readable: pd.DataFrame) -> None:
-    """Films that look inverted or turned; classes that are missing."""
-    inverted, turned = (readable[name].astype(bool) for name in ("inverted", "turned"))
-    findings.remark("films that may be inverted (air bright)", readable["name"][inverted])
-    findings.remark("films that may be upside down or on their side", readable["name"][turned])
-    classes, masks = readable["class"].unique(), readable["masked"].any()
-    known = [name for name in classes if name in CLASSES]
-    if len(known) == 1:
-        lines = findings.remarks if masks else findings.faults
-        lines.append(f"all classes are {known[0]}: training the class needs both")
-    elif not known and not masks:
-        findings.faults.append("nothing to train on: no film has a class or a mask")
+def common_problems(films: pd.DataFrame) -> Iterator[Problem]:
+    """What several films show: masks that some lack, duplicates, patients in several splits."""
+    if films["masked"].any():
+        for name in films["name"][~films["masked"]]:
+            yield "?", "films without a mask, used as unlabelled", name
+    for _, group in films.groupby("digest", sort=False):
+        if len(group) > 1:
+            names = " = ".join(group["name"].iloc[:5])
+            yield "?", "groups of identical films", names
+            if group["split"].nunique() > 1:
+                yield "x", "groups of identical films in several splits", names
+            if group["class"].nunique() > 1:
+                yield "x", "groups of identical films with several classes", names
+    yield from look_alikes(films)
+    splits = films.groupby("patient")["split"].nunique()
+    for patient in splits.index[splits > 1]:
+        yield "?", "patients in several splits, going by their keys", patient
 
 
-def report_masks(findings: Findings, readable: pd.DataFrame) -> None:
-    """Masks that cannot be read or are wrong; films without a mask among films with one."""
-    errors = readable["mask_error"]
-    findings.fault("masks that cannot be used", errors[errors != ""])
-    for fault, part in readable.groupby("mask_fault"):
-        if fault:
-            add = findings.remark if fault == UNUSUAL else findings.fault
-            add(f"masks that {fault}", part["name"])
-    if readable["masked"].any():
-        without = readable["name"][~readable["masked"].astype(bool)]
-        findings.remark("films without a mask, used as unlabelled", without)
+def look_alikes(films: pd.DataFrame) -> Iterator[Problem]:
+    """Each film that looks the same as a later one that is not identical."""
+    digests, splits = (pd.factorize(films[column])[0] for column in ("digest", "split"))
+    hashes, names = np.array([*films["hash"]]), films["name"].to_numpy()
+    for first in range(0, len(films), 512):
+        rows = slice(first, first + 512)
+        # The product is the number of equal bits minus that of different ones, of which 24 may be.
+        near = np.triu(hashes[rows] @ hashes[first:].T >= 255 - 2 * 24, 1)
+        near &= digests[rows, None] != digests[first:]
+        leaks = near & (splits[rows, None] != splits[first:])
+        for what, pairs in (("another", near), ("one in another split", leaks)):
+            for row in np.flatnonzero(pairs.any(axis=1)):
+                pair = f"{names[first + row]} ~ {names[first + pairs[row].argmax()]}"
+                yield "?", f"films that look the same as {what}", pair
 
 
-def report_duplicates(findings: Findings, readable: pd.DataFrame) -> None:
-    """Films that are there twice; films and patients in several splits, which leak."""
-    findings.remark("groups of identical films", identical(readable))
-    findings.fault("groups of identical films in several splits", identical(readable, "split"))
-    findings.fault("groups of identical films with several classes", identical(readable, "class"))
-    pairs, leaks = similar(readable)
-    findings.remark("pairs of films that look the same", pairs.names, pairs.count)
-    findings.remark("such pairs in two splits", leaks.names, leaks.count)
-    splits = readable.groupby("patient")["split"].nunique()
-    findings.remark("patients in several splits, going by their keys", splits.index[splits > 1])
-
-
-def report_labels(findings: Findings, readable: pd.DataFrame) -> None:
+def plan_training(findings: Findings, films: pd.DataFrame) -> None:
     """How a training on this folder alone would use it, and what it would lack."""
-    lungs = [None if share is None else int(share > 0) for share in readable["lung_share"]]
-    other = [bool(film.other_class) for film in readable["film"]]  # these have no class
-    for task, column in (("classification", readable["label"]), ("segmentation", lungs)):
-        rows = readable.assign(answer=list(column))
-        rows = rows[np.logical_not(other)] if task == "classification" else rows
-        known = set(rows["answer"].dropna())
-        if not known:
-            continue
+    classes = films["label"][~films["other_class"]]
+    labels = {"classification": classes, "segmentation": films["has_lung"]}
+    labels = {task: column for task, column in labels.items() if column.notna().any()}
+    if not labels:
+        findings.faults.append("nothing to train on: no film has a class or a mask")
+    for task, column in labels.items():
         uses, lacks = [], []
         for split, use in zip(SPLITS, ("train on", "validate on", "test on")):
-            part = rows[rows["use"] == split]
-            labelled = part["answer"].dropna()
+            part = column[films["use"] == split]
+            labelled = part.dropna().astype(int)
             some = f" ({len(labelled)} labelled)" if len(labelled) < len(part) else ""
             uses.append(f"{use} {len(part)}{some}")
-            if split != "test" and (task == "segmentation" or len(known) > 1):
-                lacks.append(missing_labels(task, split, set(labelled)))
+            lacks.append("" if split == "test" else missing_labels(task, split, set(labelled)))
         findings.facts.append(f"{task} will {', '.join(uses)} of these films")
-        findings.faults += [lack for lack in lacks if lack][:1]
+        can_train_lungs = task == "classification" and "segmentation" in labels
+        lines = findings.remarks if can_train_lungs else findings.faults
+        lines += list(filter(None, lacks))[:1]

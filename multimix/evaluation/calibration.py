@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import scipy
 import torch
 from torch import Tensor
-
-Numbers = TypeVar("Numbers", np.ndarray, Tensor)
 
 
 def calibrate(log_odds: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -43,8 +41,8 @@ def calibrate(log_odds: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {"temperature": float(np.exp(log_temperature)), "operating_point": point}
 
 
-def calibrated_log_odds(log_odds: Numbers, calibration: dict[str, float]) -> Numbers:
-    """Log-odds after temperature scaling, shifted so that 0 is the operating point.
+def calibrated_log_odds(log_odds: Any, calibration: dict[str, float]) -> Any:
+    """Log-odds, an array or tensor, after temperature scaling; 0 is the operating point.
 
     Their sigmoid is the probability of PNEUMONIA if both classes are equally frequent. Without a
     calibration they do not change.

@@ -52,23 +52,23 @@ def evaluate(
     with eval_mode(model) as network:
         info = network.info
     results, measured = Results(), films_of_split(films, split)
-    training = films.labelled("train") if split in ("val", "test") else Films()
+    training = films.labelled("train") if split in ("val", "test") else measured
     for task in TASKS:
-        part, reference = getattr(measured, task), getattr(training, task)
         if getattr(films, task) is None:
             continue
+        part = getattr(measured, task)
+        reference = getattr(training, task) or part  # gives the baseline
         if task not in info.tasks:
             results.notes.append(f"The network has not learnt {task}; it is not measured.")
         elif part is None:
-            results.notes.append(
-                f"No film in '{split}' has a label for {task}; it is not measured."
-            )
+            note = f"No film in '{split}' has a label for {task}; it is not measured."
+            results.notes.append(note)
         elif task == "classification":
             log_odds = predict_log_odds(model, part, progress, flip).numpy()
-            add_classes(results, log_odds, part, reference or part, info)
+            add_classes(results, log_odds, part, reference, info)
         else:
             lungs = in_batches(partial(lungs_of, flip=flip, clean=clean), model, part, progress)
-            add_masks(results, lungs.bool().numpy(), part, reference or part, info)
+            add_masks(results, lungs.bool().numpy(), part, reference, info)
     if not results:
         raise ValueError(f"{' '.join(results.notes)} Give labelled films of a task that it has.")
     return results
@@ -77,9 +77,8 @@ def evaluate(
 def films_of_split(films: Films, split: str) -> Films:
     """The labelled films of a split. ValueError if there are none."""
     if not isinstance(films, Films):
-        raise ValueError(
-            f"evaluate was given a {type(films).__name__} as films; load them with load_films."
-        )
+        kind = type(films).__name__
+        raise ValueError(f"evaluate was given a {kind} as films; load them with load_films.")
     found = films.labelled(split)
     if found.classification is None and found.segmentation is None:
         raise ValueError(
@@ -110,17 +109,17 @@ def add_classes(
         "raw_probability": raw,
         "raw_correct": (raw >= 0.5) == labels,
     }
-    counts = [f"{(labels == i).sum()} {name}" for i, name in enumerate(CLASSES) if i in labels]
     how = "The weights have no calibration; the threshold is probability 0.5."
     if calibration:
         how = "Calibrated: operating point {operating_point:.3f}, temperature {temperature:.2f}."
-    add_task(results, films, measure, columns, f"Classes: {', '.join(counts)}", info.manifest)
-    results.notes.append(how.format(**calibration))
+    notes = [how.format(**calibration)]
+    counts = [f"{(labels == i).sum()} {name}" for i, name in enumerate(CLASSES) if i in labels]
     if len(counts) == 2:
-        for row, placement in zip(results.rows, metrics.placements(raw, labels).tolist()):
-            row["placement"] = placement
+        columns["placement"] = metrics.placements(raw, labels)
     else:
-        results.notes.append("All films are of one class; AUC, F1 and the like need both classes.")
+        notes.append("All films are of one class; AUC, F1 and the like need both classes.")
+    add_task(results, films, measure, columns, f"Classes: {', '.join(counts)}", info.manifest)
+    results.notes += notes
     prior = np.full(len(labels), training.labels.double().mean().item())
     results.baseline |= metrics.classification_metrics(prior, labels)
 
@@ -166,8 +165,7 @@ def validate(
 
     Returns: the metrics, and the calibration of the classes; None if `stop` gave True.
     """
-    found: dict[str, float] = {}
-    calibration: dict[str, float] = {}
+    found, calibration = dict[str, float](), dict[str, float]()
     if part := films.classification:
         log_odds = in_batches(class_log_odds, model, part, stop=stop, world=world).numpy()
         if len(log_odds) < len(part):
@@ -217,8 +215,8 @@ def in_batches(
     part = films[torch.tensor(world.share(len(films)))] if enough else films
     with eval_mode(model) as network:
         size = micro_batch_size(next(network.parameters()).device, network.info.side)
-        bar = dict(desc="evaluating", unit="batch", disable=not progress, leave=False)
-        for pixels in tqdm(part.pixels.split(size), total=-(-len(part) // size), **bar):
+        batches, count = part.pixels.split(size), -(-len(part) // size)
+        for pixels in tqdm(batches, "evaluating", count, False, unit="batch", disable=not progress):
             outputs.append(output_of(network, films_for(network, pixels)).cpu().numpy())
             if stop():
                 break

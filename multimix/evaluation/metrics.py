@@ -35,8 +35,7 @@ DEFINITIONS = {
     "precision": "share of the predicted lung that is lung, then the mean; 1 if both are empty",
     "recall": "share of the lung that is predicted, then the mean; 1 if both are empty",
     "ssim": "structural similarity of the two masks (range 1, Gaussian sigma 1.5), then the mean",
-    "asd": "average surface distance, both ways, px at 256, then the mean (the paper's 'HD'); the "
-    "diagonal if one mask is empty",
+    "asd": "average surface distance, both ways, px at 256, then the mean (the paper's 'HD')",
     "hd95": "95th percentile of the surface distances, the larger way, px at 256, then the mean",
     "area_difference": "Bland-Altman: mean of predicted minus true lung area, % of the film",
     "area_limits": "Bland-Altman: 1.96 standard deviations of that difference, % of the film",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import pandas as pd
 
 from multimix.data.film_set import FilmSet
 from multimix.evaluation.metrics import DEFINITIONS, RAW
-from multimix.evaluation.subgroups import as_lines
 from multimix.runtime.files import write_text
 
 
@@ -43,22 +43,16 @@ class Results(dict[str, float]):
         self.predicted: np.ndarray | None = None
 
     def __repr__(self) -> str:
-        lines = (f"{a:<30}{b:>9}   {c:<20}{d:>9}".rstrip() for a, b, c, d in self.table())
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        head, *rows = self.table()
-        return pd.DataFrame(rows, columns=head).to_html(index=False, border=0)
-
-    def table(self) -> list[tuple[str, str, str, str]]:
-        """Metric, value, interval and baseline as text: the head, then a row for each metric."""
-        rows = [("metric", "value", "95% interval", "baseline")]
+        """A line for the head, then one for each metric: value, interval, baseline."""
+        form = "{:<30}{:>9}   {:<20}{:>9}".format
+        lines = [form("metric", "value", "95% interval", "baseline")]
         for name, value in self.items():
             raw = name in RAW and "calibrated_accuracy" in self
             baseline = f"{self.baseline[name]:.4f}" if name in self.baseline else ""
             interval = " to ".join(f"{end:.4f}" for end in self.intervals.get(name, ()))
-            rows.append((f"raw_{name}" if raw else name, f"{value:.4f}", interval, baseline))
-        return rows
+            shown = f"raw_{name}" if raw else name
+            lines.append(form(shown, f"{value:.4f}", interval, baseline).rstrip())
+        return "\n".join(lines)
 
 
 def as_table(results: Results) -> str:
@@ -67,20 +61,21 @@ def as_table(results: Results) -> str:
     lines = [*results.notes, "", head]
     for row, name in zip(rows, results):
         lines += [row, f"    {DEFINITIONS[name]}"]
-    lines += [
-        "",
-        "Intervals: bootstrap over patients. Baseline: more frequent class and mean mask of the "
-        "training films; without training films, of these.",
-    ]
-    return "\n".join([*lines, "", *as_lines(results.subgroups)] if results.subgroups else lines)
+    lines += ["", "Intervals: bootstrap over patients. Baseline: more frequent class and mean mask"]
+    lines += ["of the training films; without training films, of these."]
+    if results.subgroups:
+        groups = pd.DataFrame(results.subgroups)
+        forms = {"auc_interval": lambda ends: "{:.3f} to {:.3f}".format(*ends)}
+        style = {"float_format": "{:.3f}".format, "na_rep": "", "index": False}
+        lines += ["", groups.to_string(formatters=forms, **style)]
+    return "\n".join(lines)
 
 
 def write_results(results: Results, path: Path, **more: object) -> None:
     """Write all results, and `more`, as JSON, and the rows as CSV; errors: `table_beside`."""
-    columns, metrics = ("value", "interval", "baseline", "definition"), {}
-    for name, value in results.items():
-        about = (results.intervals.get(name), results.baseline.get(name), DEFINITIONS[name])
-        metrics[name] = dict(zip(columns, (value, *about)))
+    found: dict[str, Mapping] = {"value": results, "interval": results.intervals}
+    found |= {"baseline": results.baseline, "definition": DEFINITIONS}
+    metrics = {name: {key: values.get(name) for key, values in found.items()} for name in results}
     content = {"metrics": metrics, "notes": results.notes, "subgroups": results.subgroups}
     table = table_beside(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +98,5 @@ def table_beside(path: Path) -> Path:
         ours = False
     for file in (path, table):
         if file.exists() and not ours:
-            raise ValueError(
-                f"{file} exists and is not the output of an evaluation; give another name."
-            )
+            raise ValueError(f"{file} is not the output of an evaluation; give another name.")
     return table

@@ -94,15 +94,3 @@ def group_metrics(films: Sequence[Mapping]) -> dict:
     if "auc" in found:
         found["auc_interval"] = intervals(measure, [row["patient"] for row in films])["auc"]
     return found
-
-
-def as_lines(groups: Sequence[Mapping]) -> list[str]:
-    """The subgroups as a table for the terminal; metrics only for groups with both classes."""
-    lines = [f"{'subgroup':<30}{'films':>7}{'AUC':>8}   {'95% interval':<18}{'balanced accuracy'}"]
-    for group in groups:
-        line = f"{group['column']} {group['group']}".ljust(30) + f"{group['films']:>7}"
-        if "auc" in group:
-            interval = "{:.3f} to {:.3f}".format(*group["auc_interval"])
-            line += f"{group['auc']:>8.3f}   {interval:<18}{group['balanced_accuracy']:.3f}"
-        lines.append(line)
-    return lines

@@ -4,13 +4,12 @@ Screenshots stay in build/.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 
 import nbformat
 import pandas as pd
@@ -18,17 +17,9 @@ import pytest
 from drawn import draw
 from helpers import ROOT, save
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from multimix.predictions.pictures import VIEWS
 
+CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium"),
@@ -52,23 +43,19 @@ def address(tmp_path):
     command = [sys.executable, "-m", "voila", str(path), *options]
     server = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
     try:
-        wait_for(f"http://127.0.0.1:{port}/")
+        while not is_up(port):
+            assert server.poll() is None, "Voila has stopped"
+            time.sleep(0.5)
         yield f"http://127.0.0.1:{port}/"
     finally:
         server.terminate()
         server.wait(20)
 
 
-def wait_for(address: str, seconds: int = 120) -> None:
-    """Wait for the server."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(address, timeout=60):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    raise TimeoutError(f"{address} does not answer")
+def is_up(port: int) -> bool:
+    """Whether a server listens."""
+    with socket.socket() as visitor:
+        return visitor.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize("width", [480, 1280])
@@ -79,7 +66,8 @@ def test_a_person_at_the_panel(address, tmp_path, width):
         save(tmp_path / f"{name}.png", draw(len(name), 1, 300)[0])
     (tmp_path / "nonsense.png").write_text("not a picture")
     with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=flags)
         page = browser.new_page(viewport={"width": width, "height": 1300})
         page.set_default_timeout(90_000)
         page.goto(address)
@@ -104,7 +92,7 @@ def test_a_person_at_the_panel(address, tmp_path, width):
         for name in ("Zoom", "Opacity", "Brightness", "Contrast"):
             handle = page.locator(".widget-slider", has_text=name).locator(".noUi-handle")
             changes_the_picture(handle.press, "ArrowRight")
-        changes_the_picture(page.get_by_role("button", name="saliency").click)
+        changes_the_picture(page.get_by_role("button", name=VIEWS[2]).click)
         picture.hover()
         changes_the_picture(page.mouse.wheel, 0, -100)
         page.mouse.down()
@@ -112,15 +100,15 @@ def test_a_person_at_the_panel(address, tmp_path, width):
         page.mouse.up()
         screenshot(page, "zoomed")
         upload("nonsense.png")
-        page.get_by_text("nonsense.png is not").wait_for()
+        page.get_by_text("nonsense.png: The film is not").wait_for()
+        page.get_by_text("Your own films (1)").wait_for()
         assert picture.is_visible()
         with page.expect_download() as download:
             page.locator("a[download='predictions.csv']").click()
         table = pd.read_csv(download.value.path())
         assert list(table["file"]) == ["mine.png", "other.png"]
-        before = picture.get_attribute("src")
-        page.locator(".widget-dropdown select").select_option(index=1)
-        page.wait_for_function("src => document.querySelector('img').src !== src", arg=before)
+        changes_the_picture(page.locator("select").select_option, "child_viral.jpg")
+        page.locator("td", has_text=re.compile("^child_viral.jpg$")).wait_for()
         screenshot(page, "sample")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         browser.close()

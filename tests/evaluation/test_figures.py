@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 import torch
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
@@ -12,45 +13,28 @@ from multimix.evaluation.evaluator import evaluate
 from multimix.evaluation.figures import save_evaluation, show
 
 
-def names_of_figures(results, out):
-    """Of those that were drawn; each shows something."""
-    paths = save_evaluation(results, out)
+@pytest.mark.parametrize("case", ("both tasks", "one class", "no lung"))
+def test_an_evaluation_is_drawn(model, films, tmp_path, case):
+    classes, expected = films.classification, ["classes", "lungs"]
+    if case == "one class":
+        positives = classes[(classes.labels == 1).nonzero().flatten()]
+        films, expected = type(films)(classification=positives), ["classes"]
+    if case == "no lung":
+        torch.nn.init.zeros_(model.decoder.conv_last.weight)
+        torch.nn.init.constant_(model.decoder.conv_last.bias, -1)
+    paths = save_evaluation(evaluate(model, films, "all"), tmp_path)
+    assert [path.stem for path in paths] == expected
     for path in paths:
         assert np.asarray(Image.open(path).convert("L")).std() > 5
-    return [path.stem for path in paths]
-
-
-def test_an_evaluation_is_drawn(model, films, tmp_path):
-    names = names_of_figures(evaluate(model, films, "all"), tmp_path)
-    assert names == ["classes", "lungs"]
-
-
-def test_one_class_has_no_roc(model, films, tmp_path):
-    classes = films.classification
-    positives = classes[(classes.labels == 1).nonzero().flatten()]
-    results = evaluate(model, type(films)(classification=positives), "all")
-    assert names_of_figures(results, tmp_path) == ["classes"]
-
-
-def test_no_lung_has_no_outline(model, films, tmp_path):
-    torch.nn.init.zeros_(model.decoder.conv_last.weight)
-    torch.nn.init.constant_(model.decoder.conv_last.bias, -1)
-    results = evaluate(model, type(films)(segmentation=films.segmentation), "test")
-    assert not results.predicted.any()
-    assert names_of_figures(results, tmp_path) == ["lungs"]
 
 
 def test_a_notebook_gets_the_figure_with_its_text_and_once(monkeypatch):
-    shown = []
-    formatter = DisplayFormatter()
+    shown, formatter = [], DisplayFormatter()
     formatter.formatters["image/jpeg"].for_type(Figure, lambda figure: b"picture")
-    monkeypatch.setattr(
-        figures, "get_ipython", lambda: SimpleNamespace(display_formatter=formatter)
-    )
+    shell = SimpleNamespace(display_formatter=formatter)
+    monkeypatch.setattr(figures, "get_ipython", lambda: shell)
     monkeypatch.setattr(figures, "display", lambda content, **rest: shown.append((content, rest)))
-    monkeypatch.setattr(
-        "matplotlib.get_backend", lambda: "module://matplotlib_inline.backend_inline"
-    )
+    monkeypatch.setattr("matplotlib.get_backend", lambda: "inline")
     plt.close("all")  # what other tests left open
     plt.figure()
     show('two "lungs"')

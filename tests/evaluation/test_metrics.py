@@ -29,29 +29,13 @@ def lungs() -> tuple[np.ndarray, np.ndarray]:
 
 def test_classification_by_hand():
     # One NORMAL called PNEUMONIA; of the 2 x 3 pairs of a NORMAL and a PNEUMONIA, five are in the
-    # right order.
+    # right order. All other metrics are compared with scikit-learn's below.
     probability, labels = np.array([0.1, 0.7, 0.6, 0.8, 0.9]), np.array([0, 0, 1, 1, 1])
-    assert metrics.classification_metrics(probability, labels) == pytest.approx(
-        {
-            "accuracy": 4 / 5,
-            "balanced_accuracy": (1 / 2 + 1) / 2,
-            "f1_normal": 2 / 3,
-            "f1_pneumonia": 6 / 7,
-            "auc": 5 / 6,
-            "specificity": 1 / 2,
-            "sensitivity": 1,
-            "ece": (0.1 + 0.7 + 0.4 + 0.2 + 0.1) / 5,  # each in a bin of its own
-            "brier": (0.1**2 + 0.7**2 + 0.4**2 + 0.2**2 + 0.1**2) / 5,
-            "average_precision": (1 + 1 + 3 / 4) / 3,
-            "sensitivity_at_90": 2 / 3,  # with 0.6 comes 0.7, which is NORMAL
-        }
-    )
+    found = metrics.classification_metrics(probability, labels)
+    assert (found["auc"], found["specificity"]) == pytest.approx((5 / 6, 1 / 2))
+    assert found["ece"] == pytest.approx((0.1 + 0.7 + 0.4 + 0.2 + 0.1) / 5)  # one in each bin
+    assert found["sensitivity_at_90"] == 2 / 3  # with 0.6 comes 0.7, which is NORMAL
     assert metrics.placements(probability, labels) == pytest.approx([1, 2 / 3, 1 / 2, 1, 1])
-
-
-def test_one_class_has_no_auc():
-    found = metrics.classification_metrics(np.array([0.1, 0.7]), np.array([1, 1]))
-    assert set(found) == {"accuracy", "brier", "ece", "sensitivity"}
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -96,16 +80,9 @@ def test_overlap_of_squares_by_hand():
 def test_surface_distances_by_hand():
     a = square(4, 4, 10)
     assert metrics.surface_distances(a, a) == (0, 0)
-    # Moved 3 to the right: of 36 edge pixels, the left and right columns' 10 are 3 off, less where
-    # a row is nearer.
-    average, hd95 = metrics.surface_distances(a, square(4, 7, 10))
-    row = [3, 2, 1] + [0] * 7  # of top and bottom, from the end that sticks out
-    inner = [3, 3, 3, 3, 3, 3, 3, 3]  # of the column that sticks out
-    other = [3, 3, 3, 3, 3, 3, 3, 3]  # of the opposite column, inside
-    other[0] = other[-1] = 1  # a row of the other square's edge is one away
-    other[1] = other[-2] = 2
-    assert average == pytest.approx(np.mean([*row, *row, *inner, *other]))
-    assert hd95 == 3
+    one, other = np.zeros((2, 9, 9), dtype=bool)
+    one[4, 1], other[4, 1], other[4, 7] = True, True, True  # 0 and 6 px away; 0 from the other
+    assert metrics.surface_distances(one, other) == pytest.approx((2, 5.7))
     empty = np.zeros((3, 4), dtype=bool)
     assert metrics.surface_distances(empty, empty) == (0, 0)
     assert metrics.surface_distances(empty, ~empty) == (5, 5)
@@ -148,23 +125,13 @@ def test_bland_altman_by_hand():
 
 
 def test_intervals_draw_patients_not_films():
-    rng = np.random.default_rng(0)
-    singles = tuple(str(i) for i in range(400))
-    tens = tuple(str(i // 10) for i in range(400))
+    values = np.repeat(np.random.default_rng(0).normal(size=40), 10)  # ten equal films of each
 
-    def interval(values, patients):
-        found = metrics.intervals(
-            lambda index: {"mean": values[index].mean()}, patients, draws=1000
-        )
-        return found["mean"]
-
-    def width(values, patients):
-        low, high = interval(values, patients)
+    def width(patients):
+        draw = lambda index: {"mean": values[index].mean()}  # noqa: E731
+        low, high = metrics.intervals(draw, patients, draws=1000)["mean"]
         return high - low
 
-    values = rng.normal(size=400)
-    assert width(values, singles) == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
-    values = np.repeat(rng.normal(size=40), 10)  # ten equal films of each of 40 patients
-    ratio = width(values, tens) / width(values, singles)
-    assert ratio == pytest.approx(10**0.5, rel=0.15)
-    assert interval(values, tens) == interval(values, tens)
+    single = width([str(i) for i in range(400)])
+    assert single == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+    assert width([str(i // 10) for i in range(400)]) == pytest.approx(10**0.5 * single, rel=0.15)

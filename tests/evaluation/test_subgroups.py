@@ -1,20 +1,22 @@
+import re
+
 import pandas as pd
 import pytest
 
 from multimix.evaluation.results import Results, as_table
 from multimix.evaluation.subgroups import groups_of, subgroups
 
-PROBABILITIES = (0.1, 0.8, 0.4, 0.9, 0.2, 0.3, 0.7, 0.6)
-
-
-def rows() -> list[dict]:
-    """Eight films: NORMAL and PNEUMONIA by turns, a patient each."""
-    found = []
-    for i, probability in enumerate(PROBABILITIES):
-        label = ("NORMAL", "PNEUMONIA")[i % 2]
-        film = {"task": "classification", "film": f"set/images/{i}.png", "patient": f"p{i}"}
-        found.append({**film, "label": label, "probability": probability})
-    return found
+# Eight films: NORMAL and PNEUMONIA by turns, a patient each.
+ROWS = [
+    {
+        "task": "classification",
+        "film": f"set/images/{i}.png",
+        "patient": f"p{i}",
+        "label": ("NORMAL", "PNEUMONIA")[i % 2],
+        "probability": probability,
+    }
+    for i, probability in enumerate((0.1, 0.8, 0.4, 0.9, 0.2, 0.3, 0.7, 0.6))
+]
 
 
 def table(path, lines):
@@ -24,7 +26,7 @@ def table(path, lines):
 
 def test_each_group_is_measured_by_itself(tmp_path):
     lines = ["Image,View,age"] + [f"old\\{i}.png,{'AP' if i < 4 else 'PA'},{i}" for i in range(7)]
-    found = subgroups(rows(), table(tmp_path / "films.csv", lines), ["view", "age"])
+    found = subgroups(ROWS, table(tmp_path / "films.csv", lines), ["view", "age"])
     assert [(row["group"], row["films"]) for row in found] == [
         *(("AP", 4), ("PA", 3), ("not known", 1)),
         *((str(age), 1) for age in range(7)),
@@ -36,7 +38,7 @@ def test_each_group_is_measured_by_itself(tmp_path):
     assert "auc" not in unknown and unknown["sensitivity"] == 1
     results = Results()
     results.subgroups = found
-    assert "view AP" in as_table(results) and "1.000 to 1.000" in as_table(results)
+    assert re.search("view +AP +4 +1.000 .* 1.000 to 1.000", as_table(results))
 
 
 def test_numbers_of_many_values_are_cut_into_bands():
@@ -64,6 +66,6 @@ def test_numbers_of_many_values_are_cut_into_bands():
 )
 def test_what_does_not_fit_is_one_sentence(tmp_path, lines, columns, words):
     with pytest.raises(ValueError, match=words):
-        subgroups(rows(), table(tmp_path / "films.csv", lines), columns)
+        subgroups(ROWS, table(tmp_path / "films.csv", lines), columns)
     with pytest.raises(ValueError, match="Subgroups need measured classes"):
         subgroups([], tmp_path / "films.csv", columns)
