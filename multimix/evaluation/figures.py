@@ -17,16 +17,11 @@ from matplotlib.figure import Figure
 from multimix.evaluation.metrics import counts_at_thresholds
 from multimix.evaluation.results import Results
 from multimix.model import CLASSES
-from multimix.predictions.pictures import (
-    CURVE,
-    PREDICTED,
-    TRUE,
-    draw_film,
-    file_content,
-    overlay,
-    save_figure,
-)
-from multimix.predictions.prediction import Prediction
+from multimix.predictions.pictures import overlay
+from multimix.predictions.prediction import Prediction, file_content
+from multimix.runtime.files import atomic_write
+
+TRUE, PREDICTED, CURVE = "#009E73", "#D55E00", "#0072B2"
 
 
 def save_evaluation(results: Results, out: Path) -> list[Path]:
@@ -38,6 +33,14 @@ def save_evaluation(results: Results, out: Path) -> list[Path]:
         figures["lungs"] = plot_overlays(results)
     out.mkdir(parents=True, exist_ok=True)
     return [save_figure(figure, out / f"{name}.png") for name, figure in figures.items()]
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a PNG, and close the figure."""
+    with atomic_write(path, durable=False) as file:
+        figure.savefig(file, dpi=90, format="png")
+    plt.close(figure)
+    return path
 
 
 def plot_classes(rows: pd.DataFrame, auc: float | None) -> Figure:
@@ -88,6 +91,11 @@ def plot_overlays(results: Results) -> Figure:
     for axis in axes.flat:
         axis.set_axis_off()
     return figure
+
+
+def draw_film(axis: Axes, film: np.ndarray) -> None:
+    """Show grey values (H, W) uint8 as they are: 0 is black, 255 is white."""
+    axis.imshow(film, cmap="gray", vmin=0, vmax=255)
 
 
 def draw_outline(axis: Axes, mask: np.ndarray, colour: str) -> None:

@@ -22,14 +22,19 @@ TYPICAL_FILM = np.load(Path(__file__).with_name("typical_film.npy"))
 
 
 def quality_warnings(
-    image: LoadedImage, film: np.ndarray, lungs: np.ndarray, *, inverted: bool, corrected: bool
+    image: LoadedImage,
+    film: np.ndarray,
+    lungs: np.ndarray | None,
+    *,
+    inverted: bool,
+    corrected: bool,
 ) -> tuple[str, ...]:
     """Say what a reader should know before trusting a prediction.
 
     Arguments:
         image: the film as it was read.
         film: (H, W) uint8, the part in `image.box`, with its grey values as the network saw them.
-        lungs: (side, side) bool, the predicted lungs there.
+        lungs: (side, side) bool, the predicted lungs there; None if the network learnt none.
         inverted: whether the film as it was read looks inverted.
         corrected: whether its grey values were inverted before it was predicted.
 
@@ -55,7 +60,9 @@ def quality_warnings(
         (flat, "The film has little contrast: it may be empty or badly exposed."),
     )
     texts = [text for applies, text in found if applies]
-    return (*image.warnings, *texts, *lung_warnings(lungs, resize(film, len(lungs))))
+    if lungs is not None:
+        texts += lung_warnings(lungs, resize(film, len(lungs)))
+    return (*image.warnings, *texts)
 
 
 def lung_warnings(lungs: np.ndarray, film: np.ndarray) -> list[str]:

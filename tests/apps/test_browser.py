@@ -104,7 +104,7 @@ def test_a_person_at_the_panel(address, tmp_path, width):
         for name in ("Zoom", "Opacity", "Brightness", "Contrast"):
             handle = page.locator(".widget-slider", has_text=name).locator(".noUi-handle")
             changes_the_picture(handle.press, "ArrowRight")
-        changes_the_picture(page.get_by_role("button", name="saliency").click)
+        changes_the_picture(page.get_by_role("button", name="explanation").click)
         picture.hover()
         changes_the_picture(page.mouse.wheel, 0, -100)
         page.mouse.down()

@@ -69,7 +69,7 @@ def test_every_setting_draws_another_picture(panel):
     pictures = {panel.picture.value}
     for setting, value in (
         (panel.view, "film"),
-        (panel.view, "saliency"),
+        (panel.view, "explanation"),
         (panel.opacity, 0.9),
         (panel.brightness, 0.3),
         (panel.contrast, 2),
@@ -172,7 +172,7 @@ def test_a_film_without_a_prediction_keeps_the_last_picture(panel):
 def test_a_task_that_was_not_learnt_is_left_out(panel, tasks):
     panel.model.info.tasks = tasks
     panel.choice.value = 1
-    for view in ("lungs", "film", "saliency"):
+    for view in ("lungs", "film", "explanation"):
         panel.view.value = view
     assert ("right lung" in panel.answer.value) == ("segmentation" in tasks)
     assert ("class not learnt" in panel.answer.value) == ("classification" not in tasks)
