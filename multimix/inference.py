@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -83,7 +83,7 @@ def predict(
 ) -> Prediction | list[Prediction]:
     """Predict films; masks and saliency have the film's own size.
 
-    Each prediction takes about 9 bytes a pixel: for many films use `predict_iter`.
+    Each prediction takes about 13 bytes a pixel: for many films use `predict_iter`.
 
     Arguments:
         model: from `load_model` or `train`; its mode does not change.
@@ -128,23 +128,22 @@ def predict_iter(
         raise ValueError(f"invert is '{invert}'; {' or '.join(INVERT)} is needed.")
     sources = sources_of(films)
 
-    def read(numbered: Iterable[tuple[int, Source]]) -> Iterator[LoadedImage]:
-        for number, source in numbered:
-            try:
-                image = load_image(source)
-                yield image if image.name else image._replace(name=f"film-{number}")
-            except ValueError as error:
-                if on_error is None:
-                    raise
-                on_error(error)
-
     def predictions() -> Iterator[Prediction]:
         with eval_mode(model) as network:
             size = micro_batch_size(network.encoder.fc.weight.device, network.info.side)
             weights = weights_hash(network)
         numbered = enumerate(with_bar(sources), start=1)
         while batch := list(islice(numbered, size)):
-            for found in predict_batch(model, [*read(batch)], flip, clean, invert):
+            images = []
+            for number, source in batch:
+                try:
+                    image = load_image(source)
+                    images.append(image if image.name else image._replace(name=f"film-{number}"))
+                except ValueError as error:
+                    if on_error is None:
+                        raise
+                    on_error(error)
+            for found in predict_batch(model, images, flip, clean, invert):
                 yield replace(found, weights=weights)
 
     return predictions()
@@ -171,7 +170,7 @@ def predict_batch(
         corrected = [invert == "always" or (invert == "auto" and looks) for looks in inverted]
         films = [255 - image.grey if fix else image.grey for image, fix in zip(images, corrected)]
         parts = [image.box.of(film) for image, film in zip(images, films)]  # without plain borders
-        small, x = reduce(network, parts)
+        small, x = reduced(network, parts)
         output = run_network(network, x, flip, clean)
         maps = {"mask_probability": output.lung} if lungs else {}
         if classes:
@@ -186,6 +185,7 @@ def predict_batch(
         looks = dict(inverted=inverted[i], corrected=corrected[i])
         is_frontal, rating, warnings = judge(image, parts[i], small[i], lung, **looks)
         probabilities = dict(zip(CLASSES, (1 - pneumonia[i], pneumonia[i])))
+        full: Any = {name: enlarge(map[i], film.shape, image.box) for name, map in maps.items()}
         made = Prediction(
             name=image.name,
             film=film,
@@ -195,7 +195,7 @@ def predict_batch(
             size_cm=image.size_cm,
             network=info.name,
             quality=rating,
-            **{name: enlarge(map[i], film.shape, image.box) for name, map in maps.items()},
+            **full,
         )
         predictions.append(made)
     return predictions
@@ -226,17 +226,16 @@ def judge(
 def find_inverted(network: MultiMix, films: Sequence[np.ndarray]) -> list[bool]:
     """Which films, each (H, W) uint8, are inverted; the network is run on doubtful negatives."""
     suspicions = [quality.inversion_suspicion(film) for film in films]
-    suspects = [i for i, found in enumerate(suspicions) if found > quality.DOUBTFUL_SUSPICION]
     inverted = [False] * len(films)
-    if suspects:
-        negatives, x = reduce(network, [255 - films[i] for i in suspects])
+    if suspects := [i for i, s in enumerate(suspicions) if s > quality.DOUBTFUL_SUSPICION]:
+        negatives, x = reduced(network, [255 - films[i] for i in suspects])
         lungs = run_network(network, x, clean=True).lung[:, 0].numpy()
         for i, negative, lung in zip(suspects, negatives, lungs):
             inverted[i] = quality.is_negative(suspicions[i], negative, lung)
     return inverted
 
 
-def reduce(network: MultiMix, films: Sequence[np.ndarray]) -> tuple[np.ndarray, Tensor]:
+def reduced(network: MultiMix, films: Sequence[np.ndarray]) -> tuple[np.ndarray, Tensor]:
     """Films, each (H, W) uint8, at the network's side: (N, side, side) uint8, and as its input."""
     small = np.stack([resize(film, network.info.side) for film in films])
     return small, films_for(network, torch.from_numpy(small))

@@ -14,18 +14,9 @@ from PIL import Image
 
 from multimix.images.formats import SizeCm
 from multimix.model import CLASSES
+from multimix.predictions import output_folder
 from multimix.predictions.dicom_seg import film_uids, segmentation
 from multimix.predictions.lungs import Lung, label_lungs, measure_lungs
-from multimix.predictions.output_folder import (
-    BETWEEN,
-    COLUMNS,
-    ENDINGS,
-    MEASURES,
-    NUMBERS,
-    Row,
-    film_id,
-    open_folder,
-)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,7 +116,7 @@ class Prediction:
         is PNEUMONIA: calibration moves the operating point to 0.5.
         """
         found: dict[str, float | None] = {name: self.probabilities.get(name) for name in CLASSES}
-        found |= {"probability": found["PNEUMONIA"], **dict.fromkeys(MEASURES)}
+        found |= {"probability": found["PNEUMONIA"], **dict.fromkeys(output_folder.MEASURES)}
         found["threshold"] = 0.5 if self.probabilities else None
         if self.segmented:
             found |= {"lung_share": self.lung_share, "expected_dice": self.expected_dice}
@@ -178,10 +169,11 @@ class Prediction:
         Errors: ValueError where the folder has other files, or no Segmentation can be made; then
             nothing is written.
         """
-        film = film_id(self.source, self.film)
-        files = dict(figure=figure, arrays=arrays, label_mask=label_mask, dicom_seg=dicom_seg)
-        contents = self.contents(files)
-        with open_folder(Path(out)) as folder:
+        film = output_folder.film_id(self.source, self.film)
+        contents = self.contents(
+            dict(figure=figure, arrays=arrays, label_mask=label_mask, dicom_seg=dicom_seg)
+        )
+        with output_folder.open_folder(Path(out)) as folder:
             row = self.row(folder.choose_name(film, self.name), contents) | {"film_id": film}
             folder.add(row, contents)
         return folder.path / (row["overlay"] or row["mask"] or folder.table.name)
@@ -207,20 +199,21 @@ class Prediction:
             found["figure"] = file_content(pictures.overlay(self, truth))
         return found
 
-    def row(self, name: str, contents: dict[str, bytes]) -> Row:
+    def row(self, name: str, contents: dict[str, bytes]) -> output_folder.Row:
         """The table's row for files of this `name` and `contents`, without the film's identity."""
         study, instance = film_uids(self.source)
-        files = {"mask": "mask", "overlay": "figure"}
+        files = {kind: name + output_folder.ENDINGS[kind] for kind in contents}
         return {
-            **dict.fromkeys(COLUMNS, ""),
-            **dict.fromkeys(NUMBERS),
+            **dict.fromkeys(output_folder.COLUMNS, ""),
+            **dict.fromkeys(output_folder.NUMBERS),
             **{number: value and round(value, 6) for number, value in self.numbers.items()},
-            **{cell: name + ENDINGS[kind] for cell, kind in files.items() if kind in contents},
             "name": name,
             "file": str(self.source or self.name),
             "label": self.label or "",
+            "mask": files.get("mask", ""),
+            "overlay": files.get("figure", ""),
             "quality": self.quality,
-            "warnings": BETWEEN.join(self.warnings),
+            "warnings": output_folder.BETWEEN.join(self.warnings),
             "study_uid": study,
             "sop_uid": instance,
             "network": self.network,
