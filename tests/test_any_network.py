@@ -71,9 +71,8 @@ def test_settings_of_the_caller_change_no_prediction(model, weights, setting):
 def test_settings_of_the_caller_change_no_training(films, tmp_path):
     config = replace(CONFIG, steps=1, validate_every=1)
     expected = quietly(config, films, tmp_path / "usual")
-    narrow, exact, wide = (torch.autocast("cpu", torch.bfloat16), SETTINGS["deterministic"](),
-                           SETTINGS["float64"]())  # fmt: skip
-    with torch.inference_mode(), exact, wide, narrow:
+    exact, wide = SETTINGS["deterministic"](), SETTINGS["float64"]()
+    with torch.inference_mode(), exact, wide, torch.autocast("cpu", torch.bfloat16):
         found = quietly(config, films, tmp_path / "other")
         assert torch.get_default_dtype() == torch.float64
     for name, tensor in found.state_dict().items():

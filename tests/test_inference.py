@@ -41,12 +41,12 @@ def test_predictions_have_the_films_own_size(model):
 
 def test_every_kind_of_source_gives_the_same_prediction(model, tmp_path):
     save(tmp_path / "film.png", FILM)
-    expected, picture = predict(model, FILM), Image.fromarray(FILM)
-    for source in (tmp_path / "film.png", str(tmp_path / "film.png"), picture,
-                   picture.convert("RGBA"), FILM / 255, np.dstack([FILM] * 3)):  # fmt: skip
+    path, expected, picture = tmp_path / "film.png", predict(model, FILM), Image.fromarray(FILM)
+    arrays = (FILM / 255, np.dstack([FILM] * 3))
+    for source in (path, str(path), picture, picture.convert("RGBA"), *arrays):
         p = predict(model, source)
         assert p.probabilities == expected.probabilities and np.array_equal(p.mask, expected.mask)
-    assert predict(model, tmp_path / "film.png").name == "film" and expected.name == "film-1"
+    assert predict(model, path).name == "film" and expected.name == "film-1"
     dicom(tmp_path / "1.2.840.5", FILM.astype("uint16"))  # numbers and dots are no ending
     assert predict(model, tmp_path / "1.2.840.5").name == "1.2.840.5"
 
