@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,15 +21,10 @@ from multimix.evaluation.calibration import calibrated_log_odds
 from multimix.images import quality
 from multimix.images.preparation import WHOLE, Box
 from multimix.images.reading import LoadedImage, Source, load_image, resize
-from multimix.images.recognition import (
-    NOT_RECOGNISED,
-    TWO_FILMS,
-    holds_two_films,
-    is_frontal_chest,
-)
+from multimix.images.recognition import NOT_RECOGNISED, TWO_FILMS, holds_two_films, is_frontal_chest
 from multimix.model import CLASSES, TASKS, MultiMix
 from multimix.predictions.output_folder import weights_hash
-from multimix.predictions.outputs import InferenceOutput, eval_mode, films_for, run_network
+from multimix.predictions.outputs import eval_mode, explain, films_for, run_network
 from multimix.predictions.prediction import Prediction
 from multimix.predictions.quality import SENTENCES, outline_quality
 from multimix.runtime.checkpoint import check_sha256, model_from_checkpoint, read_checkpoint
@@ -88,7 +83,7 @@ def predict(
 ) -> Prediction | list[Prediction]:
     """Predict films; masks and saliency have the film's own size.
 
-    Each prediction takes about 9 bytes a pixel: for many films use `predict_iter`.
+    Each prediction takes about 13 bytes a pixel: for many films use `predict_iter`.
 
     Arguments:
         model: from `load_model` or `train`; its mode does not change.
@@ -97,7 +92,7 @@ def predict(
             open file or bytes of one; a PIL image, a pydicom data set, or an array or tensor (H, W)
             with 1, 3 or 4 channels before or behind: uint8, floats in [0, 1], or any other numbers,
             which are stretched from the smallest to the largest.
-        flip: average with the mirrored film, and return where the two disagree, in twice the time.
+        flip: average with the mirrored film, in twice the time.
         clean: post-process the lungs: at most two, without holes.
         invert: the grey values: 'auto' if the film looks inverted, 'never', 'always'.
 
@@ -133,23 +128,22 @@ def predict_iter(
         raise ValueError(f"invert is '{invert}'; {' or '.join(INVERT)} is needed.")
     sources = sources_of(films)
 
-    def read(numbered: Iterable[tuple[int, Source]]) -> Iterator[LoadedImage]:
-        for number, source in numbered:
-            try:
-                image = load_image(source)
-                yield image if image.name else image._replace(name=f"film-{number}")
-            except ValueError as error:
-                if on_error is None:
-                    raise
-                on_error(error)
-
     def predictions() -> Iterator[Prediction]:
         with eval_mode(model) as network:
             size = micro_batch_size(network.encoder.fc.weight.device, network.info.side)
             weights = weights_hash(network)
         numbered = enumerate(with_bar(sources), start=1)
         while batch := list(islice(numbered, size)):
-            for found in predict_batch(model, [*read(batch)], flip, clean, invert):
+            images = []
+            for number, source in batch:
+                try:
+                    image = load_image(source)
+                    images.append(image if image.name else image._replace(name=f"film-{number}"))
+                except ValueError as error:
+                    if on_error is None:
+                        raise
+                    on_error(error)
+            for found in predict_batch(model, images, flip, clean, invert):
                 yield replace(found, weights=weights)
 
     return predictions()
@@ -171,80 +165,84 @@ def predict_batch(
         return []
     with eval_mode(model) as network:
         info = network.info
+        classes, lungs = (task in info.tasks for task in TASKS)
         inverted = find_inverted(network, [image.box.of(image.grey) for image in images])
         corrected = [invert == "always" or (invert == "auto" and looks) for looks in inverted]
         films = [255 - image.grey if fix else image.grey for image, fix in zip(images, corrected)]
         parts = [image.box.of(film) for image, film in zip(images, films)]  # without plain borders
-        output = outputs_for(network, parts, flip, clean)
-    classes, lungs = (task in info.tasks for task in TASKS)
+        small, x = reduced(network, parts)
+        output = run_network(network, x, flip, clean)
+        maps = {"mask_probability": output.lung} if lungs else {}
+        if classes:
+            maps |= {"saliency": output.saliency, "explanation": explain(network, x, flip)}
+    if not all(part.isfinite().all() for part in output):
+        raise ValueError("The network's outputs are not numbers (NaN); use other weights.")
     pneumonia = torch.sigmoid(calibrated_log_odds(output.log_odds, info.calibration)).tolist()
+    not_learnt = [text for task, text in zip(TASKS, NOT_LEARNT) if task not in info.tasks]
     predictions = []
     for i, (image, film) in enumerate(zip(images, films)):
-        mask = output.lung[i, 0].numpy() > 0.5
+        lung = output.lung[i, 0].numpy() if lungs else None
         looks = dict(inverted=inverted[i], corrected=corrected[i])
-        warnings = [*quality.quality_warnings(image, parts[i], mask, **looks)]
-        if not lungs:
-            unknown = quality.lung_warnings(mask, resize(parts[i], len(mask)))
-            warnings = [text for text in warnings if text not in unknown]
-        warnings += [text for task, text in zip(TASKS, NOT_LEARNT) if task not in info.tasks]
-        two_films, is_frontal = holds_two_films(parts[i]), is_frontal_chest(parts[i])
-        warnings += [TWO_FILMS] if two_films else [] if is_frontal else [NOT_RECOGNISED]
-        lung = output.lung[i, 0].numpy()
-        small = resize(parts[i], len(lung))
-        rating = outline_quality(small, lung) if is_frontal else "poor"
-        warnings += [SENTENCES[rating]] if lungs and is_frontal and rating != "good" else []
+        is_frontal, rating, warnings = judge(image, parts[i], small[i], lung, **looks)
         probabilities = dict(zip(CLASSES, (1 - pneumonia[i], pneumonia[i])))
-        maps: list[np.ndarray | None] = []  # lung, saliency, disagreement
-        for found, learnt in zip(output[1:], (lungs, classes, lungs)):
-            known = found[i] if learnt and found is not None else None
-            maps.append(None if known is None else enlarge(known, film.shape, image.box))
-        predictions.append(
-            Prediction(
-                name=image.name,
-                film=film,
-                probabilities=probabilities if classes and is_frontal else {},
-                mask_probability=maps[0],
-                saliency=maps[1],
-                warnings=tuple(warnings),
-                disagreement=maps[2],
-                source=image.source,
-                size_cm=image.size_cm,
-                network=info.name,
-                quality=rating if lungs else "",
-            )
+        full: Any = {name: enlarge(map[i], film.shape, image.box) for name, map in maps.items()}
+        made = Prediction(
+            name=image.name,
+            film=film,
+            probabilities=probabilities if classes and is_frontal else {},
+            warnings=(*warnings, *not_learnt),
+            source=image.source,
+            size_cm=image.size_cm,
+            network=info.name,
+            quality=rating,
+            **full,
         )
+        predictions.append(made)
     return predictions
 
 
-def find_inverted(model: MultiMix, films: Sequence[np.ndarray]) -> list[bool]:
+def judge(
+    image: LoadedImage, film: np.ndarray, small: np.ndarray, lung: np.ndarray | None, **looks: bool
+) -> tuple[bool, str, list[str]]:
+    """Whether a film is a frontal chest film, its outline's quality ('' without one), warnings.
+
+    Arguments: as for `quality_warnings`; `small` and `lung`, the film and its probability of lung
+        (None if the network did not learn lungs), are at the network's side.
+    """
+    mask = None if lung is None else lung > 0.5
+    warnings = [*quality.quality_warnings(image, film, mask, **looks)]
+    is_frontal, rating = is_frontal_chest(film), ""
+    if holds_two_films(film):
+        warnings.append(TWO_FILMS)
+    elif not is_frontal:
+        warnings.append(NOT_RECOGNISED)
+    if lung is not None:
+        rating = outline_quality(small, lung) if is_frontal else "poor"
+        if is_frontal and rating != "good":
+            warnings.append(SENTENCES[rating])
+    return is_frontal, rating, warnings
+
+
+def find_inverted(network: MultiMix, films: Sequence[np.ndarray]) -> list[bool]:
     """Which films, each (H, W) uint8, are inverted; the network is run on doubtful negatives."""
     suspicions = [quality.inversion_suspicion(film) for film in films]
-    suspects = [
-        i for i, suspicion in enumerate(suspicions) if suspicion > quality.DOUBTFUL_SUSPICION
-    ]
     inverted = [False] * len(films)
-    if suspects:
-        negatives = [255 - films[i] for i in suspects]
-        lungs = outputs_for(model, negatives).lung[:, 0].numpy()
+    if suspects := [i for i, s in enumerate(suspicions) if s > quality.DOUBTFUL_SUSPICION]:
+        negatives, x = reduced(network, [255 - films[i] for i in suspects])
+        lungs = run_network(network, x, clean=True).lung[:, 0].numpy()
         for i, negative, lung in zip(suspects, negatives, lungs):
-            inverted[i] = quality.is_negative(suspicions[i], resize(negative, len(lung)), lung)
+            inverted[i] = quality.is_negative(suspicions[i], negative, lung)
     return inverted
 
 
-def outputs_for(
-    model: MultiMix, films: Sequence[np.ndarray], flip: bool = False, clean: bool = True
-) -> InferenceOutput:
-    """The outputs for films, each (H, W) uint8. ValueError where they are not numbers."""
-    with eval_mode(model) as network:
-        small = np.stack([resize(film, network.info.side) for film in films])
-        output = run_network(network, films_for(network, torch.from_numpy(small)), flip, clean)
-    if not all(part.isfinite().all() for part in output[:3]):
-        raise ValueError("The network's outputs are not numbers (NaN); use other weights.")
-    return output
+def reduced(network: MultiMix, films: Sequence[np.ndarray]) -> tuple[np.ndarray, Tensor]:
+    """Films, each (H, W) uint8, at the network's side: (N, side, side) uint8, and as its input."""
+    small = np.stack([resize(film, network.info.side) for film in films])
+    return small, films_for(network, torch.from_numpy(small))
 
 
 def enlarge(picture: Tensor, shape: tuple[int, ...], box: Box = WHOLE) -> np.ndarray:
-    """(1, side, side) to the part of (H, W) inside a box, bilinear; 0 outside."""
+    """(1, h, w) to the part of (H, W) inside a box, bilinear; 0 outside."""
     whole = np.zeros(shape, dtype=np.float32)
     part = box.of(whole)
     part[:] = F.interpolate(picture[None], part.shape, mode="bilinear")[0, 0].numpy()

@@ -31,7 +31,8 @@ from multimix.runtime.files import bundled
 
 LEGEND = f"""lungs <b style='color: {pictures.LUNG}'>by the network</b>,
 <b style='color: {pictures.BY_HAND}'>by hand</b> (some samples);
-{pictures.VIEWS[2]}: what moved the class"""
+explanation: <b style='color: {pictures.FOR}'>for</b> and
+<b style='color: {pictures.AGAINST}'>against</b> PNEUMONIA"""
 MOUSE = """
 export default { initialize({ model }) {
   let from = null, sent = 0;

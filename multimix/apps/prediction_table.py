@@ -55,7 +55,7 @@ def summary(rows: Sequence[Row], out: Path, figures: bool) -> str:
     new, table = [row for row in rows if row["is_new"]], out / "predictions.csv"
     if not new:
         return f"Nothing to do: all {len(rows)} films have been predicted; see {table}."
-    files = "Masks, overlays (film, lungs, saliency)" if figures else "Masks"
+    files = "Masks, overlays (film, lungs, explanation)" if figures else "Masks"
     text = f"{as_text(new)}\n\n{files} and {table.name} are in {out}. "
     if earlier := len(rows) - len(new):
         text += f"Predicted before: {earlier} more. "

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from multimix.evaluation.metrics import counts_at_thresholds
 from multimix.evaluation.results import Results
 from multimix.model import CLASSES
-from multimix.predictions.pictures import file_content, overlay
-from multimix.predictions.prediction import Prediction
+from multimix.predictions.pictures import overlay
+from multimix.predictions.prediction import Prediction, file_content
 from multimix.runtime.files import atomic_write
 
 TRUE, PREDICTED, CURVE = "#009E73", "#D55E00", "#0072B2"  # truth, prediction, a curve

@@ -21,14 +21,19 @@ TYPICAL_FILM = np.load(Path(__file__).with_name("typical_film.npy"))
 
 
 def quality_warnings(
-    image: LoadedImage, film: np.ndarray, lungs: np.ndarray, *, inverted: bool, corrected: bool
+    image: LoadedImage,
+    film: np.ndarray,
+    lungs: np.ndarray | None,
+    *,
+    inverted: bool,
+    corrected: bool,
 ) -> tuple[str, ...]:
     """Plain sentences on what is unusual: what to know before trusting a prediction.
 
     Arguments:
         image: the film as it was read.
         film: (H, W) uint8, the part in `image.box`, with its grey values as the network saw them.
-        lungs: (side, side) bool, the predicted lungs there.
+        lungs: (side, side) bool, the predicted lungs there; None if the network learnt none.
         inverted: whether the film as it was read looks inverted.
         corrected: whether its grey values were inverted before it was predicted.
     """
@@ -48,7 +53,9 @@ def quality_warnings(
         found.append("The film may be upside down or on its side: turn it upright.")
     if np.ptp(np.percentile(film, (1, 99))) < MIN_CONTRAST:
         found.append("The film has little contrast: it may be empty or badly exposed.")
-    return (*found, *lung_warnings(lungs, resize(film, len(lungs))))
+    if lungs is not None:
+        found += lung_warnings(lungs, resize(film, len(lungs)))
+    return tuple(found)
 
 
 def lung_warnings(lungs: np.ndarray, film: np.ndarray) -> list[str]:

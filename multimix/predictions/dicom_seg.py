@@ -63,15 +63,13 @@ def segmentation(prediction: Prediction) -> bytes:
     check_highdicom()
     path = prediction.source
     if path is None:
-        raise ValueError(
-            f"A Segmentation needs a film from a DICOM file; this film came from no file; {WITHOUT}"
-        )
+        raise ValueError(f"A Segmentation needs a DICOM file, and {prediction.name} has no file.")
+    if not prediction.segmented:
+        raise ValueError(f"A Segmentation needs lungs, which the network did not learn; {WITHOUT}")
     try:
         with without_decoder_warnings():
             film = read_header(path)
             reason = ", no ".join(keyword for keyword in NEEDED if not film.get(keyword))
-            if not prediction.segmented:
-                reason = "lungs, which the network did not learn"
             if not reason:
                 return written(prediction, film)
     except (FilmError, OSError):
@@ -89,27 +87,25 @@ def written(prediction: Prediction, film: Dataset) -> bytes:
 
     for keyword in MAY_BE_EMPTY:
         setattr(film, keyword, film.get(keyword))
-    algorithm = AlgorithmIdentificationSequence(
-        "MultiMix",
-        codes.cid7162.ArtificialIntelligence,
-        multimix.__version__,
-        parameters={"network": prediction.network},
-    )
+    version, network = multimix.__version__, {"network": prediction.network}
+    family = codes.cid7162.ArtificialIntelligence
     segments = [
         seg.SegmentDescription(
             segment_number=number,
             segment_label=name,
             segmented_property_category=Code("123037004", "SCT", "Body structure"),
             segmented_property_type=Code(code, "SCT", name),
-            algorithm_type=seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-            algorithm_identification=algorithm,
+            algorithm_type="AUTOMATIC",
+            algorithm_identification=AlgorithmIdentificationSequence(
+                "MultiMix", family, version, parameters=network
+            ),
         )
         for number, code, name in ((1, "3341006", "Right lung"), (2, "44029006", "Left lung"))
     ]
     found = seg.Segmentation(
         source_images=[film],
         pixel_array=prediction.label_mask,
-        segmentation_type=seg.SegmentationTypeValues.BINARY,
+        segmentation_type="BINARY",
         segment_descriptions=segments,
         series_instance_uid=UID(),
         series_number=1,
@@ -117,7 +113,7 @@ def written(prediction: Prediction, film: Dataset) -> bytes:
         instance_number=1,
         manufacturer="MultiMix",
         manufacturer_model_name="MultiMix",
-        software_versions=multimix.__version__,
+        software_versions=version,
         device_serial_number="0",
         content_label="LUNGS",
         content_description="Lungs, for research only",

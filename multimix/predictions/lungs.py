@@ -13,7 +13,6 @@ import numpy as np
 from multimix.images.formats import SizeCm
 
 RIGHT, LEFT = 1, 2  # labels; 0 is everything else
-LABELS = {"right": RIGHT, "left": LEFT}
 
 
 @dataclass(frozen=True)
@@ -34,38 +33,31 @@ class Lung:
 
 
 def measure_lungs(labels: np.ndarray, size_cm: SizeCm | None) -> dict[str, Lung]:
-    """Measure the 'right' and the 'left' lung of a film.
+    """Measure the 'right' and the 'left' lung of labels (H, W) from `label_lungs`.
 
-    Arguments:
-        labels: (H, W), from `label_lungs`.
-        size_cm: the film's height and width. It is ignored where both lungs together would be
-            smaller or larger than a patient's, from a child of one year to a large adult.
+    `size_cm`, the film's height and width, is ignored where both lungs together would be smaller
+    or larger than a patient's, from a child of one year to a large adult.
     """
     from skimage.measure import regionprops  # slow to import
 
     film_cm2 = size_cm[0] * size_cm[1] if size_cm else 0.0
     is_plausible = 60 <= (labels > 0).mean() * film_cm2 <= 1400
-    found = {side: Lung(0.0, 0.0 if is_plausible else None) for side in LABELS}
+    found = {side: Lung(0.0, 0.0 if is_plausible else None) for side in ("right", "left")}
     for part in regionprops(labels):
         share, (top, left, bottom, right) = float(part.area / labels.size), part.bbox
         row, column = map(float, part.centroid)
+        area = share * film_cm2 if is_plausible else None
         side = "right" if part.label == RIGHT else "left"
-        area, box = share * film_cm2 if is_plausible else None, (top, left, bottom - 1, right - 1)
-        found[side] = Lung(share, area, (row, column), box)
+        found[side] = Lung(share, area, (row, column), (top, left, bottom - 1, right - 1))
     return found
 
 
 def label_lungs(mask: np.ndarray) -> np.ndarray:
-    """Label the right and the left lung.
+    """Label the lungs of a mask (H, W) bool: (H, W) uint8, RIGHT, LEFT, or 0 outside.
 
     Each connected part gets the label of the half that most of it lies in; the halves meet where
     Otsu's threshold of the columns is. A part that has much of both is two lungs that touch, and
     is cut there. A single lung gets the label of the half of the film in which its middle lies.
-
-    Arguments:
-        mask: (H, W) bool, both lungs.
-
-    Returns: (H, W) uint8: RIGHT, LEFT, or 0 where there is no lung.
     """
     from skimage.filters import threshold_otsu  # slow to import
     from skimage.measure import label, regionprops

@@ -26,7 +26,6 @@ COLUMNS = (
 )
 NUMBERS = [*CLASSES, *MEASURES, "seconds", "probability", "threshold", "dice"]
 TEXTS = [name for name in COLUMNS if name not in NUMBERS]
-
 BETWEEN = " | "  # two warnings in one cell
 
 Row = dict[str, Any]  # by column: numbers are floats, or None where they are unknown; else texts
@@ -60,21 +59,22 @@ def weights_hash(model: MultiMix) -> str:
 
 @contextmanager
 def open_folder(path: Path) -> Iterator[OutputFolder]:
-    """An output folder for this process and thread alone; afterwards its table is tidy."""
+    """An output folder for this process and thread alone; its table is written anew at both ends.
+
+    So each film has one row, also where a row was cut short or a film was predicted again.
+    """
     OutputFolder(path)  # its errors come before anything is written
     with saving, lock_folder(path):
         folder = OutputFolder(path)
-        folder.tidy()
+        folder.write_table()
         yield folder
-        folder.tidy()
+        folder.write_table()
 
 
 class OutputFolder:
     """A folder that is new, empty, or has this program's `predictions.csv`.
 
-    Attributes:
-        rows: the table's rows by `film_id`; of several rows for a film, the last.
-        is_tidy: whether each film has one row in the table, and no line was cut short.
+    Attribute `rows`: the table's rows by `film_id`; of several rows for a film, the last.
 
     Errors: ValueError where the folder has other files, or a damaged table.
     """
@@ -92,7 +92,6 @@ class OutputFolder:
             )
         rows = self.parsed(content[: content.rfind(b"\n") + 1]) if content else []
         self.rows: dict[str, Row] = {row["film_id"]: row for row in rows}
-        self.is_tidy = content.endswith(b"\n") and len(rows) == len(self.rows)
         self.names = {row["name"] for row in rows}
 
     def parsed(self, content: bytes) -> list[Row]:
@@ -100,8 +99,8 @@ class OutputFolder:
         import pandas as pd  # slow to import
 
         types = dict.fromkeys(TEXTS, "str") | dict.fromkeys(NUMBERS, "float64")
-        empty: dict = {name: [""] for name in NUMBERS}
-        options: dict = {"dtype": types, "na_values": empty, "keep_default_na": False}
+        options: dict = {"dtype": types, "keep_default_na": False}
+        options["na_values"] = {name: [""] for name in NUMBERS}
         try:
             frame = pd.read_csv(io.BytesIO(content), encoding="utf-8-sig", **options)
             numbers, texts = frame[NUMBERS].to_numpy(), frame[TEXTS]
@@ -118,12 +117,10 @@ class OutputFolder:
             )
         return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
-    def tidy(self) -> None:
-        """Write the table with one row for each film, if it is not so already."""
-        if not self.is_tidy:
-            with atomic_write(self.table) as file:
-                file.write(b"\xef\xbb\xbf" + csv_lines(self.rows.values(), header=True))
-            self.is_tidy = True
+    def write_table(self) -> None:
+        """Write the whole table, with one row for each film."""
+        with atomic_write(self.table) as file:
+            file.write(b"\xef\xbb\xbf" + csv_lines(self.rows.values(), header=True))
 
     def choose_name(self, film: str, wish: str) -> str:
         """The name of a film's files: that of its row, or `wish`, numbered where there are such."""
@@ -157,7 +154,6 @@ class OutputFolder:
                 paths[kind].unlink(missing_ok=True)
             error.filename = error.filename or str(self.table)  # a full disk names no file
             raise
-        self.is_tidy &= is_new
         self.rows[row["film_id"]] = row
         self.names.add(row["name"])
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from multimix.images.quality import largest_parts
@@ -17,6 +18,7 @@ from multimix.images.reading import network_input
 from multimix.images.scaling import rescale
 from multimix.model import MultiMix
 
+CELLS = 14  # along a side of an explanation
 running = threading.RLock()  # of `eval_mode`
 
 
@@ -26,7 +28,6 @@ class InferenceOutput(NamedTuple):
     log_odds: Tensor  # (N,) float64: logit of PNEUMONIA minus that of NORMAL
     lung: Tensor  # (N, 1, H, W): probability of lung
     saliency: Tensor  # (N, 1, H, W)
-    disagreement: Tensor | None  # (N, 1, H, W): |lung - that of the mirrored film|, in [0, 1]
 
 
 @contextmanager
@@ -99,14 +100,12 @@ def run_network(
     # Autocast may have narrowed them.
     log_odds = class_log_odds(model, x, class_logits=class_logits.float())
     lung, saliency = torch.sigmoid(mask_logits.float()).cpu(), saliency.float().cpu()
-    disagreement = None
     if flip:
         mirrored = run_network(model, x.flip(3))
-        disagreement = (lung - mirrored.lung.flip(3)).abs()
         log_odds = (log_odds + mirrored.log_odds) / 2
         lung = (lung + mirrored.lung.flip(3)) / 2
         saliency = (saliency + mirrored.saliency.flip(3)) / 2
-    return InferenceOutput(log_odds, post_process(lung) if clean else lung, saliency, disagreement)
+    return InferenceOutput(log_odds, post_process(lung) if clean else lung, saliency)
 
 
 def class_log_odds(
@@ -132,6 +131,27 @@ def logits_over_sides(model: MultiMix, x: Tensor, class_logits: Tensor | None = 
             logits = model.classify(rescale(x, side))
         found.append(logits.to(torch.promote_types(logits.dtype, torch.float32)))
     return torch.stack(found).mean(0)
+
+
+def explain(model: MultiMix, x: Tensor, flip: bool = False) -> Tensor:
+    """What speaks for PNEUMONIA (above 0) and against it in films x (N, 1, H, W): (N, 1, 14, 14).
+
+    Integrated gradients (Sundararajan and others 2017): the gradient of the log odds, its mean over
+    four films between the blurred film and the film, times the difference of these two, summed in
+    each cell. So all cells together are about what the blurred film lacks in log odds. `flip`
+    averages with the mirrored films.
+    """
+    side = min(model.info.class_sides, default=x.shape[-1])
+    with torch.inference_mode(False), torch.enable_grad():
+        films = rescale(x.clone(), side)
+        difference = films - rescale(rescale(films, CELLS), side)
+        found = torch.zeros_like(difference)
+        for share in (1 / 8, 3 / 8, 5 / 8, 7 / 8):
+            between = (films - share * difference).requires_grad_()
+            log_odds = model.classify(between).diff(dim=1)
+            found += torch.autograd.grad(log_odds.sum(), between)[0] * difference / 4
+    cells = F.adaptive_avg_pool2d(found.float(), CELLS).cpu() * (side / CELLS) ** 2
+    return (cells + explain(model, x.flip(3)).flip(3)) / 2 if flip else cells
 
 
 def post_process(lung: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Pictures of a prediction: the saved overlay, the panel's views, and the notebook's figure.
 
-One composer, `draw`, makes them all with Pillow, which is much faster than matplotlib. The colours
+One function, `draw`, makes them all with Pillow, which is much faster than matplotlib. The colours
 are distinct to colour-blind readers (Okabe and Ito).
 """
 
@@ -13,21 +13,19 @@ from textwrap import wrap
 from typing import Any, NamedTuple
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import scipy
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from multimix.predictions.lungs import dice_with as dice_with
 from multimix.predictions.prediction import Prediction
 from multimix.predictions.prediction import file_content as file_content
-from multimix.runtime.files import atomic_write, printable
+from multimix.runtime.files import printable
 
-TRUE, PREDICTED, CURVE = "#009E73", "#D55E00", "#0072B2"  # in figures: truth, prediction, a curve
-LUNG, BY_HAND, WARNING = "#56B4E9", "#E69F00", "#D55E00"  # in pictures
-VIEWS = ("lungs", "film", "saliency")
+LUNG, BY_HAND, WARNING = "#56B4E9", "#E69F00", "#D55E00"
+FOR, AGAINST = "#E69F00", "#0072B2"  # PNEUMONIA
+VIEWS = ("lungs", "film", "explanation")
 PANEL, GAP, LINE = 380, 15, 30  # px of the overlay: a panel's width, a gap, a line of text
 WIDTH = 3 * PANEL + 4 * GAP
 TEXT = 21  # px of letters
@@ -38,7 +36,7 @@ class Layers(NamedTuple):
 
     film: Image.Image  # grey
     lung: np.ndarray | None  # probability, float32; None if the network did not learn lungs
-    saliency: np.ndarray | None  # float in [0, 1]; None if it did not learn classes
+    explanation: np.ndarray | None  # in [-1, 1]; None if it did not learn classes
     by_hand: np.ndarray | None  # bool, the true lungs
 
 
@@ -65,16 +63,14 @@ def layers_of(
     def resized(values: np.ndarray) -> Image.Image:
         return Image.fromarray(values).resize(size, Image.Resampling.BILINEAR, box, 2)
 
-    lung, saliency = prediction.mask_probability, prediction.saliency
-    if saliency is not None:
-        # A few sharp pixels are far above the rest: they share the brightest colour.
-        step = max(max(saliency.shape) // 500, 1)
-        most = max(float(np.percentile(saliency[::step, ::step], 99.5)), 1e-12)
-        saliency = (np.asarray(resized(saliency)) / most).clip(0, 1)
+    lung, explanation = prediction.mask_probability, prediction.explanation
+    if explanation is not None:
+        most = max(float(np.abs(explanation).max()), 1e-12)
+        explanation = np.asarray(resized(explanation)) / most
     return Layers(
         resized(prediction.film),
         None if lung is None else np.asarray(resized(lung)),
-        saliency,
+        explanation,
         None if truth is None else np.asarray(resized(np.uint8(255) * truth)) > 127,
     )
 
@@ -105,15 +101,15 @@ def draw(
             paint(film, LUNG, outline(lungs, line))
         if layers.by_hand is not None:
             paint(film, BY_HAND, outline(layers.by_hand, line // 2))
-    elif view == "saliency" and layers.saliency is not None:
-        colours = matplotlib.colormaps["magma"](layers.saliency, bytes=True)[..., :3]
-        most = min(2 * opacity, 1)  # the film stays visible, also below no saliency
-        paint(film, Image.fromarray(colours), layers.saliency.clip(min(0.25, most), most))
+    elif view == "explanation" and layers.explanation is not None:
+        most = min(2 * opacity, 1)
+        paint(film, FOR, most * layers.explanation.clip(0, 1))
+        paint(film, AGAINST, most * (-layers.explanation).clip(0, 1))
     return film
 
 
-def paint(picture: Image.Image, colour: str | Image.Image, opacity: np.ndarray) -> None:
-    """Lay a colour, or a picture, on a picture with an opacity (h, w) in [0, 1]."""
+def paint(picture: Image.Image, colour: str, opacity: np.ndarray) -> None:
+    """Lay a colour on a picture with an opacity (h, w) in [0, 1]."""
     picture.paste(colour, (0, 0), Image.fromarray(np.rint(255 * opacity).astype(np.uint8)))
 
 
@@ -131,7 +127,7 @@ def mark_sides(picture: Image.Image) -> None:
 
 
 def overlay(prediction: Prediction, truth: np.ndarray | None = None) -> Image.Image:
-    """The picture that is saved: film, lungs and saliency side by side, 1,200 px wide.
+    """The picture that is saved: film, lungs and explanation side by side, 1,200 px wide.
 
     Arguments:
         truth: (H, W) bool, the lungs as outlined by hand, drawn as a second, thinner line.
@@ -148,26 +144,28 @@ def overlay(prediction: Prediction, truth: np.ndarray | None = None) -> Image.Im
     network = cut_middle(prediction.network, 30) or "without a name"
     write(WIDTH - GAP, 8, f"network {network}, for research only", "ra")
     write(GAP, LINE + 10, cut_middle(prediction.name, 80))
-    panels = [("film", 0.0, ("R", "film", "L"), ("", "", ""))]
+    # Of each panel the view, captions above it, and the legend below.
+    panels = [("film", ("R", "film", "L"), ("", "", ""))]
     if layers.lung is not None:
-        right, left = (
+        areas = [
             f"{lung.share:.1%}" if lung.area_cm2 is None else f"{lung.area_cm2:.0f} cm²"
-            for lung in (prediction.lungs["right"], prediction.lungs["left"])
-        )
+            for lung in prediction.lungs.values()
+        ]
         legend = ("", outline_in_words(prediction), "")
         if truth is not None:
             legend = ("network", "by hand", f"Dice {dice_with(prediction.mask, truth):.2f}")
-        panels.append(("lungs", 0.12, (f"R {right}", "lungs", f"{left} L"), legend))
-    if layers.saliency is not None:
-        legend = ("dark: little", "", "light: much")
-        panels.append(("saliency", 0.45, ("R", "what moved the class", "L"), legend))
-    for number, (view, opacity, captions, legend) in enumerate(panels):
-        edge, panel = GAP + number * (PANEL + GAP), draw(layers, view, opacity=opacity)
+        panels.append(("lungs", (f"R {areas[0]}", "lungs", f"{areas[1]} L"), legend))
+    if layers.explanation is not None:
+        legend = ("orange: for", "", "blue: against")
+        panels.append(("explanation", ("R", "for and against PNEUMONIA", "L"), legend))
+    colours = {"network": LUNG, "by hand": BY_HAND, "orange: for": FOR, "blue: against": AGAINST}
+    for number, (view, captions, legend) in enumerate(panels):
+        edge = GAP + number * (PANEL + GAP)
+        panel = draw(layers, view, opacity=0.12 if view == "lungs" else 0.3)
         picture.paste(panel, (edge + (PANEL - panel.width) // 2, 3 * LINE))
         for x, side, above, under in zip((0, PANEL // 2, PANEL), "lmr", captions, legend):
-            colour = {"network": LUNG, "by hand": BY_HAND}.get(under, "black")
             write(edge + x, 3 * LINE - 4, above, f"{side}s")
-            write(edge + x, below + 4, under, f"{side}a", colour)
+            write(edge + x, below + 4, under, f"{side}a", colours.get(under, "black"))
     for number, line in enumerate(warnings, start=1):
         write(GAP, below + number * LINE + GAP, line, colour=WARNING)
     return picture
@@ -215,16 +213,3 @@ def figure(prediction: Prediction) -> Figure:
     found = PictureFigure(figsize=(picture.width / 100, picture.height / 100), dpi=100)
     found.figimage(np.asarray(picture))
     return found
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a PNG, and close the figure."""
-    with atomic_write(path, durable=False) as file:
-        figure.savefig(file, dpi=90, format="png")
-    plt.close(figure)
-    return path
-
-
-def draw_film(axis: Axes, film: np.ndarray) -> None:
-    """Show grey values (H, W) uint8 as they are: 0 is black, 255 is white."""
-    axis.imshow(film, cmap="gray", vmin=0, vmax=255)

@@ -271,8 +271,9 @@ def test_all_files_of_a_film_that_are_wanted(place, run, capsys):
     assert run("a/film.png", *words) == 0
     assert visible("predictions") == {"predictions.csv", "film_mask.png", "film.npz"}
     with np.load("predictions/film.npz") as arrays:
-        assert set(arrays) == {"mask_probability", "saliency"}
-        assert all(a.shape == (50, 50) and a.dtype == np.float32 for a in arrays.values())
+        assert set(arrays) == {"mask_probability", "saliency", "explanation"}
+        for array in arrays.values():
+            assert array.shape == (50, 50) and array.dtype == np.float32
     with Image.open("predictions/film_mask.png") as mask:
         assert mask.getextrema()[1] <= 2
     assert run("a/film.png", *words[:2], "--resume") == 2  # other masks

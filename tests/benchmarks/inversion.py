@@ -61,7 +61,7 @@ def main() -> None:
     files = film_files(options.folders or [Path(os.environ["MULTIMIX_DATA"])])[:: options.every]
     counts: Counter[str] = Counter()
     device = next(model.parameters()).device.type
-    with torch.autocast(device, torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16), torch.inference_mode():
         for first in tqdm(range(0, len(files), BATCH), unit="batch"):
             films = [read_film(file) for file in files[first : first + BATCH]]
             count(model, [resize(film, model.info.side) for film in films], counts)

@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from drawn import draw
@@ -39,44 +40,36 @@ def test_lungs_and_numbers():
     assert right.centre[1] < 150 < left.centre[1] and right.box[3] < left.box[1]
     assert right.area_cm2 == pytest.approx(600 * (p.label_mask == 1).mean())
     assert p.numbers == {
-        "NORMAL": 0.25,
-        "PNEUMONIA": 0.75,
-        "probability": 0.75,
-        "threshold": 0.5,
-        "lung_share": p.lung_share,
-        "right_lung": right.share,
-        "left_lung": left.share,
-        "right_cm2": right.area_cm2,
-        "left_cm2": left.area_cm2,
-        "expected_dice": 1,
+        **{"NORMAL": 0.25, "PNEUMONIA": 0.75, "probability": 0.75, "threshold": 0.5},
+        **{"lung_share": p.lung_share, "right_lung": right.share, "left_lung": left.share},
+        **{"right_cm2": right.area_cm2, "left_cm2": left.area_cm2, "expected_dice": 1},
     }
-    assert prediction_of(mask).numbers["left_cm2"] is None
 
 
-def test_a_task_that_was_not_learnt_is_left_out():
-    whole = prediction_of(MASK)
-    assert whole.segmented and repr(whole).startswith(
-        "Prediction of film (64 x 64 px): PNEUMONIA, probability 0.75; lungs "
-    )
-    p = prediction_of(MASK, **WITHOUT_CLASS)
-    assert (p.label, p.probability) == (None, None) and p.segmented
-    assert "no class; lungs" in repr(p)
-    known = {name for name, number in p.numbers.items() if number is not None}
-    assert known == {"lung_share", "right_lung", "left_lung", "expected_dice"}
-    p = prediction_of(MASK, **WITHOUT_LUNGS)
-    assert not p.segmented and not p.mask.any() and p.mask.shape == (64, 64)
-    assert "; no lungs" in repr(p) and p.expected_dice == p.lung_share == 0
-    known = {name for name, number in p.numbers.items() if number is not None}
-    assert known == {"NORMAL", "PNEUMONIA", "probability", "threshold"}
+CLASS_NUMBERS = {"NORMAL", "PNEUMONIA", "probability", "threshold"}
+LUNG_NUMBERS = {"lung_share", "right_lung", "left_lung", "expected_dice"}
 
 
-@pytest.mark.parametrize("more", (WITHOUT_CLASS, WITHOUT_LUNGS, WITHOUT_CLASS | WITHOUT_LUNGS))
-def test_what_was_not_learnt_is_not_saved(tmp_path, more):
-    p = prediction_of(MASK, **more)
+@pytest.mark.parametrize(
+    ("missing", "words", "known"),
+    (
+        ({}, "PNEUMONIA, probability 0.75; lungs 32%", CLASS_NUMBERS | LUNG_NUMBERS),
+        (WITHOUT_CLASS, "no class; lungs 32%", LUNG_NUMBERS),
+        (WITHOUT_LUNGS, "PNEUMONIA, probability 0.75; no lungs", CLASS_NUMBERS),
+        (WITHOUT_CLASS | WITHOUT_LUNGS, "no class; no lungs", set()),
+    ),
+)
+def test_what_was_not_learnt_is_left_out(tmp_path, missing, words, known):
+    p = prediction_of(MASK, **missing)
+    assert repr(p).startswith(f"Prediction of film (64 x 64 px): {words}")
+    assert {name for name, number in p.numbers.items() if number is not None} == known
+    assert (p.label is None) == (p.probability is None) == ("probabilities" in missing)
+    assert p.mask.shape == (64, 64) and p.mask.any() == (p.expected_dice > 0) == p.segmented
     path = p.save(tmp_path, figure=False, arrays=True)
     assert path.name == ("film_mask.png" if p.segmented else "predictions.csv")
     with np.load(tmp_path / "film.npz") as arrays:
-        assert set(arrays) == {name for name in arrays if getattr(p, name) is not None}
+        names = ("mask_probability", "saliency", "explanation")
+        assert set(arrays) == {name for name in names if getattr(p, name) is not None}
     (row,) = OutputFolder(tmp_path).rows.values()
     assert (row["label"], row["mask"]) == (p.label or "", "film_mask.png" if p.segmented else "")
     assert {name: row[name] for name in p.numbers} == pytest.approx(p.numbers, abs=1e-6)
@@ -92,8 +85,6 @@ def test_a_films_size_and_network_come_along(model, tmp_path):
 
 
 def test_a_notebook_shows_a_prediction_and_its_figure_once():
-    import matplotlib.pyplot as plt
-
     p = prediction_of(MASK)
     with Image.open(io.BytesIO(p._repr_png_())) as picture:
         assert picture.width > 1000
@@ -108,20 +99,15 @@ def test_a_film_keeps_its_files_and_another_film_gets_other_names(tmp_path):
     for _ in range(2):  # the second time, each replaces its own
         names = [q.save(out, figure=False).name for q in (p, other, named)]
         assert names == ["film_mask.png", "film-2_mask.png", "film-3_mask.png"]
+    assert len((out / "predictions.csv").read_text(encoding="utf-8").splitlines()) == 4
     rows = OutputFolder(out).rows
     assert [row["mask"] for row in rows.values()] == names and len(list(out.glob("[!.]*"))) == 4
     row = rows[film_id(named.source)]
     assert row["file"] == "elsewhere/film.png" and row["warnings"] == "One. | Two\\nlines."
     save(out / "film-4.png", MASK)  # not of this program
     assert replace(named, source=Path("b/film.png")).save(out).name == "film-5.png"
-
-
-def test_names_are_numbered_where_they_are_taken(tmp_path):
-    p, out = prediction_of(MASK), tmp_path / "out"
-    films = [replace(p, source=Path(f"{i}.png")) for i in range(4)]
-    names = ("film", "film_mask", "film", "x" * 300)
-    saved = [replace(film, name=name).save(out).stem for film, name in zip(films, names)]
-    assert saved == ["film", "film_mask-2", "film-2", "x" * 200]
+    long = replace(p, name="x" * 300, source=Path("c.png"))
+    assert long.save(out, figure=False).stem == "x" * 200 + "_mask"
 
 
 def test_a_film_is_identified_by_its_path_or_its_pixels(tmp_path, monkeypatch):
