@@ -75,29 +75,29 @@ def strong(films: Tensor, generators: Generators) -> Tensor:
 
 
 class AffineParameters(NamedTuple):
-    """A movement of films; each value is a number for all, or (N, 1, 1, 1) with one a film."""
+    """A movement of each film; every value is (N, 1, 1, 1)."""
 
-    angle: Tensor | float = 0.0  # radians
-    shear: Tensor | float = 0.0
-    scale: Tensor | float = 1.0
-    aspect: Tensor | float = 1.0  # above 1: wider
-    right: Tensor | float = 0.0  # shift, as a share of the side
-    down: Tensor | float = 0.0
-    mirrored: Tensor | float = 0.0  # above 0: mirrored left to right, before all else
-    frame_left: Tensor | float = 0.0  # then covered by a frame, as a share of the side
-    frame_top: Tensor | float = 0.0
-    frame_right: Tensor | float = 0.0
-    frame_bottom: Tensor | float = 0.0
+    angle: Tensor  # radians
+    shear: Tensor
+    scale: Tensor
+    aspect: Tensor  # above 1: wider
+    right: Tensor  # shift, as a share of the side
+    down: Tensor
+    mirrored: Tensor  # above 0: mirrored left to right, before all else
+    frame_left: Tensor  # then covered by a frame, as a share of the side
+    frame_top: Tensor
+    frame_right: Tensor
+    frame_bottom: Tensor
 
     @classmethod
     def identity(cls, count: int) -> AffineParameters:
         """No movement, of `count` films."""
-        return cls(*(torch.full((count, 1, 1, 1), float(value)) for value in cls()))
+        scales = ("scale", "aspect")
+        return cls(*(torch.full((count, 1, 1, 1), float(name in scales)) for name in cls._fields))
 
     def split(self, size: int) -> list[AffineParameters]:
         """The values of each `size` films, like `Tensor.split`."""
-        parts = zip(*(torch.as_tensor(column).split(size) for column in self))
-        return [AffineParameters(*part) for part in parts]
+        return [AffineParameters(*part) for part in zip(*(column.split(size) for column in self))]
 
 
 def transform(films: Tensor, affine: AffineParameters) -> Tensor:
@@ -106,11 +106,8 @@ def transform(films: Tensor, affine: AffineParameters) -> Tensor:
     All channels move together, and pixels from outside are `FILL`. `joint_augment.warp` adds the
     mirror and the frame.
     """
-    columns = []
-    for value in affine[:6]:
-        column = torch.as_tensor(value, device=films.device, dtype=films.dtype)
-        columns.append(column.expand(len(films), 1, 1, 1)[..., 0])  # (N, 1, 1)
-    angle, shear, scale, aspect, right, down = columns
+    # Each (N, 1, 1).
+    angle, shear, scale, aspect, right, down = (value[..., 0].to(films) for value in affine[:6])
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
     # The place from which each pixel is read: torch's affine_grid is five times slower.
     y, x = (pixel_centres(size, films) for size in films.shape[2:])
@@ -118,6 +115,11 @@ def transform(films: Tensor, affine: AffineParameters) -> Tensor:
     along = sine * x + (cosine * aspect * y[:, None] - 2 * down)
     grid = torch.stack([across, along], 3)  # (N, H, W, 2)
     return F.grid_sample(films - FILL, grid, align_corners=False) + FILL
+
+
+def moved(films: Tensor, **values: Tensor) -> Tensor:
+    """Films after a movement with some values that differ from no movement."""
+    return transform(films, AffineParameters.identity(len(films))._replace(**values))
 
 
 def pixel_centres(size: int, like: Tensor) -> Tensor:
@@ -140,11 +142,10 @@ def signed(strength: Tensor, limit: float) -> Tensor:
     return (2 * strength - 1) * limit
 
 
-def torchvision_functional():
-    """torchvision's operations, imported late: this takes a second, and only training needs it."""
-    from multimix.runtime.torchvision_shim import functional
-
-    return functional
+def autocontrast(films: Tensor) -> Tensor:
+    """Stretch each film from its smallest and largest grey value to 0 and 1."""
+    low, high = films.amin((2, 3), keepdim=True), films.amax((2, 3), keepdim=True)
+    return torch.where(high > low, (films - low) / (high - low), films).clamp(0, 1)
 
 
 def posterize(films: Tensor, strength: Tensor) -> Tensor:
@@ -154,9 +155,15 @@ def posterize(films: Tensor, strength: Tensor) -> Tensor:
 
 
 def equalize(films: Tensor) -> Tensor:
-    """Equalise the histogram of 256 grey values of each film."""
-    grey = (films * 255).round().to(torch.uint8)
-    return torchvision_functional().equalize(grey).to(films.dtype) / 255
+    """Equalise the histogram of 256 grey values of each film, with Pillow's rounding."""
+    grey = (films * 255).round().long().flatten(1)  # (N, pixels)
+    counts = grey.new_zeros(len(grey), 256).scatter_add_(1, grey, torch.ones_like(grey))
+    brightest = counts.gather(1, grey.amax(1, keepdim=True))
+    step = (grey.shape[1] - brightest) // 255  # pixels for each new grey value, (N, 1)
+    darker = counts.cumsum(1) - counts
+    table = ((darker + step // 2) // step.clamp(min=1)).clamp(max=255)
+    equalised = torch.where(step > 0, table.gather(1, grey), grey)
+    return equalised.view_as(films).to(films.dtype) / 255
 
 
 def smooth(films: Tensor) -> Tensor:
@@ -172,7 +179,7 @@ def smooth(films: Tensor) -> Tensor:
 # [0, 1], (N, 1, 1, 1); only `translate` uses b. Angles are up to 27 degrees, shears up to 0.27,
 # shifts up to 27 % of the side, in both directions.
 OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "autocontrast": lambda films, a, b: torchvision_functional().autocontrast(films),
+    "autocontrast": lambda films, a, b: autocontrast(films),
     "equalize": lambda films, a, b: equalize(films),
     "identity": lambda films, a, b: films,
     "brightness": lambda films, a, b: blend(films, torch.zeros_like(films), fading(a)),
@@ -180,11 +187,7 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "sharpness": lambda films, a, b: blend(films, smooth(films), fading(a)),
     "posterize": lambda films, a, b: posterize(films, a),
     "solarize": lambda films, a, b: torch.where(films >= a, 1 - films, films),
-    "rotate": lambda films, a, b: transform(
-        films, AffineParameters(angle=signed(a, math.radians(27)))
-    ),
-    "shear": lambda films, a, b: transform(films, AffineParameters(shear=signed(a, 0.27))),
-    "translate": lambda films, a, b: transform(
-        films, AffineParameters(right=signed(a, 0.27), down=signed(b, 0.27))
-    ),
+    "rotate": lambda films, a, b: moved(films, angle=signed(a, math.radians(27))),
+    "shear": lambda films, a, b: moved(films, shear=signed(a, 0.27)),
+    "translate": lambda films, a, b: moved(films, right=signed(a, 0.27), down=signed(b, 0.27)),
 }

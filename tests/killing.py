@@ -15,7 +15,7 @@ MARATHON = Config.preset(
     "multimix", "improved", side=SIDE, widths=TINY, batch=2, steps=60, validate_every=5
 )
 SERVER = multiprocessing.get_context("forkserver")  # imports once, then starts processes at once
-PRELOADED = ["multimix.training", "multimix.apps.panel", "multimix.runtime.torchvision_shim"]
+PRELOADED = ["multimix.training", "multimix.apps.panel"]
 PRELOADED += ["scipy.optimize", "scipy.special", "scipy.stats"]  # else imported when first used
 SERVER.set_forkserver_preload(PRELOADED)
 

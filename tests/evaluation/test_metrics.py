@@ -5,13 +5,10 @@ import pytest
 import sklearn.metrics
 import torch
 from drawn import draw
-
-from multimix.evaluation import metrics
-from multimix.runtime import torchvision_shim  # noqa: F401  (heals torchvision for torchmetrics)
-
-# isort: split
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchmetrics.functional.segmentation.utils import mask_edges, surface_distance
+
+from multimix.evaluation import metrics
 
 
 def square(top: int, left: int, size: int, side: int = 32) -> np.ndarray:
