@@ -106,8 +106,8 @@ def transform(films: Tensor, affine: AffineParameters) -> Tensor:
     All channels move together, and pixels from outside are `FILL`. `joint_augment.warp` adds the
     mirror and the frame.
     """
-    # Each (N, 1, 1).
-    angle, shear, scale, aspect, right, down = (value[..., 0].to(films) for value in affine[:6])
+    values = (value[..., 0].to(films) for value in affine[:6])  # each (N, 1, 1)
+    angle, shear, scale, aspect, right, down = values
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
     # The place from which each pixel is read: torch's affine_grid is five times slower.
     y, x = (pixel_centres(size, films) for size in films.shape[2:])

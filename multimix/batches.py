@@ -117,8 +117,9 @@ class Loader:
     def _mask_part(self, step: int) -> dict:
         source, config = self.films["segmentation"], self.config
         which = self._in_turn(self.groups["segmentation"], step, 20 if config.balanced_sets else 1)
-        films, masks = self._films(source, which, step), self._masks(source, which, step)
-        films, masks, _ = self._joint_views(films, masks, step, stream=1)
+        films, masks = self._films(source, which, step), source.masks[which][:, None]
+        masks = rescale(masks.to(self.device).float(), config.side_at(step)) > 0.5
+        films, masks, _ = self._joint_views(films, masks.float(), step, stream=1)
         parts: dict = {"mask_films": films, "masks": masks}
         if config.mask_consistency and config.uses_unlabelled(step):
             plain = self._films(source, self._pick(len(source), step, stream=2), step)
@@ -189,11 +190,6 @@ class Loader:
         """(n, 1, side, side) in [0, 1], on the device, at the step's side."""
         pixels = films.pixels[which][:, None].to(self.device).float() / 255
         return rescale(pixels, self.config.side_at(step))
-
-    def _masks(self, films: FilmSet, which: Tensor, step: int) -> Tensor:
-        """(n, 1, side, side), 0 or 1, as floats."""
-        masks = films.masks[which][:, None].to(self.device).float()
-        return (rescale(masks, self.config.side_at(step)) > 0.5).float()
 
     def _where(self, condition: Tensor, films: Tensor, others: Tensor) -> Tensor:
         """Film by film, by a condition (n,)."""

@@ -1,6 +1,5 @@
 import io
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -103,15 +102,6 @@ def test_a_print_or_a_bar_that_fails_ends_no_training(films, tmp_path, monkeypat
     assert read_checkpoint(tmp_path / "last.pth")["step"] == 6
 
 
-def test_what_has_not_joined_yet_is_logged_as_0(films, tmp_path):
-    config = replace(CONFIG, unlabelled_from=0.5, pixel_consistency_weight=1.0, threshold=0.0)
-    quietly(config, films, tmp_path)
-    before, between, after = read_log(tmp_path)
-    for name in ("kept", "mask_consistency"):
-        assert float(before[name]) == 0 and 0 < float(between[name]) < float(after[name])
-    assert float(before["pseudo_label"]) == float(before["pixel_consistency"]) == 0
-
-
 def stop_at(step: int, optimise):
     def stopping(run, batch, stop):
         if run.step == step + 1:  # one step beyond the last checkpoint
@@ -121,12 +111,10 @@ def stop_at(step: int, optimise):
     return stopping
 
 
-@pytest.mark.parametrize("around", (nullcontext(), torch.autocast("cpu", torch.bfloat16)))
-def test_bfloat16_learns_what_float32_does(films, tmp_path, around):
+def test_bfloat16_learns_what_float32_does(films, tmp_path):
     changes = dict(learning_rate=3e-2, steps=12, validate_every=4)
     for precision in ("float32", "bfloat16"):
-        with around:
-            quietly(replace(CONFIG, precision=precision, **changes), films, tmp_path / precision)
+        quietly(replace(CONFIG, precision=precision, **changes), films, tmp_path / precision)
     wide, narrow = (read_log(tmp_path / name) for name in ("float32", "bfloat16"))
     falls = [float(row["dice"]) for row in wide]
     assert falls[-1] < falls[0] - 0.05  # else nothing is learnt and nothing tested

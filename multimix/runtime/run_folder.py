@@ -98,7 +98,7 @@ class RunFolder:
         path, step = self.out / "log.csv", content["step"] if content else 0
         if content and content["training"].get("sums"):  # its step is not validated yet
             step -= 1
-        kept = []
+        kept: list[bytes] = []
         for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
             first = line.partition(b",")[0]
             if line.endswith(b"\n") and (not kept or (first.isdigit() and int(first) <= step)):
