@@ -1,7 +1,6 @@
 """Tiny networks and tiny films, so that every test is quick."""
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ from multimix.data.film_set import Films
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import save_checkpoint
 
-# torchmetrics can do without torchvision, and PyPI's is broken beside a torch without CUDA.
-sys.modules["torchvision"] = None  # type: ignore[assignment]
 # Several processes share the processors: one thread for each, and for what it starts.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -157,7 +157,7 @@ def test_a_training_starts_from_given_weights_and_knows_what_it_learnt(films, tm
     (
         ({}, {}, "already has a training in it"),
         (dict(batch=3), dict(resume=True), r"with other settings: batch \(4 then, 3 now\)"),
-        (dict(sides=(SIDE,)), dict(resume=True), r"sides \(\(\) then, \(32,\) now\), steps \(2"),
+        (dict(sides=(SIDE,)), dict(resume=True), r"steps \(2 then, 4 now\), sides"),
         (dict(widths=(3,) * 5), dict(init_from=MultiMix(TINY)), "train with --bridge --widths 2,3"),
         (dict(bridge=False), dict(init_from=MultiMix(TINY)), "train with .* add --no-classify"),
         (dict(side=64), {}, "loaded at 32 px, and the training needs 64 px"),

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import torch
+import torchvision_shim  # noqa: F401  (heals torchvision for torchmetrics)
 from drawn import draw
-from torchmetrics.functional.image import structural_similarity_index_measure
-from torchmetrics.functional.segmentation.utils import mask_edges, surface_distance
 
 from multimix.evaluation import metrics
+
+# isort: split
+from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.functional.segmentation.utils import mask_edges, surface_distance
 
 
 def square(top: int, left: int, size: int, side: int = 32) -> np.ndarray:
