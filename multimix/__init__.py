@@ -3,14 +3,30 @@
 import os
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-# Waiting threads of OpenMP slow other programs down. The setting works only before torch starts;
-# the user's own settings are kept.
+# Waiting threads of OpenMP slow other programs down. The setting works only before torch starts,
+# and worker processes inherit it; the user's own settings are kept.
 own_settings = any(name.startswith(("OMP_", "GOMP_", "KMP_")) for name in os.environ)
 if "torch" not in sys.modules and not own_settings:
     os.environ["OMP_WAIT_POLICY"] = "passive"
+
+__version__ = "0.1.0"
+HOMES = {  # the module of each public name
+    "Config": "config",
+    "Films": "data.film_set",
+    "MultiMix": "model",
+    "Panel": "apps.panel",
+    "Prediction": "predictions.prediction",
+    "evaluate": "evaluation.evaluator",
+    "load_films": "data.films",
+    "load_model": "inference",
+    "predict": "inference",
+    "predict_folder": "apps.predict_folder",
+    "predict_iter": "inference",
+    "train": "training",
+}
+__all__ = sorted(HOMES)
 
 if TYPE_CHECKING:
     from multimix.apps.panel import Panel as Panel
@@ -25,29 +41,16 @@ if TYPE_CHECKING:
     from multimix.model import MultiMix as MultiMix
     from multimix.predictions.prediction import Prediction as Prediction
     from multimix.training import train as train
-
-__version__ = "0.1.0"
-HOMES = {  # the module of each public name
-    **dict(Panel="apps.panel", predict_folder="apps.predict_folder", Config="config"),
-    **dict(Films="data.film_set", load_films="data.films", evaluate="evaluation.evaluator"),
-    **dict(load_model="inference", predict="inference", predict_iter="inference"),
-    **dict(MultiMix="model", Prediction="predictions.prediction", train="training"),
-}
-__all__ = sorted(HOMES)
-
-
-if not TYPE_CHECKING:
+else:
 
     def __getattr__(name: str) -> object:
-        """A public name or a module, imported at its first use, as torch takes seconds."""
+        """A public name, imported at its first use, as torch takes seconds."""
+        if name not in HOMES:
+            raise AttributeError(f"module 'multimix' has no attribute '{name}'")
         try:
-            if name in HOMES:
-                return getattr(import_module(f"multimix.{HOMES[name]}"), name)
-            if not name.startswith("_") and find_spec(f"multimix.{name}"):
-                return import_module(f"multimix.{name}")
+            return getattr(import_module(f"multimix.{HOMES[name]}"), name)
         except ImportError as error:  # help() and hasattr() expect an AttributeError
             raise AttributeError(f"multimix.{name} cannot be imported: {error}") from error
-        raise AttributeError(f"module 'multimix' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

@@ -75,29 +75,29 @@ def strong(films: Tensor, generators: Generators) -> Tensor:
 
 
 class AffineParameters(NamedTuple):
-    """A movement of films; each value is a number for all, or (N, 1, 1, 1) with one a film."""
+    """A movement of each film; every value is (N, 1, 1, 1)."""
 
-    angle: Tensor | float = 0.0  # radians
-    shear: Tensor | float = 0.0
-    scale: Tensor | float = 1.0
-    aspect: Tensor | float = 1.0  # above 1: wider
-    right: Tensor | float = 0.0  # shift, as a share of the side
-    down: Tensor | float = 0.0
-    mirrored: Tensor | float = 0.0  # above 0: mirrored left to right, before all else
-    frame_left: Tensor | float = 0.0  # then covered by a frame, as a share of the side
-    frame_top: Tensor | float = 0.0
-    frame_right: Tensor | float = 0.0
-    frame_bottom: Tensor | float = 0.0
+    angle: Tensor  # radians
+    shear: Tensor
+    scale: Tensor
+    aspect: Tensor  # above 1: wider
+    right: Tensor  # shift, as a share of the side
+    down: Tensor
+    mirrored: Tensor  # above 0: mirrored left to right, before all else
+    frame_left: Tensor  # then covered by a frame, as a share of the side
+    frame_top: Tensor
+    frame_right: Tensor
+    frame_bottom: Tensor
 
     @classmethod
     def identity(cls, count: int) -> AffineParameters:
         """No movement, of `count` films."""
-        return cls(*(torch.full((count, 1, 1, 1), float(value)) for value in cls()))
+        scales = ("scale", "aspect")
+        return cls(*(torch.full((count, 1, 1, 1), float(name in scales)) for name in cls._fields))
 
     def split(self, size: int) -> list[AffineParameters]:
         """The values of each `size` films, like `Tensor.split`."""
-        parts = zip(*(torch.as_tensor(column).split(size) for column in self))
-        return [AffineParameters(*part) for part in parts]
+        return [AffineParameters(*part) for part in zip(*(column.split(size) for column in self))]
 
 
 def transform(films: Tensor, affine: AffineParameters) -> Tensor:
@@ -106,11 +106,8 @@ def transform(films: Tensor, affine: AffineParameters) -> Tensor:
     All channels move together, and pixels from outside are `FILL`. `joint_augment.warp` adds the
     mirror and the frame.
     """
-    columns = []
-    for value in affine[:6]:
-        column = torch.as_tensor(value, device=films.device, dtype=films.dtype)
-        columns.append(column.expand(len(films), 1, 1, 1)[..., 0])  # (N, 1, 1)
-    angle, shear, scale, aspect, right, down = columns
+    values = (value[..., 0].to(films) for value in affine[:6])  # each (N, 1, 1)
+    angle, shear, scale, aspect, right, down = values
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
     # The place from which each pixel is read: torch's affine_grid is five times slower.
     y, x = (pixel_centres(size, films) for size in films.shape[2:])
@@ -118,6 +115,11 @@ def transform(films: Tensor, affine: AffineParameters) -> Tensor:
     along = sine * x + (cosine * aspect * y[:, None] - 2 * down)
     grid = torch.stack([across, along], 3)  # (N, H, W, 2)
     return F.grid_sample(films - FILL, grid, align_corners=False) + FILL
+
+
+def moved(films: Tensor, **values: Tensor) -> Tensor:
+    """Films after a movement with some values that differ from no movement."""
+    return transform(films, AffineParameters.identity(len(films))._replace(**values))
 
 
 def pixel_centres(size: int, like: Tensor) -> Tensor:
@@ -180,11 +182,7 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "sharpness": lambda films, a, b: blend(films, smooth(films), fading(a)),
     "posterize": lambda films, a, b: posterize(films, a),
     "solarize": lambda films, a, b: torch.where(films >= a, 1 - films, films),
-    "rotate": lambda films, a, b: transform(
-        films, AffineParameters(angle=signed(a, math.radians(27)))
-    ),
-    "shear": lambda films, a, b: transform(films, AffineParameters(shear=signed(a, 0.27))),
-    "translate": lambda films, a, b: transform(
-        films, AffineParameters(right=signed(a, 0.27), down=signed(b, 0.27))
-    ),
+    "rotate": lambda films, a, b: moved(films, angle=signed(a, math.radians(27))),
+    "shear": lambda films, a, b: moved(films, shear=signed(a, 0.27)),
+    "translate": lambda films, a, b: moved(films, right=signed(a, 0.27), down=signed(b, 0.27)),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Iterator
 from itertools import repeat
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from multimix.data.training_films import films_with_labels
 from multimix.images.reading import network_input
 from multimix.images.scaling import rescale
 from multimix.joint_augment import joint_views, sample_affine
-from multimix.model import CLASSES
+from multimix.model import CLASSES, TASKS
 from multimix.runtime.distributed import SINGLE, World
 
 
@@ -68,77 +68,85 @@ class Loader:
             )
         self.config, self.device, self.share = config, device, world.share(config.batch)
         self.slots = torch.tensor(list(self.share))  # (n,): this rank's places in a batch
-        # The training films of each task, and the indices of those that keep their labels: in one
-        # group, or in several that each batch takes in turn.
-        self.class_films = self.mask_films = None
-        side, seed = config.side, config.seed
-        if config.classify:
-            found = films_with_labels(films.classification, "classification", "train", side)
-            self.class_films = found
-            self.class_budget = sample_budget(found, config.class_labels, seed)
-            classes = found.labels.tolist() if config.balanced_classes else [0] * len(found)
-            self.class_groups = grouped(self.class_budget, classes, range(len(CLASSES)))
-        if config.segment:
-            found = films_with_labels(films.segmentation, "segmentation", "train", side)
-            self.mask_films, self.mask_budget = found, sample_budget(found, config.masks, seed)
-            folders = found.sources if config.balanced_sets else ("",) * len(found)
-            self.mask_groups = grouped(self.mask_budget, folders, dict.fromkeys(folders))
+        # By task: the training films, and the indices of those that keep their labels.
+        self.films: dict[str, FilmSet] = {}
+        self.labelled: dict[str, Tensor] = {}
+        self.groups: dict[str, list[Tensor]] = {}  # those indices, as `_in_turn` takes them
+        budgets = (config.class_labels, config.masks)
+        for task, learnt, budget in zip(TASKS, (config.classify, config.segment), budgets):
+            if learnt:
+                found = films_with_labels(getattr(films, task), task, "train", config.side)
+                self.films[task] = found
+                kept = self.labelled[task] = sample_budget(found, budget, config.seed)
+                numbers = self._group_numbers(task)[kept]
+                self.groups[task] = [kept[numbers == number] for number in numbers.unique()]
 
-    def describe(self) -> str:
-        """'training on 100 of 5216 classes (26 NORMAL, 74 PNEUMONIA), 10 of 111 masks; ...'"""
-        parts, others = [], 0
-        if self.class_films is not None:
-            kept, known = self.class_films.labels[self.class_budget], len(self.class_films)
-            names = [f"{(kept == label).sum()} {name}" for label, name in enumerate(CLASSES)]
-            parts.append(f"{len(kept)} of {known} classes ({', '.join(names)})")
-            others += known - len(kept)
-        if self.mask_films is not None:
-            parts.append(f"{len(self.mask_budget)} of {len(self.mask_films)} masks")
-            others += len(self.mask_films) - len(self.mask_budget)
-        rest = "; the other films are unlabelled" if others else ""
-        return f"training on {', '.join(parts)}{rest}"
+    def _group_numbers(self, task: str) -> Tensor:
+        """Each film's class or folder as a number, if they are balanced; else 0 for all films."""
+        films = self.films[task]
+        if task == "classification" and self.config.balanced_classes:
+            return films.labels
+        if task == "segmentation" and self.config.balanced_sets:
+            folders = list(dict.fromkeys(films.sources))
+            return torch.tensor([folders.index(folder) for folder in films.sources])
+        return torch.zeros(len(films))
 
     def labelled_films(self) -> dict[str, FilmSet]:
         """By task, the training films that keep their labels."""
-        kept = {}
-        if self.class_films is not None:
-            kept["classification"] = self.class_films[self.class_budget]
-        if self.mask_films is not None:
-            kept["segmentation"] = self.mask_films[self.mask_budget]
-        return kept
+        return {task: self.films[task][kept] for task, kept in self.labelled.items()}
+
+    def describe(self) -> str:
+        """'training on 100 of 5216 classes (26 NORMAL, 74 PNEUMONIA), 10 of 111 masks; ...'"""
+        parts, unlabelled = [], 0
+        for task, kept in self.labelled_films().items():
+            what = "masks"
+            if task == "classification":
+                counts = [f"{(kept.labels == i).sum()} {name}" for i, name in enumerate(CLASSES)]
+                what = f"classes ({', '.join(counts)})"
+            parts.append(f"{len(kept)} of {len(self.films[task])} {what}")
+            unlabelled += len(self.films[task]) - len(kept)
+        rest = "; the other films are unlabelled" if unlabelled else ""
+        return f"training on {', '.join(parts)}{rest}"
 
     def __call__(self, step: int) -> Batch:
         """The batch of step 0, 1, ..., on the device."""
-        masks = {} if self.mask_films is None else self._mask_part(self.mask_films, step)
-        classes = {} if self.class_films is None else self._class_part(self.class_films, step)
+        masks = self._mask_part(step) if "segmentation" in self.films else {}
+        classes = self._class_part(step) if "classification" in self.films else {}
         return Batch(**masks, **classes)
 
-    def _mask_part(self, source: FilmSet, step: int) -> dict:
-        which = self._in_turn(self.mask_groups, step, 20 if self.config.balanced_sets else 1)
-        films, masks = self._films(source, which, step), self._masks(source, which, step)
-        films, masks, _ = self._joint_views(films, masks, step, stream=1)
+    def _mask_part(self, step: int) -> dict:
+        source, config = self.films["segmentation"], self.config
+        which = self._in_turn(self.groups["segmentation"], step, 20 if config.balanced_sets else 1)
+        films, masks = self._films(source, which, step), source.masks[which][:, None]
+        masks = rescale(masks.to(self.device).float(), config.side_at(step)) > 0.5
+        films, masks, _ = self._joint_views(films, masks.float(), step, stream=1)
         parts: dict = {"mask_films": films, "masks": masks}
-        if self.config.mask_consistency and self.config.uses_unlabelled(step):
-            plain = self._unlabelled_mask_films(source, step)
+        if config.mask_consistency and config.uses_unlabelled(step):
+            plain = self._films(source, self._pick(len(source), step, stream=2), step)
+            if config.class_films_for_masks and "classification" in self.films:
+                others = self.films["classification"]
+                class_films = self._films(others, self._pick(len(others), step, stream=8), step)
+                plain = self._where(self.slots % 2 == 1, class_films, plain)
             views, _, affine = self._joint_views(plain, torch.zeros_like(plain), step, stream=2)
             parts["unlabelled_mask_films"] = views
-            if self.config.pixel_consistency_weight:
+            if config.pixel_consistency_weight:
                 parts["plain_mask_films"], parts["affine"] = network_input(plain), affine
         return parts
 
-    def _class_part(self, source: FilmSet, step: int) -> dict:
-        stream = 6 if self.config.balanced_classes else 3
-        which = self._in_turn(self.class_groups, step, stream)
+    def _class_part(self, step: int) -> dict:
+        source, config = self.films["classification"], self.config
+        stream = 6 if config.balanced_classes else 3
+        which = self._in_turn(self.groups["classification"], step, stream)
         films, generators = self._films(source, which, step), self._generators(3, step)
         views = augment.weak(films, generators)
-        if self.config.class_augmentation:
+        if config.class_augmentation:
             affine, no_masks = sample_affine(generators), torch.zeros_like(films)
             broad, _ = joint_views(films, no_masks, affine, generators, opaque=False)
             # For every second pair of slots, so that the network still sees plain films.
             views = self._where(self.slots // 2 % 2 == 1, broad, views)
         labels = source.labels[which].to(self.device)
         parts = {"class_films": network_input(views), "labels": labels}
-        if self.config.pseudo_labels and self.config.uses_unlabelled(step):
+        if config.pseudo_labels and config.uses_unlabelled(step):
             films = self._films(source, self._pick(len(source), step, stream=4), step)
             parts["weak"] = network_input(augment.weak(films, self._generators(4, step)))
             parts["strong"] = network_input(augment.strong(films, self._generators(5, step)))
@@ -149,14 +157,6 @@ class Loader:
         picked = [group[self._pick(len(group), step, stream + i)] for i, group in enumerate(groups)]
         turn = (step * self.config.batch + self.slots) % len(groups)
         return torch.stack(picked)[turn, torch.arange(len(turn))]
-
-    def _unlabelled_mask_films(self, source: FilmSet, step: int) -> Tensor:
-        """Plain films (n, 1, side, side); every second one may be a classification film."""
-        films = self._films(source, self._pick(len(source), step, stream=2), step)
-        if self.class_films is None or not self.config.class_films_for_masks:
-            return films
-        others = self._pick(len(self.class_films), step, stream=8)
-        return self._where(self.slots % 2 == 1, self._films(self.class_films, others, step), films)
 
     def _joint_views(
         self, films: Tensor, masks: Tensor, step: int, stream: int
@@ -191,19 +191,6 @@ class Loader:
         pixels = films.pixels[which][:, None].to(self.device).float() / 255
         return rescale(pixels, self.config.side_at(step))
 
-    def _masks(self, films: FilmSet, which: Tensor, step: int) -> Tensor:
-        """(n, 1, side, side), 0 or 1, as floats."""
-        masks = films.masks[which][:, None].to(self.device).float()
-        return (rescale(masks, self.config.side_at(step)) > 0.5).float()
-
     def _where(self, condition: Tensor, films: Tensor, others: Tensor) -> Tensor:
         """Film by film, by a condition (n,)."""
         return torch.where(condition.to(self.device)[:, None, None, None], films, others)
-
-
-def grouped(indices: Tensor, keys: Sequence[Hashable], order: Collection[Hashable]) -> list[Tensor]:
-    """Indices of films, (n,), in groups of the same key, in a given order of the keys."""
-    groups: dict[Hashable, list[int]] = {key: [] for key in order}
-    for index in indices.tolist():
-        groups[keys[index]].append(index)
-    return [torch.tensor(group) for group in groups.values() if group]

@@ -6,20 +6,22 @@ import dataclasses
 import difflib
 import math
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from multimix.model import SIDES, SIDES_NAMED, STRIDE
+from multimix.model import SIDES, SIDES_NAMED, STRIDE, WIDTHS
 from multimix.recipes import RECIPES, SYSTEMS
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 RENAMED = {"films_at_once": "micro_batch"}  # names of fields in earlier versions
 
 
-def setting(default: Any, help: str, allowed: Iterable = (), **limits: float) -> Any:
-    """A field of Config. Limits are low and high (included), above and below (excluded)."""
-    metadata = {"help": help, "allowed": allowed, "limits": limits}
+def setting(
+    default: Any, help: str, allowed: Sequence = (), low: float = 0, high: float = math.inf
+) -> Any:
+    """A field of Config: one of the allowed values, or else a number from `low` to `high`."""
+    metadata = {"help": help, "allowed": allowed, "limits": (low, high)}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -38,10 +40,10 @@ class Config:
     mask_consistency: bool = setting(True, "the KL term, with unlabelled segmentation films")
 
     # The losses (equations 1 to 3).
-    pseudo_label_weight: float = setting(0.25, "lambda, the weight of the pseudo-labels", low=0)
-    threshold: float = setting(0.7, "t: least confidence of a pseudo-label", low=0, high=1)
-    dice_weight: float = setting(5.0, "alpha, the weight of Dice", low=0)
-    mask_consistency_weight: float = setting(0.01, "beta, the weight of the KL term", low=0)
+    pseudo_label_weight: float = setting(0.25, "lambda, the weight of the pseudo-labels")
+    threshold: float = setting(0.7, "t: least confidence of a pseudo-label", high=1)
+    dice_weight: float = setting(5.0, "alpha, the weight of Dice")
+    mask_consistency_weight: float = setting(0.01, "beta, the weight of the KL term")
 
     # The labels that training may see; None is all of them.
     class_labels: int | None = setting(None, "films that keep their class", low=2)
@@ -50,27 +52,27 @@ class Config:
     # The optimisation. The paper counts epochs of 5216 unlabelled films, 10 a batch: 522 steps.
     steps: int = setting(52_200, "training steps (the paper's 100 epochs)", low=1)
     batch: int = setting(10, "films of each of the five kinds in a step", low=1, high=10_000)
-    learning_rate: float = setting(1e-4, "Adam's largest rate", above=0, high=1)
+    learning_rate: float = setting(1e-4, "Adam's largest rate", low=1e-15, high=1)
     schedule: str = setting(
         "staircase", "of the rate: x 0.1 at times, or warm-up and cosine", ("staircase", "cosine")
     )
     decay_steps: int = setting(4_176, "steps between two falls of the staircase (8 epochs)", low=1)
-    ema_decay: float = setting(0.0, "above 0: keep and teach by averaged weights", low=0, below=1)
-    gradient_clip: float = setting(0.0, "above 0: the largest norm of a gradient", low=0)
-    patience: int = setting(0, "above 0: stop after so many validations without gain", low=0)
+    ema_decay: float = setting(0.0, "above 0: keep and teach by averaged weights", high=1)
+    gradient_clip: float = setting(0.0, "above 0: the largest norm of a gradient")
+    patience: int = setting(0, "above 0: stop after so many validations without gain")
 
     # What the improved recipe adds.
     mask_augmentation: bool = setting(False, "broad views of the lung films")
     class_augmentation: bool = setting(False, "broad views of half of the labelled class films")
     balanced_classes: bool = setting(False, "as many labelled films of each class in a batch")
     balanced_sets: bool = setting(False, "as many lung films of each folder in a batch")
-    bce_weight: float = setting(0.0, "weight of the masks' cross-entropy", low=0)
-    pixel_consistency_weight: float = setting(0.0, "weight of sure pixels (UniMatch)", low=0)
+    bce_weight: float = setting(0.0, "weight of the masks' cross-entropy")
+    pixel_consistency_weight: float = setting(0.0, "weight of sure pixels (UniMatch)")
     pixel_threshold: float = setting(0.9, "least confidence of a sure pixel", low=0.5, high=1)
     class_films_for_masks: bool = setting(False, "class films: half of the unlabelled lung films")
     opacities: bool = setting(False, "opaque lungs in broad views of the films with masks")
     unlabelled_from: float = setting(
-        0.0, "share of the steps before unlabelled films join (warm start)", low=0, below=1
+        0.0, "share of the steps before unlabelled films join (warm start)", high=1
     )
 
     # The rest.
@@ -82,16 +84,16 @@ class Config:
     class_sides: tuple[int, ...] = setting(
         (), "px that the class is read at, by the mean of log-odds; none: side alone", SIDES
     )
-    widths: tuple[int, ...] = setting((16, 32, 64, 128, 256), "channels of the five stages")
+    widths: tuple[int, ...] = setting(WIDTHS, "channels of the five stages")
     precision: str = setting(
         "float32", "of convolutions; auto: bfloat16 where the hardware has it", PRECISIONS
     )
-    seed: int = setting(0, "of every random choice", low=0, high=10**9 - 1)
+    seed: int = setting(0, "of every random choice", high=10**9 - 1)
     validate_every: int = setting(500, "steps between two validations", low=1)
-    micro_batch: int = setting(0, "films of each kind in one pass; 0: as suits the device", low=0)
+    micro_batch: int = setting(0, "films of each kind in one pass; 0: as suits the device")
 
     def __post_init__(self) -> None:
-        faults = []
+        start = "Training cannot start:"
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, list):  # from JSON
@@ -100,19 +102,15 @@ class Config:
                 value = int(value)  # steps=1e3
             object.__setattr__(self, field.name, value)
             if needed := what_is_needed(field, value):
-                given = " ".join(repr(value)[:40].split())
-                faults.append(f"{field.name} is {given}; {needed} is needed")
-        if not faults and not (self.classify or self.segment):
-            faults.append("no task is on; classify, segment or both are needed")
-        for name in () if faults else ("sides", "class_sides"):
-            if (largest := max(getattr(self, name), default=0)) > self.side:
-                faults.append(f"{name} has {largest}; {self.side} (side) or less is needed")
-        if not faults and self.sides and self.side not in self.sides:
-            given = ",".join(map(str, self.sides))
-            faults.append(f"sides is {given}; {self.side} (side) among them is needed")
-        if faults:
-            more = f"; and {len(faults) - 2} more such" if len(faults) > 2 else ""
-            raise ValueError(f"Training cannot start: {'; '.join(faults[:2])}{more}.")
+                raise ValueError(f"{start} {field.name} is {value!r:.40}; {needed} is needed.")
+        if not (self.classify or self.segment):
+            raise ValueError(f"{start} no task is on; classify, segment or both are needed.")
+        largest, side = max(self.sides, default=self.side), self.side
+        if largest != side or max(self.class_sides, default=0) > side:
+            raise ValueError(
+                f"{start} the side is {side}, and sides are {self.sides} and {self.class_sides}; "
+                f"{side} is needed as the largest of sides, and no larger one in class_sides."
+            )
 
     def __repr__(self) -> str:
         values = [(field, getattr(self, field.name)) for field in fields(self)]
@@ -138,10 +136,8 @@ class Config:
         values = {**SYSTEMS[system], **RECIPES[recipe]}
         if "side" in values and (side := changes.get("side")) in SIDES:
             for name in ("sides", "class_sides"):
-                scaled = [
-                    round(px * side / values["side"] / STRIDE) * STRIDE for px in values[name]
-                ]
-                values[name] = tuple(max(px, SIDES[0]) for px in scaled)
+                strides = [round(px * side / values["side"] / STRIDE) for px in values[name]]
+                values[name] = tuple(max(SIDES[0], count * STRIDE) for count in strides)
         return cls.from_dict({**values, **changes})
 
     @classmethod
@@ -184,31 +180,24 @@ class Config:
 
 def what_is_needed(field: dataclasses.Field, value: Any) -> str:
     """What a field's value should be instead; '' where it is right."""
-    kind, allowed, limits = str(field.type), field.metadata["allowed"], field.metadata["limits"]
+    kind, allowed = str(field.type), field.metadata["allowed"]
+    low, high = field.metadata["limits"]
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if kind == "bool":
         fits, needed = isinstance(value, bool), "True or False"
-    elif kind.startswith("tuple") and allowed:
-        fits = isinstance(value, tuple) and all(px in allowed for px in value)
-        needed = f"for each {SIDES_NAMED},"
-    elif kind.startswith("tuple"):
+    elif field.name == "widths":
         fits = isinstance(value, tuple) and len(value) == 5
         fits = fits and all(isinstance(width, int) and width >= 1 for width in value)
         needed = "a tuple of five positive channel numbers"
-    elif allowed is SIDES:
-        fits, needed = is_whole and value in SIDES, SIDES_NAMED
+    elif kind == "tuple[int, ...]":
+        fits = isinstance(value, tuple) and all(px in allowed for px in value)
+        needed = f"for each {SIDES_NAMED},"
     elif allowed:
-        fits = isinstance(value, str) and value in allowed
-        needed = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+        choices = f"{', '.join(map(str, allowed[:-1]))} or {allowed[-1]}"
+        fits, needed = value in allowed, SIDES_NAMED if allowed is SIDES else choices
     elif kind.startswith("int") and not is_whole:
         fits, needed = value is None and kind.endswith("None"), "a whole number"
     else:
-        low, high = limits.get("low", -math.inf), limits.get("high", math.inf)
-        above, below = limits.get("above", -math.inf), limits.get("below", math.inf)
-        fits = is_whole or isinstance(value, float)
-        fits = fits and low <= value <= high and above < value < below
-        words = dict(low="{} or more", above="above {}", high="{} or less", below="below {}")
-        needed = " and ".join(words[name].format(limit) for name, limit in limits.items())
-        if limits.keys() == {"low", "high"}:
-            needed = f"a number from {low} to {high}"
+        fits = (is_whole or isinstance(value, float)) and low <= value <= high
+        needed = f"{low} or more" if high == math.inf else f"a number from {low} to {high}"
     return "" if fits else needed

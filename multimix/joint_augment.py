@@ -17,8 +17,6 @@ from torch import Tensor
 from multimix import augment
 from multimix.augment import AffineParameters, Generators, coin, random_numbers, uniform
 
-WORDS = ("R", "L", "AP", "PA", "PORTABLE", "SUPINE", "ERECT")
-
 
 def sample_affine(generators: Generators) -> AffineParameters:
     """Sample a movement for each film: all are moved, half are mirrored, a quarter get a frame."""
@@ -37,8 +35,7 @@ def warp(maps: Tensor, affine: AffineParameters) -> tuple[Tensor, Tensor]:
     Returns: the moved maps, and where they show the film, (N, 1, H, W) bool: neither outside it nor
         under the frame.
     """
-    columns = [torch.as_tensor(column, device=maps.device) for column in affine[6:]]
-    mirrored, left, top, right, bottom = columns
+    mirrored, left, top, right, bottom = (column.to(maps) for column in affine[6:])
     maps = torch.where(mirrored > 0, maps.flip(3), maps)
     moved = augment.transform(torch.cat([maps, torch.ones_like(maps[:, :1])], 1), affine)
     y, x = (torch.linspace(0, 1, size, device=maps.device) for size in maps.shape[2:])
@@ -133,13 +130,14 @@ def marked(films: Tensor, generators: Generators) -> Tensor:
 
 def draw_markers(side: int, numbers: list[float]) -> np.ndarray:
     """A word, a tube, both or neither: (side, side) uint8, from 13 numbers in [0, 1)."""
+    words = ("R", "L", "AP", "PA", "PORTABLE", "SUPINE", "ERECT")
     worded, which, size, across, down, brightness, with_tube, *points = numbers
     picture = Image.new("L", (side, side))
     pencil = ImageDraw.Draw(picture)
     if worded < 0.7:
         font = ImageFont.load_default(side * (0.04 + 0.06 * size))
         corner = (side * across * 0.9, side * down * 0.9)
-        pencil.text(corner, WORDS[int(which * len(WORDS))], int(160 + 95 * brightness), font)
+        pencil.text(corner, words[int(which * len(words))], int(160 + 95 * brightness), font)
     if with_tube < 0.6:  # a curve through three points
         start, control, end = np.array(points).reshape(3, 2) * side
         t = np.linspace(0, 1, 24)[:, None]

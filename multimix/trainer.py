@@ -66,10 +66,10 @@ class Trainer:
 
         Returns: the terms of the whole batch's loss.
 
-        Errors: FloatingPointError names the term that is not a number any more.
+        Errors: ValueError names the term of the loss that is not a number any more.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate_at(self.step)
+        (group,) = self.optimizer.param_groups
+        rate = group["lr"] = self.config.learning_rate_at(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         terms = self._accumulate_gradients(batch)
         numbers = torch.stack([*terms.values(), torch.tensor(float(stop), device=self.device)])
@@ -79,7 +79,11 @@ class Trainer:
         size = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         for name, value in {**values, "gradient": size.item()}.items():
             if not abs(value) < float("inf"):
-                raise FloatingPointError(f"The {name} became {value} in step {self.step + 1}")
+                raise ValueError(
+                    f"The {name} became {value} in step {self.step + 1}; lower the learning rate "
+                    f"({rate:.2g} there), and start in another folder: anew, or from this folder's "
+                    "last.pth (--init)."
+                )
         self.optimizer.step()
         if self.average:
             self.average.update_parameters(self.model)
@@ -143,21 +147,20 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint: the network, and as 'training' what is needed to continue."""
-        training = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "best": self.best,
-            "best_step": self.best_step,
-            "sums": self.sums,
-            "average": self.average.state_dict() if self.average else None,
-        }
         return {
             "weights": self.network.state_dict(),
             "config": self.config.as_dict(),
             "step": self.step,
             "validation": self.results,
             "calibration": self.calibration,
-            "training": training,
+            "training": {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "best": self.best,
+                "best_step": self.best_step,
+                "sums": self.sums,
+                "average": self.average.state_dict() if self.average else None,
+            },
         }
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
@@ -171,19 +174,17 @@ class Trainer:
             groups = self.optimizer.state_dict()["param_groups"]
             moments = state["optimizer"]["state"]
             self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-            for parameter in self.model.parameters():
-                own = self.optimizer.state[parameter]
-                shapes = [own[name].shape for name in ("exp_avg", "exp_avg_sq", "step") if own]
-                if own and shapes != [parameter.shape, parameter.shape, ()]:
+            for parameter, own in self.optimizer.state.items():
+                shapes = own["exp_avg"].shape, own["exp_avg_sq"].shape, own["step"].shape
+                if shapes != (parameter.shape, parameter.shape, ()):
                     raise ValueError("moments of another shape")
             self.step, self.best_step = int(content["step"]), int(state["best_step"])
             self.best = float(state["best"])
             if not 0 <= self.best_step <= self.step:
                 raise ValueError("the best step is in the future")
-            numbers = (content["validation"], content["calibration"], state["sums"])
-            self.results, self.calibration, self.sums = (
-                {str(name): float(value) for name, value in part.items()} for part in numbers
-            )
+            self.results = {name: float(x) for name, x in content["validation"].items()}
+            self.calibration = {name: float(x) for name, x in content["calibration"].items()}
+            self.sums = {name: float(x) for name, x in state["sums"].items()}
             precision = content["config"].get("precision", "float32")
             self.config = replace(self.config, precision=precision)
         except (LookupError, TypeError, AttributeError, RuntimeError, ValueError, OverflowError):

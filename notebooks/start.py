@@ -59,3 +59,5 @@ install()
 os.chdir(ROOT)
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+import multimix  # noqa: F401  (before torch: it sets how torch's threads wait)

@@ -66,17 +66,13 @@ def sets(tmp_path_factory) -> list[str]:
 
 @pytest.fixture
 def kaggle(tmp_path) -> Path:
-    """A folder in Kaggle's layout: 24 + 24 training films of 24 patients, 4 + 4 test films, no
-    validation.
-    """
+    """Kaggle's layout: 24 + 24 training films of 24 patients, 4 + 4 test films, no validation."""
     root = tmp_path / "chest_xray"
     for split, count in (("train", 24), ("test", 4)):
         for i in range(count):
+            sick = root / split / "PNEUMONIA" / f"person{i // 2}_virus_{i}.jpeg"
             save(root / split / "NORMAL" / f"IM-{i // 2:04d}-{i:04d}.jpeg", drawn(i, 0, SIDE)[0])
-            save(
-                root / split / "PNEUMONIA" / f"person{i // 2}_virus_{i}.jpeg",
-                drawn(100 + i, 1, SIDE)[0],
-            )
+            save(sick, drawn(100 + i, 1, SIDE)[0])
     return root
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import re
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,6 +127,15 @@ def uploaded_file(name: str, content: bytes) -> dict:
 
 def quietly(config, films, out, **options) -> MultiMix:
     return train(config, films, out, device="cpu", progress=False, **options)
+
+
+def raising(error: Exception) -> Callable:
+    """A function that raises it."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
 
 
 def read_log(out: Path) -> list[dict[str, str]]:

@@ -31,15 +31,10 @@ def literal_forward(
 def literal_loss(
     model: MultiMix, batch: Batch, config: Config, dropout: bool = True
 ) -> torch.Tensor:
-    streams = (
-        batch.mask_films,
-        batch.unlabelled_mask_films,
-        batch.class_films,
-        batch.weak,
-        batch.strong,
-    )
-    (_, masks), (_, unlabelled), (labelled, _), (weak, _), (strong, _) = (
-        literal_forward(model, x, dropout) for x in streams
+    films, unlabelled, classes = batch.mask_films, batch.unlabelled_mask_films, batch.class_films
+    (_, masks), (_, other_masks), (labelled, _), (weak, _), (strong, _) = (
+        literal_forward(model, x, dropout)
+        for x in (films, unlabelled, classes, batch.weak, batch.strong)
     )
     model.zero_grad()
     pseudo, _ = pseudo_label_loss(weak, strong, config.threshold)
@@ -47,5 +42,5 @@ def literal_loss(
         F.cross_entropy(labelled, batch.labels)
         + config.pseudo_label_weight * pseudo
         + config.dice_weight * dice_loss(masks, batch.masks)
-        + config.mask_consistency_weight * mask_consistency_loss(masks, unlabelled)
+        + config.mask_consistency_weight * mask_consistency_loss(masks, other_masks)
     )

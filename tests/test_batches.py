@@ -19,11 +19,15 @@ CONFIG = Config(side=SIDE, widths=TINY, batch=4)
 def test_each_system_gets_what_it_uses(films, system):
     config = Config.preset(system, side=SIDE, widths=TINY, batch=4)
     batch = Loader(films, config)(0)
-    assert (batch.mask_films is not None) == config.segment
-    assert (batch.unlabelled_mask_films is not None) == (config.segment and config.mask_consistency)
-    assert (batch.class_films is not None) == config.classify
-    for part in (batch.weak, batch.strong):
-        assert (part is not None) == (config.classify and config.pseudo_labels)
+    used = {
+        **dict.fromkeys(("mask_films", "masks"), config.segment),
+        "unlabelled_mask_films": config.segment and config.mask_consistency,
+        **dict.fromkeys(("class_films", "labels"), config.classify),
+        **dict.fromkeys(("weak", "strong"), config.classify and config.pseudo_labels),
+    }
+    assert {name for name, part in batch._asdict().items() if part is not None} == {
+        name for name, on in used.items() if on
+    }
     assert all(part is None or len(part) == 4 for part in batch)
     for part in (batch.mask_films, batch.class_films, batch.weak, batch.strong):
         assert part is None or part.shape == (4, 1, SIDE, SIDE)
@@ -41,8 +45,9 @@ def test_batches_depend_on_seed_and_step_alone(films):
 
 def test_every_film_of_a_step_is_at_its_side():
     changes = dict(side=SIDE + 16, sides=(SIDE, SIDE + 16), side_schedule="progressive", steps=2)
-    changes |= dict(unlabelled_from=0)
-    config = Config.preset("multimix", "improved", widths=TINY, batch=4, **changes)
+    config = Config.preset(
+        "multimix", "improved", widths=TINY, batch=4, unlabelled_from=0, **changes
+    )
     larger = Films(*(film_set(task, SIDE + 16) for task in ("classification", "segmentation")))
     loader = Loader(larger, config)
     for step in range(2):
@@ -56,7 +61,7 @@ def test_every_film_of_a_step_is_at_its_side():
 def test_unlabelled_films_join_after_their_share_of_the_steps(films):
     config = replace(CONFIG, steps=10, unlabelled_from=0.3, pixel_consistency_weight=1.0)
     loader = Loader(films, config)
-    for step in range(10):
+    for step in (0, 2, 3, 9):
         batch = loader(step)
         for part in (batch.weak, batch.strong, batch.unlabelled_mask_films, batch.plain_mask_films):
             assert (part is None) == (step < 3)
@@ -97,28 +102,25 @@ def test_films_meet_their_own_targets_and_augmentation_moves_both(films):
     assert not torch.equal(plain.mask_films, moved.mask_films)
 
 
-def test_balanced_batches_have_as_many_of_each_class(films, monkeypatch):
+def test_balanced_batches_have_as_many_of_each_class_and_folder(films, monkeypatch):
     monkeypatch.setattr(augment, "weak", lambda x, chance: x)
     part = films.classification
     training = torch.tensor([split == "train" for split in part.splits])
     normal = ((part.targets == 0) & training).nonzero().flatten()
     labelled = part.labelled.index_fill(0, normal[2:], False)  # two NORMAL films remain
-    few = replace(films, classification=replace(part, labelled=labelled))
+    folders = ("b",) * 28 + ("a",) * 12  # 28 and 4 training films
+    two = replace(films.segmentation, sources=folders)
+    few = Films(replace(part, labelled=labelled), two)
     for size, expected in ((4, [[0, 1, 0, 1], [0, 1, 0, 1]]), (3, [[0, 1, 0], [1, 0, 1]])):
-        loader = Loader(few, replace(CONFIG, balanced_classes=True, batch=size))
+        config = replace(CONFIG, balanced_classes=True, balanced_sets=True, batch=size)
+        loader = Loader(few, config)
         batches = [loader(step) for step in range(2)]
         assert [batch.labels.tolist() for batch in batches] == expected
         for film, label in zip(batches[0].class_films, batches[0].labels):
             assert part.targets[index_of(film, part)] == label
-
-
-def test_balanced_sets_take_turns(films):
-    folders = ("a",) * 28 + ("b",) * 12  # 28 and 4 training films
-    two = replace(films, segmentation=replace(films.segmentation, sources=folders))
-    loader = Loader(two, replace(CONFIG, balanced_sets=True))
-    chosen = [loader._in_turn(loader.mask_groups, step, 20) for step in range(4)]
-    assert all((films >= 28).tolist() == [False, True, False, True] for films in chosen)
-    assert len(set(torch.cat(chosen)[1::2].tolist())) == 4  # all of the small folder
+        for batch, turns in zip(batches, expected):
+            places = [index_of(film, films.segmentation) for film in batch.mask_films]
+            assert [int(place >= 28) for place in places] == turns
 
 
 def test_class_films_serve_as_mask_films(films):
@@ -141,55 +143,40 @@ def test_half_of_the_augmented_class_films_differ_from_the_weak_views(films):
     assert torch.equal(weak.labels, broad.labels) and same == [True, True, False, False]
 
 
-def labels(count: int, patients_of: int = 1) -> FilmSet:
-    """`count` films, a quarter of them NORMAL, `patients_of` films a patient."""
-    targets = (torch.arange(count) * 4 // count > 0).long()
-    return FilmSet(
-        torch.zeros(count, 32, 32, dtype=torch.uint8),
-        targets,
-        torch.ones(count, dtype=torch.bool),
-        tuple(f"film{i}" for i in range(count)),
-        tuple(f"p{i // patients_of}" for i in range(count)),
-        ("train",) * count,
+def test_training_sees_the_budget_alone(films):
+    loader = Loader(films, replace(CONFIG, class_labels=6, masks=3))
+    assert {task: len(kept) for task, kept in loader.labelled_films().items()} == {
+        "classification": 6,
+        "segmentation": 3,
+    }
+    assert loader.describe() == (
+        "training on 6 of 32 classes (3 NORMAL, 3 PNEUMONIA), 3 of 32 masks; the other films are "
+        "unlabelled"
     )
+    assert len({mask.numpy().tobytes() for step in range(20) for mask in loader(step).masks}) == 3
+    with pytest.raises(ValueError, match="99"):
+        Loader(films, replace(CONFIG, masks=99))
 
 
-def test_budgets_keep_the_class_shares():
-    films = labels(400)
+def test_budgets_are_drawn_by_class_patient_and_seed():
+    part = film_set("classification")
+    films = FilmSet(
+        torch.zeros(400, SIDE, SIDE, dtype=torch.uint8),
+        (torch.arange(400) >= 100).long(),  # a quarter is NORMAL
+        torch.ones(400, dtype=torch.bool),
+        tuple(f"film{i}" for i in range(400)),
+        tuple(f"p{i // 5}" for i in range(400)),
+        ("train",) * 400,
+    )
     for budget in (2, 10, 99, 100, 399):
         chosen = sample_budget(films, budget, seed=0)
         assert len(chosen) == len(set(chosen.tolist())) == budget
         assert abs(films.targets[chosen].float().mean().item() - 0.75) <= 0.5 / budget + 1e-6
     assert len(sample_budget(films, None, 0)) == len(sample_budget(films, 400, 0)) == 400
-    few = replace(labels(40), targets=(torch.arange(40) > 3).long())  # a tenth is NORMAL
-    assert few.targets[sample_budget(few, 2, 0)].tolist() == [0, 1]
-    assert few.targets[sample_budget(few, 20, 0)].tolist().count(0) == 2
-
-
-def test_budgets_are_drawn_by_patient_and_seed():
-    films = labels(400, patients_of=5)
     chosen = sample_budget(films, 100, seed=0)
     assert len({films.patients[i] for i in chosen}) <= 22  # 20 patients, and one cut in each class
     assert torch.equal(chosen, sample_budget(films, 100, seed=0))
     assert not torch.equal(chosen, sample_budget(films, 100, seed=1))
-
-
-def test_training_sees_the_budget_alone(films):
-    loader = Loader(films, replace(CONFIG, class_labels=6, masks=3))
-    assert len(loader.class_budget) == 6 and len(loader.mask_budget) == 3
-    assert len(loader.class_films) == 32  # the others serve as unlabelled films
-    assert len({mask.numpy().tobytes() for step in range(20) for mask in loader(step).masks}) == 3
-
-
-@pytest.mark.parametrize(
-    "changes, words",
-    (
-        (dict(masks=99), "99"),
-        (dict(side=64), "loaded at 32 px, and the training needs 64 px"),
-        (None, "no labelled training films for classification"),
-    ),
-)
-def test_faults_are_named(films, changes, words):
-    films = films if changes else replace(films, classification=None)
-    with pytest.raises(ValueError, match=words):
-        Loader(films, replace(CONFIG, **(changes or {})))
+    few = replace(part, targets=(torch.arange(40) > 3).long())  # a tenth is NORMAL
+    assert few.targets[sample_budget(few, 2, 0)].tolist() == [0, 1]
+    assert few.targets[sample_budget(few, 20, 0)].tolist().count(0) == 2

@@ -9,7 +9,7 @@ from multimix.recipes import RECIPES, SYSTEMS
 
 def test_the_defaults_are_the_papers():
     config = Config()
-    assert config == Config.preset("multimix", "paper")
+    assert config == Config.preset("multimix", "paper") and repr(config) == "Config()"
     assert (config.pseudo_label_weight, config.threshold) == (0.25, 0.7)
     assert (config.dice_weight, config.mask_consistency_weight) == (5, 0.01)
     assert (config.batch, config.learning_rate, config.side) == (10, 1e-4, 256)
@@ -34,21 +34,11 @@ def test_the_eight_systems():
     }
 
 
-def test_changes_win_over_presets():
-    assert Config.preset("unet", "improved", steps=7, masks=3).steps == 7
-    assert all(Config.preset(system, recipe) for system in SYSTEMS for recipe in RECIPES)
-
-
-def test_the_staircase_falls_tenfold_every_eight_epochs():
-    config = Config()
-    assert config.learning_rate_at(0) == config.learning_rate_at(4175) == 1e-4
-    assert config.learning_rate_at(4176) == pytest.approx(1e-5)
-    assert config.learning_rate_at(3 * 4176) == pytest.approx(1e-7)
-
-
-def test_the_cosine_warms_up_and_ends_near_zero():
-    config = Config(schedule="cosine", steps=200, learning_rate=1.0)
-    rates = [config.learning_rate_at(step) for step in range(200)]
+def test_the_rate_falls_in_stairs_or_along_a_cosine():
+    stairs, cosine = Config(), Config(schedule="cosine", steps=200, learning_rate=1.0)
+    expected = {0: 1e-4, 4175: 1e-4, 4176: 1e-5, 3 * 4176: 1e-7}
+    assert {step: stairs.learning_rate_at(step) for step in expected} == pytest.approx(expected)
+    rates = [cosine.learning_rate_at(step) for step in range(200)]
     assert rates[0] == pytest.approx(0.1) and rates[9] == 1 and max(rates) == 1
     assert rates[10:] == sorted(rates[10:], reverse=True) and 0 < rates[-1] < 1e-3
     assert Config(schedule="cosine", steps=1).learning_rate_at(0) > 0
@@ -61,7 +51,7 @@ def test_the_cosine_warms_up_and_ends_near_zero():
         (dict(schedule="linear"), "schedule is 'linear'; staircase or cosine is needed"),
         (dict(side=100), "side is 100; a multiple of 16"),
         (dict(side="64"), "side is '64'; a multiple of 16"),
-        (dict(steps=0, batch=0), "steps is 0; 1 or more is needed; batch is 0; a number from 1 to"),
+        (dict(batch=0), "batch is 0; a number from 1 to 10000 is needed"),
         (dict(steps="5"), "steps is '5'; a whole number is needed"),
         (dict(steps=5.5), "steps is 5.5; a whole number is needed"),
         (dict(steps=None), "steps is None; a whole number is needed"),
@@ -70,20 +60,15 @@ def test_the_cosine_warms_up_and_ends_near_zero():
         (dict(class_labels=1), "class_labels is 1; 2 or more is needed"),
         (dict(widths=(1, 2)), r"widths is \(1, 2\); a tuple of five positive channel numbers is"),
         (dict(widths=(1, 2, 3, 4, 0)), ".*a tuple of five positive channel numbers is needed"),
-        (dict(widths=16), "widths is 16; a tuple of five positive channel numbers is needed"),
-        (dict(threshold=1.5), "threshold is 1.5; a number from 0 to 1 is needed"),
         (dict(threshold="0.7"), "threshold is '0.7'; a number from 0 to 1 is needed"),
         (dict(pixel_threshold=0.4), "pixel_threshold is 0.4; a number from 0.5 to 1 is needed"),
         (dict(dice_weight=float("nan")), "dice_weight is nan; 0 or more is needed"),
-        (dict(unlabelled_from=1.0), "unlabelled_from is 1.0; 0 or more and below 1 is needed"),
-        (dict(learning_rate=0), "learning_rate is 0; above 0 and 1 or less is needed"),
-        (dict(sides=64), "sides is 64; for each a multiple of 16"),
+        (dict(learning_rate=0), "learning_rate is 0; a number from 1e-15 to 1 is needed"),
         (dict(sides=(64, 100, 256)), r"sides is \(64, 100, 256\); for each a multiple of 16, 32"),
-        (dict(side=64, sides=(64, 96)), r"sides has 96; 64 \(side\) or less is needed"),
-        (dict(side=96, sides=(48, 64)), r"sides is 48,64; 96 \(side\) among them is needed"),
-        (dict(side=64, class_sides=(96,)), r"class_sides has 96; 64 \(side\) or less is needed"),
-        (dict(class_sides=("64",)), r"class_sides is \('64',\); for each a multiple of 16"),
-        (dict(side_schedule="grow"), "side_schedule is 'grow'; multi-scale or progressive is"),
+        (dict(class_sides=64), "class_sides is 64; for each a multiple of 16"),
+        (dict(side=64, sides=(64, 96)), "the side is 64, .* 64 is needed as the largest of sides"),
+        (dict(side=96, sides=(48, 64)), "the side is 96, .* 96 is needed as the largest of sides"),
+        (dict(side=64, class_sides=(96,)), "the side is 64, .* no larger one in class_sides"),
         (dict(bridge=1), "bridge is 1; True or False is needed"),
         (dict(precision=32), "precision is 32; float32, bfloat16 or auto is needed"),
     ),
@@ -93,21 +78,21 @@ def test_impossible_values_are_named(changes, words):
         Config(**changes)
 
 
-def test_progressive_sides_come_one_after_the_other():
+def test_sides_come_one_after_the_other_or_at_random():
     config = Config(side=96, sides=(48, 64, 96, 96), side_schedule="progressive", steps=8)
-    assert [config.side_at(step) for step in range(8)] == [48, 48, 64, 64, 96, 96, 96, 96]
-    assert config.side_at(8) == 96 and Config(side=64).side_at(5) == 64
+    assert [config.side_at(step) for step in range(9)] == [48, 48, 64, 64, 96, 96, 96, 96, 96]
+    assert Config(side=64).side_at(5) == 64
+    first, second = (
+        [Config(side=96, sides=(64, 96, 96), seed=seed).side_at(step) for step in range(3000)]
+        for seed in (0, 1)
+    )
+    assert set(first) == {64, 96} and first != second
+    assert first.count(96) == pytest.approx(2000, abs=150)  # named twice, twice as often
 
 
-def test_multi_scale_sides_follow_from_seed_and_step():
-    config = Config(side=96, sides=(64, 96, 96), steps=3000)
-    drawn = [config.side_at(step) for step in range(3000)]
-    assert drawn == [config.side_at(step) for step in range(3000)] and set(drawn) == {64, 96}
-    assert drawn.count(96) == pytest.approx(2000, abs=150)  # named twice, twice as often
-    assert drawn != [Config(side=96, sides=(64, 96, 96), seed=1).side_at(i) for i in range(3000)]
-
-
-def test_a_recipes_sides_follow_the_side(monkeypatch):
+def test_presets_take_changes_and_their_sides_follow_the_side(monkeypatch):
+    assert Config.preset("unet", "improved", steps=7, masks=3).steps == 7
+    assert all(Config.preset(system, recipe) for system in SYSTEMS for recipe in RECIPES)
     sides = dict(side=128, sides=(64, 96, 128), class_sides=(96, 128))
     monkeypatch.setitem(RECIPES, "scaled", sides)
     assert Config.preset(recipe="scaled").sides == (64, 96, 128)
@@ -117,41 +102,33 @@ def test_a_recipes_sides_follow_the_side(monkeypatch):
     assert (smaller.sides, smaller.class_sides) == ((32, 32, 32), ())
 
 
-def test_unknown_presets_list_the_known_ones():
-    with pytest.raises(ValueError, match="no system 'unets'; choose one of unet, enc"):
-        Config.preset("unets")
-    with pytest.raises(ValueError, match="no recipe 'best'; choose one of paper, quick, improved"):
-        Config.preset("unet", "best")
+@pytest.mark.parametrize(
+    "names, changes, words",
+    (
+        (["unets"], {}, "no system 'unets'; choose one of unet, enc"),
+        (["unet", "best"], {}, "no recipe 'best'; choose one of paper, quick, improved"),
+        (["unet"], {"step": 5}, r"^Config has no field 'step'; did you mean steps\?$"),
+        (["unet"], {"zebra": 5}, "no field 'zebra'; see help"),
+    ),
+)
+def test_unknown_names_are_answered_with_the_known_ones(names, changes, words):
+    with pytest.raises(ValueError, match=words):
+        Config.preset(*names, **changes)
 
 
-def test_an_unknown_field_names_the_nearest():
-    with pytest.raises(ValueError, match=r"^Config has no field 'step'; did you mean steps\?$"):
-        Config.preset("unet", step=5)
-    with pytest.raises(ValueError, match="no field 'zebra'; see help"):
-        Config.preset("unet", zebra=5)
-
-
-def test_configs_of_earlier_versions_are_read():
+def test_configs_are_written_and_read_also_those_of_earlier_versions():
     assert RENAMED == {"films_at_once": "micro_batch"}
     assert Config.from_dict({"films_at_once": 5, "side": 64}) == Config(micro_batch=5, side=64)
     config = Config.preset("umtl", "improved", widths=(2, 3, 4, 5, 6), sides=(64,), side=64)
     assert Config.from_dict(json.loads(json.dumps(config.as_dict()))) == config
-
-
-def test_its_text_shows_only_what_differs():
-    assert repr(Config()) == "Config()"
-    config = Config.preset("unet", steps=7, schedule="cosine")
     assert eval(repr(config)) == config
     assert repr(Config(steps=7, schedule="cosine")) == "Config(steps=7, schedule='cosine')"
 
 
 @pytest.mark.parametrize("field", fields(Config), ids=lambda field: field.name)
 def test_every_field_has_a_help_text_and_limits_that_its_default_keeps(field):
-    text, limits = field.metadata["help"], field.metadata["limits"]
+    text = field.metadata["help"]
     assert text.strip() and not text.endswith(".")
-    assert set(limits) <= {"low", "high", "above", "below"}
     assert Config(**{field.name: field.default}) == Config()
-    if field.type in ("int", "float"):
-        assert field.metadata["allowed"] or limits.keys() & {"low", "above"}
     if field.type == "int":  # 1e3 steps are a thousand
         assert Config(**{field.name: float(field.default)}) == Config()

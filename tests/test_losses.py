@@ -16,61 +16,37 @@ def logit(p: float) -> float:
 
 
 def test_dice_by_hand():
-    # probabilities .5 everywhere, 4 pixels, one of them lung: 1 - (2 * .5 + 1) / (2 + 1 + 1) = .5
+    # Probability .5 everywhere, one of 4 pixels is lung: 1 - (2 * .5 + 1) / (2 + 1 + 1) = .5
     masks = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
     assert dice_loss(torch.zeros(1, 1, 2, 2), masks).item() == pytest.approx(0.5)
-
-
-def test_dice_is_taken_per_film():
-    # A perfect film costs 0; an inverted one of four pixels 1 - (0 + 1) / (3 + 1 + 1) = .8
-    masks = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]]).repeat(2, 1, 1, 1)
-    logits = torch.cat([masks[:1] * 200 - 100, 100 - masks[1:] * 200])
-    assert dice_loss(logits, masks).item() == pytest.approx(0.4)
-
-
-def test_dice_of_nothing_is_free():
-    empty = torch.zeros(1, 1, 4, 4)
-    assert dice_loss(empty - 100, empty).item() == pytest.approx(0)
+    # Per film: a perfect one costs 0, an inverted one 1 - (0 + 1) / (3 + 1 + 1) = .8
+    logits = torch.cat([masks * 200 - 100, 100 - masks * 200])
+    assert dice_loss(logits, masks.repeat(2, 1, 1, 1)).item() == pytest.approx(0.4)
+    assert dice_loss(masks * 0 - 100, masks * 0).item() == pytest.approx(0)  # nothing is free
 
 
 def test_pseudo_labels_by_hand():
     # The first film is confident (.8 >= .7), the second is not (.6); the mean is over both.
-    weak = torch.tensor([[logit(0.2), 0.0], [logit(0.6), 0.0]])
-    strong = torch.tensor([[logit(0.5), 0.0], [logit(0.1), 0.0]])
+    weak = torch.tensor([[logit(0.2), 0.0], [logit(0.6), 0.0]], requires_grad=True)
+    strong = torch.tensor([[logit(0.5), 0.0], [logit(0.1), 0.0]], requires_grad=True)
     loss, kept = pseudo_label_loss(weak, strong, 0.7)
-    assert loss.item() == pytest.approx(math.log(2) / 2)
-    assert kept.item() == 0.5
-
-
-def test_pseudo_labels_at_the_threshold_count():
-    weak = torch.tensor([[0.0, 0.0]])
-    assert pseudo_label_loss(weak, weak, 0.5)[1].item() == 1
-    assert pseudo_label_loss(weak, weak, 0.51) == (0, 0)
-
-
-def test_no_gradient_through_pseudo_labels():
-    weak = torch.randn(8, 2, requires_grad=True)
-    strong = torch.randn(8, 2, requires_grad=True)
-    pseudo_label_loss(weak, strong, 0.5)[0].backward()
-    assert weak.grad is None
-    assert strong.grad.abs().sum() > 0
+    assert loss.item() == pytest.approx(math.log(2) / 2) and kept.item() == 0.5
+    loss.backward()
+    assert weak.grad is None and strong.grad.abs().sum() > 0
+    even = torch.zeros(1, 2)
+    assert pseudo_label_loss(even, even, 0.5)[1] == 1  # at the threshold
+    assert pseudo_label_loss(even, even, 0.51) == (0, 0)
 
 
 def test_consistency_by_hand():
     # KL between coins of .8 and .5: .8 ln(.8/.5) + .2 ln(.2/.5)
-    labelled, unlabelled = torch.full((1, 1, 2, 2), logit(0.8)), torch.zeros(1, 1, 2, 2)
-    expected = 0.8 * math.log(1.6) + 0.2 * math.log(0.4)
-    assert mask_consistency_loss(labelled, unlabelled).item() == pytest.approx(expected, rel=1e-5)
-    assert mask_consistency_loss(labelled, labelled).item() == 0
-
-
-def test_consistency_is_positive_finite_and_teaches_both_maps():
-    labelled = torch.randn(2, 1, 4, 4, requires_grad=True)
-    unlabelled = torch.randn(2, 1, 4, 4, requires_grad=True)
+    labelled = torch.full((1, 1, 2, 2), logit(0.8), requires_grad=True)
+    unlabelled = torch.zeros(1, 1, 2, 2, requires_grad=True)
     loss = mask_consistency_loss(labelled, unlabelled)
-    assert loss > 0
+    assert loss.item() == pytest.approx(0.8 * math.log(1.6) + 0.2 * math.log(0.4), rel=1e-5)
     loss.backward()
     assert labelled.grad.abs().sum() > 0 and unlabelled.grad.abs().sum() > 0
+    assert mask_consistency_loss(labelled, labelled).item() == 0
     sure = torch.full((1, 1, 2, 2), 500.0)
     assert mask_consistency_loss(sure, -sure).isfinite()
 

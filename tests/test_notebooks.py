@@ -23,10 +23,9 @@ BADGES = (
 
 
 def test_every_notebook_has_its_twin():
+    twins = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
+    assert [path.stem for path in NOTEBOOKS] == [path.stem for path in twins]
     assert len(NOTEBOOKS) == 5
-    assert [path.stem for path in NOTEBOOKS] == [
-        path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.py"))
-    ]
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -35,17 +34,8 @@ def path(request) -> Path:
 
 
 def test_the_pair_is_in_sync(path):
-    command = [
-        sys.executable,
-        "-m",
-        "jupytext",
-        "--quiet",
-        "--to",
-        "py:percent",
-        "--output",
-        "-",
-        str(path),
-    ]
+    jupytext = ["-m", "jupytext", "--quiet", "--to", "py:percent", "--output", "-"]
+    command = [sys.executable, *jupytext, str(path)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert run.stdout == path.with_suffix(".py").read_text(encoding="utf-8")
 

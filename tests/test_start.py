@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 
-tomllib = pytest.importorskip("tomllib")
 FIRST_CELL = re.search(
     r'# %% .*tags=\["bootstrap"\]\n(.*?)# %%',
     (ROOT / "notebooks" / "01_inference.py").read_text(encoding="utf-8"),
@@ -22,6 +21,7 @@ FIRST_CELL = re.search(
 ).group(1)
 AFTER = "\nimport os, multimix; print('ran in', os.getcwd(), 'with', multimix.__version__)\n"
 ADDRESS = "https://github.com/aaz-imran/MultiMix"
+INFO = "small_missing-1.dist-info"
 
 
 def git(folder: Path, *words: str) -> None:
@@ -86,34 +86,26 @@ def test_without_network_it_says_so_or_goes_on_with_what_is_there(origin, alone)
     assert "None could be fetched" in said and f"ran in {alone / 'MultiMix'} with 1" in said
 
 
-@pytest.mark.parametrize("place", [".", "notebooks"])
-def test_in_a_checkout_nothing_is_fetched(origin, alone, place):
-    git(alone, "clone", f"file://{origin}", "mine")
-    publish(origin, "2")
-    said = run(alone / "mine" / place, origin)
-    assert said == f"ran in {alone / 'mine'} with 1\n"
-
-
-def test_a_checkout_beside_the_notebook_is_used_and_left_alone(origin, alone):
+@pytest.mark.parametrize("place", ["MultiMix", "MultiMix/notebooks", "."])
+def test_a_checkout_is_used_and_left_alone(origin, alone, place):
     git(alone, "clone", f"file://{origin}", "MultiMix")
     publish(origin, "2")
-    assert run(alone, origin) == f"ran in {alone / 'MultiMix'} with 1\n"
+    assert run(alone / place, origin) == f"ran in {alone / 'MultiMix'} with 1\n"
 
 
 def test_what_is_missing_is_installed(origin, alone):
     lines = (origin / "requirements.txt").read_text()
     (origin / "requirements.txt").write_text(f"# own\nnumpy>=1\nsmall-missing>=1\n\n{lines}")
     publish(origin, "1")
+    files = {
+        "small_missing.py": "",
+        f"{INFO}/METADATA": "Metadata-Version: 2.1\nName: small-missing\nVersion: 1\n",
+        f"{INFO}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{INFO}/RECORD": "",
+    }
     with zipfile.ZipFile(alone / "small_missing-1-py3-none-any.whl", "w") as wheel:
-        info = "small_missing-1.dist-info"
-        wheel.writestr("small_missing.py", "")
-        wheel.writestr(
-            f"{info}/METADATA", "Metadata-Version: 2.1\nName: small-missing\nVersion: 1\n"
-        )
-        wheel.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr(f"{info}/RECORD", "")
+        for name, text in files.items():
+            wheel.writestr(name, text)
     offline = {"PIP_NO_INDEX": "1", "PIP_TARGET": str(alone / "packages")}
     said = run(alone, origin, **offline)
     assert "small-missing>=1 could not be installed" in said.splitlines()[-1]
@@ -121,12 +113,6 @@ def test_what_is_missing_is_installed(origin, alone):
     said = run(alone, origin, PIP_FIND_LINKS=str(alone), **offline)
     assert "Installing small-missing>=1 ..." in said and "with 1" in said
     assert (alone / "packages" / "small_missing.py").is_file()
-
-
-def test_what_runs_is_the_first_part_of_the_requirements():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    first = (ROOT / "requirements.txt").read_text(encoding="utf-8").split("\n\n")[0]
-    assert first.splitlines()[1:] == project["dependencies"]
 
 
 def test_every_notebook_begins_so():

@@ -1,22 +1,75 @@
-"""The fast step against the published one: the same loss, the same gradients."""
+"""One step of training: its terms, and the published step, literally, as the reference."""
 
 import copy
 
 import pytest
 import torch
-from helpers import SIDE, TINY
+import torch.nn.functional as F
+from helpers import CONFIG, SIDE, TINY
 from literal import literal_loss
 
 from multimix.batches import Loader
 from multimix.config import Config
+from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix
+from multimix.recipes import SYSTEMS
 from multimix.runtime.device import to_device
 from multimix.trainer import Trainer
 from multimix.training_step import train_step
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_each_system_has_its_terms_and_trains_its_parts(films, system):
+    config = Config.preset(system, side=SIDE, widths=TINY, batch=4, threshold=0.5)
+    model = MultiMix(TINY, config.bridge).train()
+    terms = train_step(model, Loader(films, config)(0), config)
+    expected = {"total"} | ({"classification"} if config.classify else set())
+    expected |= {"pseudo_label", "kept"} if config.classify and config.pseudo_labels else set()
+    expected |= {"dice"} if config.segment else set()
+    expected |= {"mask_consistency"} if config.segment and config.mask_consistency else set()
+    assert set(terms) == expected
+    terms["total"].backward()
+    assert (model.encoder.fc.weight.grad is not None) == config.classify
+    assert (model.decoder.conv_last.weight.grad is not None) == config.segment
+    assert model.encoder.dconv_down1[0].weight.grad.abs().sum() > 0
+
+
+def test_the_total_is_the_weighted_sum(films, model):
+    changes = dict(mask_augmentation=True, bce_weight=2.0, pixel_threshold=0.5, threshold=0.5)
+    config = Config(**{**CONFIG.as_dict(), **changes, "pixel_consistency_weight": 3.0})
+    batch = Loader(films, config)(0)
+    terms = train_step(model, batch, config)  # in eval mode: no dropout
+    assert terms["kept"] == 1 and all(term > 0 for term in terms.values())
+    logits = model(batch.mask_films).mask_logits
+    unlabelled = model(batch.unlabelled_mask_films).mask_logits
+    expected = (
+        F.cross_entropy(model.classify(batch.class_films), batch.labels)
+        + 0.25 * pseudo_label_loss(model.classify(batch.weak), model.classify(batch.strong), 0.5)[0]
+        + 5 * dice_loss(logits, batch.masks)
+        + 0.01 * mask_consistency_loss(logits, unlabelled)
+        + 2 * F.binary_cross_entropy_with_logits(logits, batch.masks)
+        + 3 * terms["pixel_consistency"]
+    )
+    assert terms["total"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_weak_views_leave_no_gradient_and_the_teacher_gives_the_labels(films, model):
+    batch = Loader(films, CONFIG)(0)
+    batch.weak.requires_grad_()
+    sure = MultiMix(TINY).eval()
+    with torch.no_grad():
+        sure.encoder.fc.weight.zero_()
+        sure.encoder.fc.bias.copy_(torch.tensor([9.0, 0.0]))  # calls everything NORMAL
+    terms = train_step(model, batch, CONFIG, teacher=sure)
+    terms["total"].backward()
+    assert batch.weak.grad is None and sure.encoder.fc.weight.grad is None
+    normal = torch.zeros(4, dtype=torch.long)
+    expected = F.cross_entropy(model.classify(batch.strong), normal).item()
+    assert terms["kept"] == 1 and terms["pseudo_label"].item() == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("kind, tolerance", ((torch.float32, 2e-3), (torch.float64, 1e-6)))
-@pytest.mark.parametrize("micro_batch", (1, 3, 10))
+@pytest.mark.parametrize("micro_batch", (3, 10))
 def test_slices_have_the_literal_loss_and_gradients(films, kind, tolerance, micro_batch):
     # Rounding alone takes the literal float32 gradient farther from the exact one than ours is.
     config = Config(side=SIDE, widths=TINY, threshold=0.5)
@@ -41,14 +94,30 @@ def test_slices_have_the_literal_loss_and_gradients(films, kind, tolerance, micr
     assert (theirs - mine).norm() < tolerance * theirs.norm()
 
 
-def test_a_run_adds_the_slices_up(films):
+def test_the_trainer_adds_the_slices_up(films):
     found = []
     for micro_batch in (2, 10):
         config = Config(side=SIDE, widths=TINY, micro_batch=micro_batch)
-        run = Trainer(config, films, torch.device("cpu"))
-        run.model.eval()
-        terms = run.optimise(Loader(films, run.config)(0))
-        found.append((terms, torch.cat([p.grad.flatten() for p in run.model.parameters()])))
+        trainer = Trainer(config, films, torch.device("cpu"))
+        trainer.model.eval()
+        terms = trainer.optimise(Loader(films, trainer.config)(0))
+        gradients = [p.grad.flatten() for p in trainer.model.parameters()]
+        found.append((terms, torch.cat(gradients)))
     (terms, gradient), (whole_terms, whole_gradient) = found
     assert terms == pytest.approx(whole_terms, rel=1e-4)
     assert (gradient - whole_gradient).norm() < 2e-3 * whole_gradient.norm()
+
+
+def test_two_films_of_each_task_can_be_learnt_by_heart(films):
+    torch.manual_seed(0)
+    config = Config.preset("umtl_s", side=SIDE, batch=2)
+    model, loader = MultiMix((8, 8, 16, 16, 16)).train(), Loader(films, config)
+    batches = map(loader, range(100))
+    batch = next(batch for batch in batches if sorted(batch.labels.tolist()) == [0, 1])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(100):
+        optimizer.zero_grad()
+        train_step(model, batch, config)["total"].backward()
+        optimizer.step()
+    terms = train_step(model.eval(), batch, config)
+    assert terms["classification"] < 0.1 and terms["dice"] < 0.1

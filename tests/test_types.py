@@ -43,16 +43,9 @@ WRONG = {
 def test_the_public_names_are_typed(tmp_path):
     pytest.importorskip("mypy")
     (tmp_path / "usage.py").write_text("\n".join([USAGE, *WRONG]))
-    command = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--strict",
-        "--follow-imports=silent",
-        "--no-error-summary",
-        f"--cache-dir={tmp_path / 'cache'}",
-        str(tmp_path / "usage.py"),
-    ]
+    options = ["--strict", "--follow-imports=silent", "--no-error-summary"]
+    options += [f"--cache-dir={tmp_path / 'cache'}", str(tmp_path / "usage.py")]
+    command = [sys.executable, "-m", "mypy", *options]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
     plain = re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Za-z])", "", printed)
     assert re.findall(r'Revealed type is "(.*)"', plain) == REVEALED

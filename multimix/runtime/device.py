@@ -70,19 +70,19 @@ def usual_settings(device: torch.device) -> Iterator[None]:
         torch.set_default_dtype(default)
 
 
-def compile_parts(*parts: nn.Module) -> str | None:
-    """Have torch compile modules in place; where it cannot, return why and change nothing."""
+def compile_parts(*parts: nn.Module) -> None:
+    """Have torch compile modules in place. ValueError where it cannot, as without a compiler."""
     try:
         torch.compile(lambda x: x + 1)(torch.ones(1))
     except Exception as error:  # noqa: BLE001  (a compiler may fail in any way)
-        return str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"torch cannot compile here ({reason}); leave out --compile.") from None
     for part in parts:
         part.compile()
-    return None
 
 
 @contextmanager
-def memory_in_words(device: torch.device | str = "this machine") -> Iterator[None]:
+def memory_in_words() -> Iterator[None]:
     """ValueError that says what to lower, where there is too little memory."""
     try:
         yield
@@ -92,6 +92,6 @@ def memory_in_words(device: torch.device | str = "this machine") -> Iterator[Non
         if not known and "can't allocate memory" not in str(error):
             raise
         raise ValueError(
-            f"The memory of {device} does not suffice; take fewer films at once (--micro-batch 1), "
-            "a smaller --side, or keep the films on the disk (--cache DIR)."
+            "There is too little memory; take fewer films at once (--micro-batch 1), a smaller "
+            "--side, or keep the films on the disk (--cache DIR)."
         ) from None

@@ -17,7 +17,6 @@ import torch.distributed as dist
 from torch import Tensor
 
 RANK, SIZE = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-RESTARTS = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,10 @@ def connect(device: torch.device) -> Iterator[World]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    timeout = timedelta(minutes=10)  # after which a silent process counts as lost
-    store, rank, size = next(dist.rendezvous("env://", timeout=timeout))
-    # torchrun keeps one store over all restarts: without a prefix a process meets lost addresses.
-    store = dist.PrefixStore(f"start-{RESTARTS}", store)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
+    dist.init_process_group(backend, timeout=timedelta(minutes=10))  # a silent process is lost
     try:
-        yield World(rank, size)
+        yield World(RANK, SIZE)
     finally:
         dist.destroy_process_group()
 
@@ -87,8 +82,3 @@ def connect(device: torch.device) -> Iterator[World]:
 def is_main() -> bool:
     """Whether this process is the one to print, also before the processes are connected."""
     return RANK == 0
-
-
-def restarted() -> bool:
-    """Whether torchrun has started this training again after one of its processes was lost."""
-    return RESTARTS > 0

@@ -13,8 +13,6 @@ from typing import BinaryIO
 import psutil
 from filelock import FileLock, Timeout
 
-from multimix.runtime.stop_signal import unfinished
-
 PART = ".multimix-"  # a file that is being written: .multimix-PROCESS-THREAD.part
 
 
@@ -39,7 +37,6 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
         raise ValueError(f"{path} is a device or a pipe; give the name of a file.")
     remove_dead_parts(target.parent)
     part = target.with_name(f"{PART}{os.getpid()}-{threading.get_ident()}.part")
-    unfinished.add(str(part))
     try:
         with open(part, "wb") as file:
             yield file
@@ -54,12 +51,11 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        unfinished.discard(str(part))
 
 
 @cache
 def remove_dead_parts(folder: Path) -> None:
-    """Remove what killed processes have left half-written in a folder; once per folder."""
+    """Remove what ended processes have left half-written in a folder; once per folder."""
     for part in folder.glob(f"{PART}*.part"):
         process = part.name.removeprefix(PART).partition("-")[0]
         if process.isdecimal() and not psutil.pid_exists(int(process)):
@@ -67,13 +63,8 @@ def remove_dead_parts(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, with those above it. ValueError where a file or a broken link is there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise ValueError(
-            f"{folder} cannot be made: a file or a broken link is in the way; choose another name."
-        ) from None
+    """Make a folder, with those above it. OSError where a file is in the way."""
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pandas as pd
 
 from multimix.config import Config
 from multimix.runtime.checkpoint import config_of, read_checkpoint, save_checkpoint
-from multimix.runtime.files import in_brief, write_text
+from multimix.runtime.files import atomic_write, in_brief, write_text
 
 
 class RunFolder:
@@ -28,16 +28,16 @@ class RunFolder:
         Errors: ValueError where the folder has another training, or one that is not resumed.
         """
         # Earlier versions renamed the last checkpoint before they wrote the next.
-        found = [self.out / name for name in ("last.pth", "previous.pth", "best.pth")]
-        found = [path for path in found if path.exists()]
-        if found and not resume:
+        names = ("last.pth", "previous.pth", "best.pth")
+        path = next((self.out / name for name in names if (self.out / name).exists()), None)
+        if path and not resume:
             raise ValueError(
                 f"{self.out} already has a training in it; resume it (--resume) or choose another "
                 "folder."
             )
-        content = read_checkpoint(found[0]) if found else None
-        if content:
-            self._check_same_training(found[0], content)
+        content = read_checkpoint(path) if path else None
+        if path and content:
+            self._check_same_training(path, content)
         if self.writes:
             write_text(self.out / "manifest.csv", self.manifest)
             self._cut_log(content)
@@ -58,12 +58,13 @@ class RunFolder:
             may_change.add("steps")  # the steps so far would be the same
         if config.precision == "auto":
             may_change.add("precision")  # the run's own stays
-        changed = []
+        changed = [
+            f"{name} ({before[name]} then, {value} now)"
+            for name, value in config.as_dict().items()
+            if before[name] != value and name not in may_change
+        ]
         if content.get("manifest") != self.manifest:
-            changed.append("the films, their splits or labels (see manifest.csv there)")
-        for name, value in config.as_dict().items():
-            if before[name] != value and name not in may_change:
-                changed.append(f"{name} ({before[name]} then, {value} now)")
+            changed.insert(0, "the films, their splits or labels (see manifest.csv there)")
         if changed:
             raise ValueError(
                 f"{path} was trained with other settings: {', '.join(changed[:4])}; resume with "
@@ -81,11 +82,6 @@ class RunFolder:
             save_checkpoint(self.out / "best.pth", weights)
         save_checkpoint(self.out / "last.pth", content)
 
-    def last_good(self) -> str:
-        """The newest checkpoint, in words; '' where there is none."""
-        path = self.out / "last.pth"
-        return f"{path} (step {read_checkpoint(path)['step']})" if path.exists() else ""
-
     def checkpoint_due(self) -> bool:
         """Whether ten minutes have passed since the last checkpoint."""
         return time.monotonic() - self.saved > 600
@@ -102,11 +98,13 @@ class RunFolder:
         path, step = self.out / "log.csv", content["step"] if content else 0
         if content and content["training"].get("sums"):  # its step is not validated yet
             step -= 1
-        text = path.read_text("utf-8", "surrogateescape") if path.exists() else ""
-        header, *rows = text[: text.rfind("\n") + 1].splitlines(keepends=True) or [""]
-        if header:
-            steps = [row.partition(",")[0] for row in rows]
-            kept = [row for row, n in zip(rows, steps) if n.isdecimal() and int(n) <= step]
-            write_text(path, "".join([header, *kept]))
+        kept: list[bytes] = []
+        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+            first = line.partition(b",")[0]
+            if line.endswith(b"\n") and (not kept or (first.isdigit() and int(first) <= step)):
+                kept.append(line)
+        if kept:
+            with atomic_write(path) as file:
+                file.write(b"".join(kept))
         else:
             path.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ import threading
 from contextlib import suppress
 
 STOPPED = 130  # the exit code of a shell after SIGINT
-unfinished: set[str] = set()  # files that are being written, to remove when the program ends
 
 
 def stop_signals() -> list[int]:
@@ -27,9 +26,6 @@ def end_quietly_when_stopped() -> None:
 
 def end_at_once(*_: object) -> None:
     """Print one sentence and end, without an exception: libraries change or drop these."""
-    for path in list(unfinished):
-        with suppress(OSError):
-            os.unlink(path)
     with suppress(Exception):  # closed, or interrupted while it was written to
         sys.stdout.flush()
     with suppress(OSError):

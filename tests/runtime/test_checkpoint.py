@@ -9,14 +9,13 @@ import sys
 
 import pytest
 import torch
-from helpers import ROOT, SIDE, TINY, harmed
-from hostile_helpers import DRAWN, bounded_memory, quickly
+from helpers import ROOT, TINY, harmed
+from hostile_helpers import bounded_memory, quickly
 
-from multimix.inference import load_model, predict
+from multimix.inference import load_model
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import (
     model_from_checkpoint,
-    model_from_tensors,
     read_checkpoint,
     save_checkpoint,
 )
@@ -24,11 +23,13 @@ from multimix.runtime.checkpoint import (
 CALIBRATION = {"temperature": 2.0, "operating_point": 0.6}
 
 
-def test_a_checkpoint_comes_back(tmp_path, model, x):
-    path = tmp_path / "a.pth"
+@pytest.mark.parametrize("bridge", (True, False))
+def test_a_checkpoint_comes_back(tmp_path, x, bridge):
+    path, model = tmp_path / "a.pth", MultiMix(TINY, bridge).eval()
     save_checkpoint(path, {"weights": model.state_dict(), "config": {"side": 64, "widths": TINY}})
     again = model_from_checkpoint(read_checkpoint(path), path)
-    assert again.info.side == 64 and torch.equal(model(x).mask_logits, again(x).mask_logits)
+    assert (again.info.side, again.widths, again.bridge) == (64, TINY, bridge)
+    assert torch.equal(model(x).mask_logits, again(x).mask_logits) and not again.training
     assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
 
 
@@ -62,14 +63,6 @@ def test_the_authors_bare_state_dict_is_taken(tmp_path):
     assert torch.equal(model.encoder.fc.weight, tensors["encoder.fc.weight"])
 
 
-@pytest.mark.parametrize("bridge", (True, False))
-def test_weights_find_their_network(x, bridge):
-    model = MultiMix(TINY, bridge).eval()
-    again = model_from_tensors(model.state_dict())
-    assert again.widths == TINY and again.bridge == bridge and not again.training
-    assert torch.equal(model(x).mask_logits, again(x).mask_logits)
-
-
 def test_a_failed_write_leaves_the_old_file(tmp_path, model, monkeypatch):
     path = tmp_path / "a.pth"
     save_checkpoint(path, {"weights": model.state_dict()})
@@ -95,19 +88,15 @@ TENSORS = MultiMix(TINY).state_dict()
 BIAS, WIDE = "encoder.fc.bias", "encoder.dconv_down5.0.weight"
 NOT_WEIGHTS = {  # the content of a file, and a part of the sentence that refuses it
     "code": (Evil(), "program code in it, which was not run"),
-    "code inside": ({"weights": {**TENSORS, "x": Evil()}}, "program code"),
     "code beside": ({"weights": TENSORS, "note": Evil()}, "program code"),
     "list": ([1, 2], "not of named tensors"),
     "tensor": (torch.zeros(3), "not of named tensors"),
-    "text": ("weights", "not of named tensors"),
-    "words": ({"weights": {"a": "text"}}, "not of named tensors"),
     "numbers": ({BIAS: 3.0}, "not of named tensors"),
     "whole numbers": ({n: tensor.long() for n, tensor in TENSORS.items()}, "not of named"),
     "sparse": ({**TENSORS, BIAS: torch.zeros(2).to_sparse()}, "not of named tensors"),
     "not finite": ({**TENSORS, BIAS: torch.tensor([torch.nan, 0])}, "finite floats"),
     "expanded": ({**TENSORS, WIDE: torch.zeros(1).expand(10**6, 10**6, 1, 1)}, "not of named"),
     "meta": ({**TENSORS, WIDE: TENSORS[WIDE].to("meta")}, "not of named tensors"),
-    "nothing": ({}, "no weights of a MultiMix network"),
     "another network": (torch.nn.Linear(3, 3).state_dict(), "no weights of a MultiMix network"),
     "a part": (dict(list(TENSORS.items())[:5]), "encoder.dconv_down3.0.weight"),
     "one less": ({n: t for n, t in TENSORS.items() if n != BIAS}, BIAS),
@@ -117,7 +106,6 @@ NOT_WEIGHTS = {  # the content of a file, and a part of the sentence that refuse
     "wide": ({**TENSORS, WIDE: torch.zeros(20_000, 1, 1, 1)}, WIDE),
     "odd config": ({"weights": TENSORS, "config": "none"}, "damaged"),
     "odd side": ({"weights": TENSORS, "config": {"side": 10**9}}, "side is 1000000000"),
-    "odd seed": ({"weights": TENSORS, "config": {"seed": "x"}}, "seed is 'x'"),
     "odd sides": ({"weights": TENSORS, "config": {"class_sides": (64, 100)}}, "class_sides is"),
     "odd temperature": (
         {"weights": TENSORS, "calibration": CALIBRATION | {"temperature": 0.0}},
@@ -154,14 +142,7 @@ def test_what_is_no_file_of_torch_is_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "executed").exists()
 
 
-def test_weights_too_large_to_compute_with(tmp_path):
-    large = {name: tensor * 0 + 1e30 for name, tensor in TENSORS.items()}
-    torch.save({"weights": large, "config": {"side": SIDE}}, tmp_path / "a.pth")
-    with pytest.raises(ValueError, match=r"\.$"):
-        predict(load_model(tmp_path / "a.pth", "cpu"), DRAWN)
-
-
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(9))
 def test_damaged_weights(tmp_path, seed):
     buffer = io.BytesIO()
     torch.save({"weights": TENSORS, "config": {"side": 32}}, buffer)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -84,7 +85,7 @@ class SmallDisk(io.FileIO):
         return super().write(content)
 
 
-@pytest.mark.parametrize("room", (0, 10_000, 40_000, 80_000))
+@pytest.mark.parametrize("room", (0, 40_000, 80_000))
 def test_a_disk_that_fills_up_leaves_whole_files(films, tmp_path, monkeypatch, room):
     monkeypatch.setattr(SmallDisk, "room", room)
     fill = lambda path, mode: io.BufferedWriter(SmallDisk(path, mode))  # noqa: E731
@@ -97,30 +98,6 @@ def test_a_disk_that_fills_up_leaves_whole_files(films, tmp_path, monkeypatch, r
     before = read_checkpoint(saved)["step"] if saved.exists() else 0
     quietly(replace(CONFIG, steps=20), films, tmp_path, resume=True)
     assert [int(row["step"]) for row in read_log(tmp_path)] == [*range(2, 21, 2)] and before < 20
-
-
-@pytest.mark.parametrize(
-    "error",
-    (
-        MemoryError(),
-        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
-    ),
-)
-def test_too_little_memory_is_a_sentence(films, tmp_path, monkeypatch, error):
-    monkeypatch.setattr(Trainer, "optimise", raising(error))
-    with pytest.raises(ValueError, match=r"memory of cpu does not suffice; .*--micro-batch 1"):
-        quietly(CONFIG, films, tmp_path)
-    monkeypatch.setattr(Trainer, "optimise", raising(RuntimeError("shapes differ")))
-    with pytest.raises(RuntimeError, match="shapes differ"):  # other faults stay as they are
-        quietly(CONFIG, films, tmp_path / "other")
-
-
-def raising(error: Exception):
-    def fail(*_):
-        raise error
-
-    return fail
 
 
 def test_the_files_of_other_programs_stay(films, tmp_path):
@@ -143,46 +120,35 @@ def test_resuming_what_is_finished_says_so(films, tmp_path, capsys):
     assert torch.equal(done.encoder.fc.weight, again.encoder.fc.weight)
 
 
-def test_a_loss_that_is_no_number_before_anything_was_saved(films, tmp_path, monkeypatch):
-    monkeypatch.setattr(Trainer, "optimise", raising(FloatingPointError("The dice became nan")))
-    with pytest.raises(
-        ValueError, match=r"nan; nothing was saved before\. Lower .* and start again\.$"
-    ):
-        quietly(CONFIG, films, tmp_path)
-
-
 def test_a_loss_that_is_no_number_stops_with_its_name(films, tmp_path, monkeypatch):
     config = replace(CONFIG, validate_every=1)
     quietly(replace(config, steps=2), films, tmp_path)
     optimise = Trainer.optimise
 
-    def poisoned(run, batch, stop):
-        return optimise(run, batch._replace(masks=batch.masks * float("nan")), stop)
+    def poisoned(trainer, batch, stop):
+        return optimise(trainer, batch._replace(masks=batch.masks * float("nan")), stop)
 
     monkeypatch.setattr(Trainer, "optimise", poisoned)
-    with pytest.raises(
-        ValueError, match=r"The dice became nan in step 3; the last good checkpoint is .*\(step 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"The dice became nan in step 3; lower the learning rate"):
         quietly(config, films, tmp_path, resume=True)
     assert read_checkpoint(tmp_path / "last.pth")["step"] == 2
 
 
 def test_a_log_that_was_cut_anywhere_is_written_again(films, tmp_path):
-    def log_of(name: str) -> list[dict]:
-        return [{**row, "time": ""} for row in read_log(tmp_path / name)]
-
     quietly(CONFIG, films, tmp_path / "whole")
-    quietly(replace(CONFIG, steps=4), films, tmp_path / "cut")
-    log = tmp_path / "cut" / "log.csv"
-    header = log.read_bytes().splitlines(keepends=True)[0]
-    log.write_bytes(log.read_bytes() + b"1")  # of a row that would have begun with step 10
-    quietly(CONFIG, films, tmp_path / "cut", resume=True)
-    assert log_of("cut") == log_of("whole")
-    for name, left in (("empty", b""), ("short", header[:7]), ("odd", header + b"\xff,1\n")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "log.csv").write_bytes(left)  # killed before the first checkpoint
+    quietly(replace(CONFIG, steps=4), films, tmp_path / "long")
+    header, row, _ = (tmp_path / "whole" / "log.csv").read_bytes().split(b"\n", 2)
+    starts = {"empty": b"", "short": header[:7], "odd": header + b"\n\xff,1\n", "early": row}
+    for name, log in {**starts, "long": b"1"}.items():  # of a row that would begin with step 10
+        (tmp_path / name).mkdir(exist_ok=True)
+        with open(tmp_path / name / "log.csv", "ab") as file:
+            file.write(log)
         quietly(CONFIG, films, tmp_path / name, resume=True)
-        assert log_of(name) == log_of("whole")
+        assert rows_without_time(tmp_path / name) == rows_without_time(tmp_path / "whole")
+
+
+def rows_without_time(out: Path) -> list[dict]:
+    return [{**row, "time": ""} for row in read_log(out)]
 
 
 def test_other_films_are_refused_and_some_settings_may_change(films, tmp_path):
@@ -196,16 +162,14 @@ def test_other_films_are_refused_and_some_settings_may_change(films, tmp_path):
     assert [int(row["step"]) for row in read_log(tmp_path)] == [2, 3, 4, 5]
 
 
-def test_a_validation_that_is_stopped_is_made_when_the_training_is_resumed(
-    films, tmp_path, monkeypatch
-):
+def test_a_stopped_validation_is_made_when_the_training_is_resumed(films, tmp_path, monkeypatch):
     quietly(CONFIG, films, tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="after step 2 of"):
         patch.setattr("multimix.trainer.validate", lambda *_: None)
         quietly(CONFIG, films, tmp_path / "cut")
+    assert not (tmp_path / "cut" / "log.csv").exists()
     quietly(CONFIG, films, tmp_path / "cut", resume=True)
-    logs = [read_log(tmp_path / name) for name in ("whole", "cut")]
-    assert [row["val_auc"] for row in logs[0]] == [row["val_auc"] for row in logs[1]]
+    assert rows_without_time(tmp_path / "cut") == rows_without_time(tmp_path / "whole")
 
 
 def test_training_ends_early_when_nothing_gets_better(films, tmp_path, monkeypatch):
