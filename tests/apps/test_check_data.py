@@ -141,7 +141,7 @@ def test_the_splits_to_come_are_those_of_a_training(kaggle, masked):
 def test_one_class_alone_no_labels_and_nothing_readable(tmp_path, capsys):
     save(tmp_path / "NORMAL" / "a.png", draw(1)[0])
     (fault,) = examine(tmp_path).faults
-    assert "there is no PNEUMONIA film; both classes are needed" in fault
+    assert "there is no PNEUMONIA film; give films of three patients or more" in fault
     save(tmp_path / "films" / "a.png", draw(1)[0])
     faults = examine(tmp_path / "films").faults
     assert faults == ["nothing to train on: no film has a class or a mask"]
