@@ -26,7 +26,7 @@ from multimix.model import CLASSES, TASKS, MultiMix
 from multimix.predictions.output_folder import weights_hash
 from multimix.predictions.outputs import eval_mode, explain, films_for, run_network
 from multimix.predictions.prediction import Prediction
-from multimix.predictions.quality import SENTENCES, outline_quality
+from multimix.predictions.quality import SENTENCES, expected_dice, outline_quality
 from multimix.runtime.checkpoint import check_sha256, model_from_checkpoint, read_checkpoint
 from multimix.runtime.device import choose_device, micro_batch_size, to_device
 from multimix.runtime.files import bundled
@@ -183,7 +183,7 @@ def predict_batch(
     for i, (image, film) in enumerate(zip(images, films)):
         lung = output.lung[i, 0].numpy() if lungs else None
         looks = dict(inverted=inverted[i], corrected=corrected[i])
-        is_frontal, rating, warnings = judge(image, parts[i], small[i], lung, **looks)
+        is_frontal, dice, warnings = judge(image, parts[i], small[i], lung, **looks)
         probabilities = dict(zip(CLASSES, (1 - pneumonia[i], pneumonia[i])))
         full: Any = {name: enlarge(map[i], film.shape, image.box) for name, map in maps.items()}
         made = Prediction(
@@ -194,7 +194,8 @@ def predict_batch(
             source=image.source,
             size_cm=image.size_cm,
             network=info.name,
-            quality=rating,
+            expected_dice=dice,
+            quality=outline_quality(dice) if lungs else "",
             **full,
         )
         predictions.append(made)
@@ -203,24 +204,23 @@ def predict_batch(
 
 def judge(
     image: LoadedImage, film: np.ndarray, small: np.ndarray, lung: np.ndarray | None, **looks: bool
-) -> tuple[bool, str, list[str]]:
-    """Whether a film is a frontal chest film, its outline's quality ('' without one), warnings.
+) -> tuple[bool, float, list[str]]:
+    """Whether a film is a frontal chest film, the expected Dice of its outline, and warnings.
 
     Arguments: as for `quality_warnings`; `small` and `lung`, the film and its probability of lung
         (None if the network did not learn lungs), are at the network's side.
     """
     mask = None if lung is None else lung > 0.5
     warnings = [*quality.quality_warnings(image, film, mask, **looks)]
-    is_frontal, rating = is_frontal_chest(film), ""
+    is_frontal = is_frontal_chest(film)
     if holds_two_films(film):
         warnings.append(TWO_FILMS)
     elif not is_frontal:
         warnings.append(NOT_RECOGNISED)
-    if lung is not None:
-        rating = outline_quality(small, lung) if is_frontal else "poor"
-        if is_frontal and rating != "good":
-            warnings.append(SENTENCES[rating])
-    return is_frontal, rating, warnings
+    dice = 0.0 if lung is None or not is_frontal else expected_dice(small, lung)
+    if lung is not None and is_frontal and outline_quality(dice) != "good":
+        warnings.append(SENTENCES[outline_quality(dice)])
+    return is_frontal, dice, warnings
 
 
 def find_inverted(network: MultiMix, films: Sequence[np.ndarray]) -> list[bool]:

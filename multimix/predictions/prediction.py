@@ -40,6 +40,8 @@ class Prediction:
         source: the film's file, if it came from one.
         size_cm: the film's height and width in cm, if its file tells them.
         network: the name that `load_model` was given, or the end of its path.
+        expected_dice: of `mask` against an outline by hand, in [0, 1], estimated from the network's
+            doubt and the outline's shape; 0 without lungs.
         quality: of the lungs' outline: 'good', 'check' or 'poor'; '' if it is not known.
         weights: 12 hexadecimal digits that identify the network's weights.
         explanation: (H, W) float32: what speaks for PNEUMONIA (above 0) and against it (below 0),
@@ -57,6 +59,7 @@ class Prediction:
     source: Path | None = None
     size_cm: SizeCm | None = None
     network: str = ""
+    expected_dice: float = 0.0
     quality: str = ""
     weights: str = ""
     explanation: np.ndarray | None = None
@@ -86,18 +89,6 @@ class Prediction:
     def lung_share(self) -> float:
         """The part of the film that is lung, in [0, 1]."""
         return float(self.mask.mean())
-
-    @property
-    def expected_dice(self) -> float:
-        """The Dice of `mask` that the network itself expects, in [0, 1]; 0 without lungs.
-
-        2 sum(p m) / (sum(p) + sum(m)), with p `mask_probability` and m `mask`: the mean Dice if
-        each pixel were lung with its probability. Low values mean doubtful masks.
-        """
-        m = self.mask
-        p = m if self.mask_probability is None else self.mask_probability
-        total = p.sum(dtype=np.float64) + m.sum()
-        return float(2 * p[m].sum(dtype=np.float64) / total) if total else 0.0
 
     @cached_property
     def label_mask(self) -> np.ndarray:

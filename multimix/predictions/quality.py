@@ -10,16 +10,15 @@ from multimix.images.quality import LUNG_SHARE, largest_parts, tissue_around
 # Fitted by tests/benchmarks/quality.py.
 INTERCEPT = 0.849
 WEIGHTS = {"doubt": -0.093, "brightest": -0.055, "area": -0.02, "bottom": -0.163, "ragged": -0.121}
-GOOD, CHECK = 0.915, 0.85  # least calibrated Dice of an outline that is good, or to be checked
+GOOD, CHECK = 0.905, 0.85  # least expected Dice of an outline that is good, or to be checked
 SENTENCES = {
     "check": "The lung outline is doubtful in places: look at it before you use its measures.",
     "poor": "The lung outline is probably wrong: do not use its measures.",
 }
 
 
-def outline_quality(film: np.ndarray, lung: np.ndarray) -> str:
-    """Rate a lung outline: "good", "check" or "poor". Arguments: as for `expected_dice`."""
-    dice = expected_dice(film, lung)
+def outline_quality(dice: float) -> str:
+    """Rate a lung outline by its `expected_dice`: "good", "check" or "poor"."""
     return "good" if dice >= GOOD else "check" if dice >= CHECK else "poor"
 
 

@@ -18,23 +18,9 @@ from multimix.predictions.output_folder import OutputFolder, film_id
 MASK = draw(1, 0, 64)[1]
 
 
-@pytest.mark.parametrize(
-    "probabilities, expected",
-    (
-        ([[0, 0], [0, 0]], 0),
-        ([[1, 1], [0, 0]], 1),
-        ([[0.75, 0.5], [0.25, 0]], 2 * 0.75 / (1.5 + 1)),
-        ([[0.5, 0.5], [0.5, 0.5]], 0),
-    ),
-)
-def test_the_expected_dice(probabilities, expected):
-    p = prediction_of(MASK, mask_probability=np.array(probabilities, np.float32))
-    assert p.expected_dice == pytest.approx(expected)
-
-
 def test_lungs_and_numbers():
     mask = draw(1, 0, 300)[1]
-    p = prediction_of(mask, size_cm=(30.0, 20.0))
+    p = prediction_of(mask, size_cm=(30.0, 20.0), expected_dice=0.9)
     right, left = p.lungs["right"], p.lungs["left"]
     assert right.share + left.share == pytest.approx(p.lung_share)
     assert right.centre[1] < 150 < left.centre[1] and right.box[3] < left.box[1]
@@ -42,7 +28,7 @@ def test_lungs_and_numbers():
     assert p.numbers == {
         **{"NORMAL": 0.25, "PNEUMONIA": 0.75, "probability": 0.75, "threshold": 0.5},
         **{"lung_share": p.lung_share, "right_lung": right.share, "left_lung": left.share},
-        **{"right_cm2": right.area_cm2, "left_cm2": left.area_cm2, "expected_dice": 1},
+        **{"right_cm2": right.area_cm2, "left_cm2": left.area_cm2, "expected_dice": 0.9},
     }
 
 
@@ -64,7 +50,7 @@ def test_what_was_not_learnt_is_left_out(tmp_path, missing, words, known):
     assert repr(p).startswith(f"Prediction of film (64 x 64 px): {words}")
     assert {name for name, number in p.numbers.items() if number is not None} == known
     assert (p.label is None) == (p.probability is None) == ("probabilities" in missing)
-    assert p.mask.shape == (64, 64) and p.mask.any() == (p.expected_dice > 0) == p.segmented
+    assert p.mask.shape == (64, 64) and p.mask.any() == p.segmented
     path = p.save(tmp_path, figure=False, arrays=True)
     assert path.name == ("film_mask.png" if p.segmented else "predictions.csv")
     with np.load(tmp_path / "film.npz") as arrays:
