@@ -93,8 +93,9 @@ def table_beside(path: Path) -> Path:
         raise ValueError(f"{path} does not end in .json; give a name that does.")
     table = path.with_suffix(".csv")
     try:
-        ours = {"metrics", "films"} <= json.loads(path.read_bytes()).keys()
-    except (FileNotFoundError, ValueError, AttributeError):
+        # A pipe would wait for somebody to write to it.
+        ours = path.is_file() and {"metrics", "films"} <= json.loads(path.read_bytes()).keys()
+    except (ValueError, AttributeError):
         ours = False
     for file in (path, table):
         if file.exists() and not ours:

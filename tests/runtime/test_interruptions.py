@@ -198,7 +198,9 @@ def test_devices_and_links_stay_what_they_are(tmp_path, sets, weights, capsys):
     (tmp_path / "link.json").symlink_to(tmp_path / "target.json")
     command = ["evaluate", *sets[:2], "--weights", weights, "--json"]
     assert main([*command, str(tmp_path / "pipe.json")]) == 2
-    assert "is a device or a pipe; give the name of a file" in capsys.readouterr().err
+    assert (
+        "pipe.json is not the output of an evaluation; give another name" in capsys.readouterr().err
+    )
     assert main([*command, str(tmp_path / "link.json")]) == 0
     assert (tmp_path / "pipe.json").is_fifo() and (tmp_path / "link.json").is_symlink()
     assert (tmp_path / "target.json").stat().st_size > 100
