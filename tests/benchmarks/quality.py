@@ -1,11 +1,11 @@
 """Fit and measure the calibrated Dice and the quality of lung outlines.
 
-    python tests/benchmarks/quality.py multimix films --free free_films --bedside cases/bedside
+    python tests/benchmarks/quality.py films --free free_films --bedside cases/bedside
 
-`films` holds chest_xray, chest_xray_lungs, jsrt, montgomery. JSRT's odd numbers, half of Kermany's
-training films, the adults below --free and the films below --bedside (outlines known to be wrong)
-choose the constants of `multimix/predictions/quality.py`; the rest is only measured. The script
-prints the constants to write there.
+The outlines are those of all bundled networks together, good and bad ones. `films` holds chest_xray,
+chest_xray_lungs, jsrt, montgomery. JSRT's odd numbers, half of Kermany's training films, the adults
+below --free and the films below --bedside (outlines known to be wrong) choose the constants of
+`multimix/predictions/quality.py`; the rest is only measured. The script prints the constants.
 
 Hand outlines of Kermany's films and of the adults hold the lung behind the heart, those of JSRT do
 not. So a Dice counts relative to what the healthy films of its convention reach (their median).
@@ -28,6 +28,7 @@ from multimix.model import MultiMix
 from multimix.predictions.outputs import films_for, post_process
 from multimix.predictions.quality import WEIGHTS, outline_features
 
+NETWORKS = ("multimix", "multimix_open", "multimix_100_10")
 HEALTHY_DICE = 0.975  # of a healthy film's outline against one of its own convention
 WRONG = 0.85  # relative Dice below which an outline is wrong
 WRONG_DICE = 0.7  # given to the outlines known to be wrong, which have no hand outline
@@ -40,6 +41,7 @@ class Outlines(NamedTuple):
     features: np.ndarray  # (N, features)
     dice: np.ndarray  # (N,)
     odd: np.ndarray  # (N,) bool: used to fit
+    network: np.ndarray  # (N,): its place in NETWORKS
 
 
 def predict(model: MultiMix, file: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -59,20 +61,21 @@ def dice_of(lung: np.ndarray, film: Path, mask: Path) -> float:
     return float(2 * (outline & truth).sum() / max(outline.sum() + truth.sum(), 1))
 
 
-def outlines(model: MultiMix, films: Path, masks: Path | None, every: int = 1) -> Outlines:
-    """Predict every so-manieth film of a folder that has a mask of its name."""
+def outlines(models: list[MultiMix], films: Path, masks: Path | None, every: int = 1) -> Outlines:
+    """Predict every so-manieth film of a folder that has a mask of its name, by each network."""
     files = sorted(file for file in films.iterdir() if file.is_file())
     known = {} if masks is None else {file.stem: file for file in masks.iterdir()}
     if masks is not None:
         files = [file for file in files if file.stem in known]
-    features, dice, odd = [], [], []
-    for number, file in enumerate(files[::every]):
-        film, lung = predict(model, file)
-        found = outline_features(film, lung)
-        features.append([found[name] for name in WEIGHTS])
-        dice.append(dice_of(lung, file, known[file.stem]) if masks else WRONG_DICE)
-        odd.append(int(file.stem[-3:]) % 2 == 1 if "JPC" in file.stem else number % 2 == 1)
-    return Outlines(np.array(features), np.array(dice), np.array(odd))
+    rows = []
+    for network, model in enumerate(models):
+        for number, file in enumerate(files[::every]):
+            film, lung = predict(model, file)
+            found = outline_features(film, lung)
+            dice = dice_of(lung, file, known[file.stem]) if masks else WRONG_DICE
+            odd = int(file.stem[-3:]) % 2 == 1 if "JPC" in file.stem else number % 2 == 1
+            rows.append(([found[name] for name in WEIGHTS], dice, odd, network))
+    return Outlines(*(np.array(column) for column in zip(*rows)))
 
 
 def fit(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -103,37 +106,41 @@ def estimate(features: np.ndarray, constants: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("weights")
     parser.add_argument("films", type=Path)
     parser.add_argument("--free", type=Path, required=True)
     parser.add_argument("--bedside", type=Path, required=True)
     parser.add_argument("--every", type=int, default=8, help="of Kermany's films, one of so many")
     options = parser.parse_args()
-    model, root, free = load_model(options.weights), options.films, options.free
-    sets = {name: outlines(model, root / name / "images", root / name / "masks")
+    models, root, free = [load_model(n) for n in NETWORKS], options.films, options.free
+    sets = {name: outlines(models, root / name / "images", root / name / "masks")
             for name in ("jsrt", "montgomery")}  # fmt: skip
     for name in ("NORMAL", "PNEUMONIA"):
         folders = root / "chest_xray/train" / name, root / "chest_xray_lungs/masks" / name
-        sets[name.lower()] = outlines(model, *folders, options.every)
-    sets["adults"] = outlines(model, free / "adults/images", free / "adults/masks")
-    sets["bedside"] = outlines(model, options.bedside, None)
-    healthy = np.median(sets["normal"].dice)
-    for name in ("normal", "pneumonia", "adults"):  # the other convention
-        dice = np.minimum(sets[name].dice * HEALTHY_DICE / healthy, 1)
-        sets[name] = sets[name]._replace(dice=dice)
+        sets[name.lower()] = outlines(models, *folders, options.every)
+    sets["adults"] = outlines(models, free / "adults/images", free / "adults/masks")
+    sets["bedside"] = outlines(models, options.bedside, None)
+    healthy = sets["normal"]
+    for network in range(len(NETWORKS)):  # the other convention
+        median = np.median(healthy.dice[healthy.network == network])
+        print(f"{NETWORKS[network]}: Dice of healthy children {median:.3f}")
+        for name in ("normal", "pneumonia", "adults"):
+            rows = sets[name].network == network
+            sets[name].dice[rows] = np.minimum(sets[name].dice[rows] * HEALTHY_DICE / median, 1)
     constants, good = fit_constants(sets)
     names = [*WEIGHTS, "INTERCEPT"]
     print(
         {name: round(float(value), 4) for name, value in zip(names, constants)}, f"GOOD {good:.3f}"
     )
-    for name, (features, dice, odd) in sets.items():
+    for name, (features, dice, odd, networks) in sets.items():
         expected = estimate(features, constants)
-        for half, rows in (("fit", odd), ("rest", ~odd)):
+        for half in range(2 * len(NETWORKS)):
+            rows = (odd if half % 2 else ~odd) & (networks == half // 2)
             wrong, poor = dice[rows] < WRONG, expected[rows] < good
             found = f"{poor[wrong].mean():.2f}" if wrong.any() else "-"
             alarms = f"{poor[~wrong].mean():.3f}" if (~wrong).any() else "-"
             print(
-                f"{name:10s} {half:4s} {rows.sum():4d} wrong {wrong.sum():4d}, of these not good "
+                f"{name:10s} {NETWORKS[half // 2]:16s} {('rest', 'fit')[half % 2]:4s} "
+                f"{rows.sum():4d} wrong {wrong.sum():4d}, of these not good "
                 f"{found}, of the others {alarms}; Dice {dice[rows].mean():.3f}, expected "
                 f"{expected[rows].mean():.3f}"
             )
