@@ -52,13 +52,13 @@ METHOD = f"""
 --recipe {{{",".join(RECIPES)}}}=quick  quick: better than the paper in minutes (default);\
  paper: as published; improved: better, slower
 """
-PREDICT = f"""predict films: class, lungs, saliency
+PREDICT = f"""predict films: class, lungs, explanation
 paths PATH...!  films, or folders of films
 --out FOLDER=predictions  for overlays, masks and table
 --recursive  films in the folders below a folder, too
 --json  print JSON instead of a table
 --no-figures  masks and table alone: faster
---arrays  an .npz of lung probability and saliency, too
+--arrays  an .npz of lung probability, saliency and explanation, too
 --label-mask  masks of 0, 1 (right lung) and 2 (left)
 --dicom-seg  a DICOM Segmentation of each DICOM film: pip install multimix[dicom-seg]
 --resume  skip films that predictions.csv has, of the same weights and options

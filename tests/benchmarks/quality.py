@@ -2,7 +2,7 @@
 
     python tests/benchmarks/quality.py films --free free_films --bedside cases/bedside
 
-The outlines are those of all bundled networks together, good and bad ones. `films` holds chest_xray,
+The outlines are those of all bundled networks, good and bad ones. `films` holds chest_xray,
 chest_xray_lungs, jsrt, montgomery. JSRT's odd numbers, half of Kermany's training films, the adults
 below --free and the films below --bedside (outlines known to be wrong) choose the constants of
 `multimix/predictions/quality.py`; the rest is only measured. The script prints the constants.
