@@ -57,11 +57,11 @@ model = multimix.load_model(device="cpu")
 
 # %%
 p = multimix.predict(model, "sample_data/child_viral.jpg")
-show(f"One chest X-ray as three pictures: the film, the lungs that the network found, and a heat map. Label: {p.label}", p)
+show(f"One chest X-ray as three pictures: the film, the lungs that the network found, and the explanation of the class. Label: {p.label}", p)
 
 # %% [markdown]
-# **What to see.** The film, the lungs that the network outlines, and a heat map. The heat map shows which pixels would
-# change the class score most. It does not show where the disease is (`02_saliency` explains why).
+# **What to see.** The film, the lungs that the network outlines, and the explanation of the class: orange cells speak for PNEUMONIA,
+# blue cells against it. It shows what this network's class depends on. It does not show where the disease is (`02_saliency` tests it).
 #
 # ## Read the numbers
 #
@@ -69,7 +69,7 @@ show(f"One chest X-ray as three pictures: the film, the lungs that the network f
 
 # %% tags=["nbval-check-output"]
 print(f"{p.label}, probability {p.probability:.1f}")
-print(f"film {p.film.shape}, mask {p.mask.shape} {p.mask.dtype}, saliency {p.saliency.shape} {p.saliency.dtype}")
+print(f"film {p.film.shape}, mask {p.mask.shape} {p.mask.dtype}, explanation {p.explanation.shape} {p.explanation.dtype}")
 
 # %% [markdown]
 # `probability` belongs to `label` and lies between 0.5 and 1. `probabilities` has both classes. They are calibrated on
@@ -139,8 +139,8 @@ for name, variant in variants.items():
 # bits. The film stays on the machine where this notebook runs. Then run the next cell. (`p.save("predictions")` writes the
 # picture and the mask.)
 #
-# The panel below it does the same with the mouse. Choose or upload a film, move the threshold, zoom, click for the values
-# at a point, compare with a mask of your own, and download the mask and the table.
+# The panel below it does the same with the mouse. Choose or upload a film, switch between lungs, film and explanation, move the
+# threshold, zoom, change brightness and contrast, and download the mask and the table.
 
 # %%
 from ipywidgets import FileUpload
@@ -152,7 +152,7 @@ upload
 # %%
 files = list(upload.value.values() if isinstance(upload.value, dict) else upload.value)
 p = multimix.predict(model, bytes(files[0]["content"]) if files else FILM)
-show(f"Your film as three pictures: the film, its lungs, and the heat map. Label: {p.label}", p)
+show(f"Your film as three pictures: the film, its lungs, and its explanation. Label: {p.label}", p)
 print(p, *p.warnings, sep="\n")
 
 # %%
@@ -182,4 +182,4 @@ table[["file", "label", "PNEUMONIA", "lung_share", "expected_dice", "quality", "
 # - At other hospitals, expect more false alarms and more missed films (`04_your_own_data` measures this).
 # - The network has not been compared with a radiologist.
 #
-# Next: `02_saliency` tests the heat map. `03_training` trains the method. `04_your_own_data` adapts the network to other films.
+# Next: `02_saliency` tests the explanation and four other heat maps. `03_training` trains the method. `04_your_own_data` adapts the network to other films.

@@ -1,1 +1,5 @@
-"""How good a network is: metrics, calibration, subgroups, figures; `evaluator` has `evaluate`."""
+"""How good a network is.
+
+evaluator: `evaluate`. results: what it returns. metrics: all of the paper's. calibration: log-odds
+to probabilities. site: a threshold for one hospital. subgroups: by age, view, sex. figures.
+"""
