@@ -64,6 +64,8 @@ def examine(
     Errors: ValueError if there is nothing that could be a film.
     """
     found = read_layout(folder, layout, classes)
+    if not found.films:
+        raise ValueError(f"All films of {folder} are of other classes; see the option --classes.")
     with ThreadPoolExecutor() as pool:
         scans = pool.map(scan_film, found.films)
         bar = tqdm(scans, "reading", len(found.films), False, unit="film", disable=not progress)

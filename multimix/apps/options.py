@@ -89,7 +89,7 @@ TRAIN = f"""train a network on folders of films, or on the small set
 --compile  have torch compile the network
 {FILMS}"""
 SWEEP = f"""train and compare systems: the paper's table 2
---out FOLDER!  for the runs, the table and the figures
+--out FOLDER!  for the runs and the tables
 --quick  short trainings on the small set, unless other options say otherwise
 --systems A,B  of {", ".join(SYSTEMS)} (default: all; with --quick: unet,enc,multimix)
 {METHOD}

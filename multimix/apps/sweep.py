@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
 
@@ -35,7 +35,12 @@ QUICK: dict[str, Any] = {  # for --quick: about a minute on two cores
 }
 FILM = ["domain", "task", "film", "patient", "label"]  # the first columns of films.csv
 # Run several command lines in one process, as long as none fails.
-PROGRAM = """import json, sys
+# Standard input ends when the sweep ends, however it does; then the training saves and stops.
+PROGRAM = """import json, os, signal, sys, threading
+def watch():
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=watch, daemon=True).start()
 from multimix.apps.cli import main
 sys.exit(any(main(words) for words in json.loads(sys.argv[1])))"""
 
@@ -68,11 +73,12 @@ def sweep(options: argparse.Namespace) -> list[str]:
     faults = []
 
     def work(folder: Path) -> None:
-        fault = run_one(folder, runs[folder], more, max(1, cores // at_once))
+        fault = run_one(folder, runs[folder], more, max(1, cores // at_once), waiting)
         faults.extend([f"{folder.name}: {fault}"] if fault else [])
         print(f"{folder.name}: {fault or 'done'}", flush=True)
 
-    with ThreadPoolExecutor(at_once) as pool:
+    read_end, write_end = os.pipe()
+    with open(read_end) as waiting, ThreadPoolExecutor(at_once) as pool, open(write_end, "w"):
         list(pool.map(work, missing))
     print(write_tables(options.out))
     if options.quick:
@@ -92,6 +98,9 @@ def grid(options: argparse.Namespace) -> dict[Path, Spec]:
     for seed, system, labels, masks in product(range(seeds), systems, *budgets):
         config = Config.preset(system, recipe, **changes | {"seed": seed})
         learns = config.classify, config.segment
+        for task, names, learnt in zip(TASKS, sets["test"], learns):
+            if learnt and not names:
+                raise ValueError(f"{system} learns {task}; give --{task}, or other --systems.")
         labels, masks = labels if config.classify else None, masks if config.segment else None
         config = replace(config, class_labels=labels, masks=masks)
         films = {
@@ -120,11 +129,12 @@ def is_done(folder: Path, spec: Spec) -> bool:
         return False
 
 
-def run_one(folder: Path, spec: Spec, more: Sequence[str], threads: int) -> str:
+def run_one(
+    folder: Path, spec: Spec, more: Sequence[str], threads: int, standard_input: TextIO
+) -> str:
     """Train and measure one run in a new process; the sentence of a fault, or ''.
 
-    `more` are words for each command line. Ctrl-C in a terminal reaches the process too, which then
-    saves its training.
+    `more` are words for each command line. What the run says of the films is printed.
     """
     for old in (path for domain in SPLITS for path in folder.glob(f"{domain}.*")):
         old.unlink()  # damaged, or of a shorter training
@@ -137,14 +147,19 @@ def run_one(folder: Path, spec: Spec, more: Sequence[str], threads: int) -> str:
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(commands)],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)},
+        stdin=standard_input,
         capture_output=True,
+        start_new_session=True,  # Ctrl-C reaches the sweep alone
     )
+    said = process.stderr.decode("utf-8", "replace").strip()
     if process.returncode < 0:
         signal = f"its process was ended by signal {-process.returncode}"
         return f"{signal}; try fewer at once (--jobs)"
     if process.returncode:
-        said = process.stderr.decode("utf-8", "replace").strip()
-        return said.rpartition("\n")[2].removeprefix("multimix: ")
+        last = said.rpartition("\n")[2].removeprefix("multimix: ")
+        return last or f"exit code {process.returncode}"
+    notes = [line for line in said.splitlines() if line.startswith("multimix: ")]
+    print(*dict.fromkeys(notes), sep="\n", end="\n" * bool(notes), file=sys.stderr)
     content = json.loads((folder / "test.json").read_bytes())
     write_text(folder / "test.json", json.dumps({"spec": spec, **content}, indent=1))
     return ""

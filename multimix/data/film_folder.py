@@ -118,7 +118,7 @@ def look_through(folder: Path, recursive: bool = False) -> FilmFolder:
     for path in (path for path in found.texts if path.name == "predictions.csv"):
         try:
             table = read_table(path)
-        except ValueError:  # not this program's
+        except (ValueError, OSError):  # not this program's
             continue
         for column, ending in (("mask", ""), ("overlay", ""), ("name", "_seg.dcm")):
             outputs |= {path.parent / f"{name}{ending}" for name in table.get(column, ()) if name}
@@ -145,8 +145,9 @@ def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:
             [name for name in some if name[0] != "." and name not in SYSTEM_FILES.split()]
             for some in (names, folders)
         )
-        new = {os.path.realpath(Path(inner, name)): name for name in below}
-        below = [name for path, name in new.items() if path not in seen]
+        # Of two links to one folder the first by name counts.
+        new = {os.path.realpath(Path(inner, name)): name for name in sorted(below, reverse=True)}
+        below = sorted(name for path, name in new.items() if path not in seen)
         folders[:] = below if recursive else []
         found.folders += [] if recursive else [Path(inner, name) for name in below]
         seen.update(new)

@@ -214,7 +214,7 @@ def tables_of_films(paths: Iterable[Path]) -> list[Path]:
         if path.suffix.lower() in TABLES[:2]:
             try:
                 columns[path] = set(read_table(path, rows=2))
-            except ValueError:
+            except (ValueError, OSError):
                 continue
     ours = ("label", "normal", "pneumonia", "patient", "split")
     useful = {"mask", *" ".join(COLUMNS[column] for column in ours).split()}

@@ -18,7 +18,6 @@ from multimix.data.dataset_layouts import read_layout
 from multimix.data.film_set import NO_PICTURE, Films, FilmSet, FilmStack
 from multimix.data.found_films import Film, FoundFilms
 from multimix.data.splits import split_films
-from multimix.images.preparation import film_box
 from multimix.images.reading import load_image, read_mask, resize
 from multimix.model import SIDES, SIDES_NAMED
 from multimix.runtime.files import bundled
@@ -182,8 +181,8 @@ def read_pair(film: Film, side: int, masks: bool = True) -> list[np.ndarray]:
     """A film and, where `masks`, its lungs if it has a mask, (side, side) uint8 each: cut to the
     film's box, then reduced; lungs are 1. ValueError where one cannot be read.
     """
-    grey = load_image(film.source, side).grey
-    box = film_box(grey)
+    image = load_image(film.source, side)
+    grey, box = image.grey, image.box
     found = [resize(box.of(grey), side)]
     if masks and film.masks:
         found.append(read_mask(film.masks, side, box, grey.shape).view(np.uint8))

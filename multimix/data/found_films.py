@@ -30,4 +30,3 @@ class FoundFilms:
     left_out: tuple[str, ...] = ()  # what below the folder is not read
     split_rule: str = ""  # where the splits come from
     folder: Path | None = None  # where the films lie
-    unrecognised: str = ""  # a sentence, where no film has a class

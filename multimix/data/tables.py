@@ -34,11 +34,13 @@ def parse_table(text: str, rows: int | None = None) -> pd.DataFrame:
     """A table, or its first `rows` lines: cells are text, '' where empty; the index has the numbers
     of the lines. ValueError where the text is no table.
     """
+    lines = text.count("\n")
+    text = re.sub(r"\A(\s*\n|sep=.*\n)*", "", text, flags=re.IGNORECASE)  # Excel writes sep=;
     separator = max(",;\t|", key=text.partition("\n")[0].count)
     options: dict[str, Any] = {"dtype": str, "header": None, "skip_blank_lines": False}
     options |= {"na_values": ["none", "na"], "encoding_errors": "surrogateescape", "nrows": rows}
     frame = pd.read_csv(io.StringIO(text), sep=separator, **options).fillna("").map(str.strip)
     frame.columns = pd.Index(map(plain, frame.iloc[0]))
-    frame.index += 1
+    frame.index += 1 + lines - text.count("\n")
     frame = frame.loc[:, frame.columns != ""].iloc[1:]
     return frame[frame.ne("").any(axis=1)]

@@ -29,7 +29,7 @@ def open_dicom(file: BinaryIO) -> Decoded:
     """The picture of a DICOM file: (H, W) uint8 with air dark, or (H, W, 3). Errors: FilmError."""
     import pydicom  # slow to import, and most films are pictures
 
-    if b"1.2.840.10008.1.2.1.99" in file.read(4096):  # Deflated: it may unpack to any size
+    if b"1.2.840.10008.1.2.1.99" in file.read():  # Deflated: it may unpack to any size
         raise FilmError("is a DICOM file that is deflated as a whole; export it uncompressed.")
     file.seek(0)
     try:
@@ -86,7 +86,8 @@ def decode_pixels(dataset: Dataset, syntax: UID) -> np.ndarray:
     if dataset.BitsAllocated > 16:
         raise FilmError("is a DICOM file of more than 16 bits a pixel; export it as PNG.")
     if syntax.is_encapsulated:
-        check_frame(get_frame(dataset.PixelData, 0, number_of_frames=1))
+        frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+        check_frame(frame, (dataset.Rows, dataset.Columns))
     options: Any = {"correct_unused_bits": False}  # `used_bits` does
     values, _ = get_decoder(syntax).as_array(dataset, index=0, **options)
     if values.ndim > 2:
@@ -94,15 +95,23 @@ def decode_pixels(dataset: Dataset, syntax: UID) -> np.ndarray:
     return used_bits(values, dataset.BitsStored, dataset.get("HighBit") or dataset.BitsStored - 1)
 
 
-def check_frame(frame: bytes) -> None:
-    """Check the sizes that a compressed picture itself claims. Errors: FilmError."""
+def check_frame(frame: bytes, size: tuple[int, int]) -> None:
+    """Check the sizes that a compressed picture itself claims: one must be (Rows, Columns).
+
+    Errors: FilmError where one is too large, ValueError where none is right.
+    """
+    claimed = []
     if frame.startswith(b"\xff\xd8"):
-        for size in JPEG_HEADER.findall(frame):
-            check_size(*struct.unpack(">HH", size))
+        claimed = [struct.unpack(">HH", header) for header in JPEG_HEADER.findall(frame)]
+    for height, width in claimed:
+        check_size(width, height)
     for header in J2K_HEADER.findall(frame):
         right, bottom, left, top, *tile, _, _, channels = struct.unpack(">8IH", header)
         check_size(min(tile[0], right), min(tile[1], bottom))
         check_size((right - left) * max(1, channels // 4), bottom - top)
+        claimed.append((bottom - top, right - left))
+    if claimed and size not in claimed:
+        raise ValueError(f"The picture has {claimed[0]} pixels, not {size}.")
 
 
 def used_bits(values: np.ndarray, stored: int, high_bit: int) -> np.ndarray:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -17,6 +18,7 @@ SUFFIXES = (*PICTURES, ".dcm", ".dicom", ".npy", RAW_SUFFIX)
 MAX_PIXELS = 50_000_000  # of a film; the largest detectors have some 20 million
 for name in ("PIL", "pydicom"):  # a logger without a handler prints
     logging.getLogger(name).addHandler(logging.NullHandler())
+lock, hidden, decoding = threading.Lock(), ExitStack(), 0  # of `without_decoder_warnings`
 
 SizeCm = tuple[float, float]  # height, width
 
@@ -88,7 +90,20 @@ def check_size(width: int, height: int) -> None:
 
 @contextmanager
 def without_decoder_warnings() -> Iterator[None]:
-    """Hide the decoders' own warnings: what matters of a film is in `Decoded.warnings`."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="PIL|pydicom")
+    """Hide the decoders' own warnings: what matters of a film is in `Decoded.warnings`.
+
+    Threads may overlap: the first one in hides them, the last one out shows them again.
+    """
+    global decoding
+    with lock:
+        if not decoding:
+            hidden.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module="PIL|pydicom")
+        decoding += 1
+    try:
         yield
+    finally:
+        with lock:
+            decoding -= 1
+            if not decoding:
+                hidden.close()

@@ -22,7 +22,7 @@ def lungs_of(values: np.ndarray) -> np.ndarray:
         if np.ptp(opacity) and not np.ptp(values, axis=(0, 1)).any():  # what is opaque is lung
             return lungs_by_value(opacity)
         if opacity.any():  # one that is 0 everywhere was never filled in
-            values = values * (2 * opacity > opacity.max())[..., None]
+            values = values * (opacity > opacity.max() / 2)[..., None]
     if (values == values[..., :1]).all():
         return lungs_by_value(values[..., 0])
     codes = values.astype(np.int32) @ np.array([2**16, 2**8, 1])

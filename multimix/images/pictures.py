@@ -62,7 +62,7 @@ def decoded_picture(picture: Image.Image) -> Decoded:
     inverted = white_is_0 and mode.startswith(("I", "F"))  # Pillow inverts the other modes
     if mode == "La":  # multiplied by its opacity already
         values = values[..., 0]
-    elif not mode.startswith(("L", "1", "I", "F")):
+    elif mode not in ("L", "LA") and not mode.startswith(("1", "I", "F")):
         colours = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
         if mode != "P" or np.ptp(colours, axis=(0, 1)).any():  # else the palette shows nothing
             values = colours

@@ -108,7 +108,7 @@ def path_of(source: Source) -> Path | None:
 def errors_named(path: Path | None, what: str = "The film") -> Iterator[None]:
     """Begin the sentence of an error with the film's path, or `what` it is."""
     film = str(path).replace("\n", "\\n").replace("\r", "\\r") if path else what
-    if path and not path.is_file():
+    if path and not os.path.isfile(path):  # also for a name that is too long
         raise FilmError(f"There is no film {film}; give the path of a picture file.")
     try:
         yield
@@ -131,11 +131,13 @@ def decode(source: Any, side: int | None = None) -> Decoded:
                 source.load()
                 return decoded_picture(source)
             if hasattr(source, "read"):
-                source.seek(0)
+                if source.seekable():
+                    source.seek(0)
                 source = source.read(MAX_BYTES + 1)
             if isinstance(source, (bytes, bytearray, memoryview)):
                 return decode_file(BytesIO(source), "", side)
             if isinstance(source, Tensor):
+                source = source.float() if source.dtype == torch.bfloat16 else source
                 source = source.numpy(force=True)
             return decoded_array(np.asarray(source))
         except FilmError:

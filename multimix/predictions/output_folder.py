@@ -59,16 +59,13 @@ def weights_hash(model: MultiMix) -> str:
 
 @contextmanager
 def open_folder(path: Path) -> Iterator[OutputFolder]:
-    """An output folder for this process and thread alone; its table is written anew at both ends.
-
-    So each film has one row, also where a row was cut short or a film was predicted again.
-    """
+    """An output folder for this process and thread alone; afterwards each film has one row."""
     OutputFolder(path)  # its errors come before anything is written
     with saving, lock_folder(path):
         folder = OutputFolder(path)
-        folder.write_table()
+        folder.tidy()
         yield folder
-        folder.write_table()
+        folder.tidy()
 
 
 class OutputFolder:
@@ -93,6 +90,8 @@ class OutputFolder:
         rows = self.parsed(content[: content.rfind(b"\n") + 1]) if content else []
         self.rows: dict[str, Row] = {row["film_id"]: row for row in rows}
         self.names = {row["name"] for row in rows}
+        # Not after a row was cut short, or a film was predicted again.
+        self.is_tidy = content.endswith(b"\n") and len(rows) == len(self.rows)
 
     def parsed(self, content: bytes) -> list[Row]:
         """The rows of a table. ValueError where it is not as this program writes it."""
@@ -117,10 +116,12 @@ class OutputFolder:
             )
         return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
-    def write_table(self) -> None:
-        """Write the whole table, with one row for each film."""
-        with atomic_write(self.table) as file:
-            file.write(b"\xef\xbb\xbf" + csv_lines(self.rows.values(), header=True))
+    def tidy(self) -> None:
+        """Write the whole table, with one row for each film, if it is not so already."""
+        if not self.is_tidy:
+            with atomic_write(self.table) as file:
+                file.write(b"\xef\xbb\xbf" + csv_lines(self.rows.values(), header=True))
+            self.is_tidy = True
 
     def choose_name(self, film: str, wish: str) -> str:
         """The name of a film's files: that of its row, or `wish`, numbered where there are such."""
@@ -154,6 +155,7 @@ class OutputFolder:
                 paths[kind].unlink(missing_ok=True)
             error.filename = error.filename or str(self.table)  # a full disk names no file
             raise
+        self.is_tidy &= is_new
         self.rows[row["film_id"]] = row
         self.names.add(row["name"])
 

@@ -18,7 +18,7 @@ import scipy
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from multimix.predictions.lungs import dice_with as dice_with
+from multimix.predictions.lungs import dice_with
 from multimix.predictions.prediction import Prediction
 from multimix.predictions.prediction import file_content as file_content
 from multimix.runtime.files import printable

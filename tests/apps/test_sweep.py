@@ -75,6 +75,11 @@ def test_bad_grids(tmp_path, capsys, options, message):
     assert message in capsys.readouterr().err and not any(tmp_path.iterdir())
 
 
+def test_a_system_without_films_for_its_task(tmp_path, capsys):
+    assert main(["sweep", "--out", str(tmp_path), "--segmentation", "x", "--systems", "enc"]) == 2
+    assert "enc learns classification; give --classification" in capsys.readouterr().err
+
+
 @pytest.fixture
 def in_this_process(monkeypatch):
     """Run the command lines of a sweep without new processes, which take seconds to start."""
@@ -149,7 +154,8 @@ def test_the_fault_of_a_run_is_one_sentence(
     assert capsys.readouterr().err == f"multimix: unet-none-2-seed0: {fault}\n"
 
 
-def test_ctrl_c_saves_and_starts_no_more(tmp_path, films):
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGKILL))
+def test_a_sweep_that_is_ended_saves_and_starts_no_more(tmp_path, films, number):
     endless = ["--steps=100000", "--validate-every=100000", "--jobs=1", "--seeds=2"]
     command = [sys.executable, "-m", "multimix", *words_for(tmp_path, films, "unet", *endless)]
     saved = tmp_path / "unet-none-2-seed0" / "last.pth"
@@ -160,9 +166,10 @@ def test_ctrl_c_saves_and_starts_no_more(tmp_path, films):
             while not saved.with_name("manifest.csv").exists():
                 assert sweep.poll() is None, sweep.stderr.read()
                 time.sleep(0.1)
-            os.killpg(sweep.pid, signal.SIGINT)  # as a terminal does
+            os.killpg(sweep.pid, number)  # as a terminal does; its runs are not in this group
             _, errors = sweep.communicate(timeout=60)
-            assert (sweep.returncode, errors) == (130, b"multimix: stopped.\n")
+            if number == signal.SIGINT:
+                assert (sweep.returncode, errors) == (130, b"multimix: stopped.\n")
             until = time.monotonic() + 60
             while not saved.exists() and time.monotonic() < until:
                 time.sleep(0.1)

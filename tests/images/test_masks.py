@@ -47,6 +47,7 @@ BOTH = {
     "palette": palette(0, 0, 0, 128, 0, 0, 0, 128, 0),
     "black palette": palette(0, 0, 0),
     "opaque": Image.fromarray(ALPHA),
+    "all opaque": Image.fromarray(painted((0, 0, 0, 255), (LUNGS, (*WHITE, 255)))),
     "opacity not filled": Image.fromarray(painted((0, 0, 0, 0), (LUNGS, (*WHITE, 0)))),
 }
 
