@@ -111,6 +111,7 @@ def predict_iter(
     flip: bool = False,
     clean: bool = True,
     invert: str = "auto",
+    explanation: bool = True,
     on_error: Callable[[ValueError], None] | None = None,
 ) -> Iterator[Prediction]:
     """Predict any number of films one after another, with few of them in memory.
@@ -119,6 +120,7 @@ def predict_iter(
 
     Arguments:
         model, films, flip, clean, invert: as for `predict`; `films` may be a generator.
+        explanation: compute `Prediction.explanation`, which takes about a third of the time.
         on_error: called with the error of each film that cannot be read, which is then skipped;
             without it that error is raised.
 
@@ -143,7 +145,7 @@ def predict_iter(
                     if on_error is None:
                         raise
                     on_error(error)
-            for found in predict_batch(model, images, flip, clean, invert):
+            for found in predict_batch(model, images, flip, clean, invert, explanation):
                 yield replace(found, weights=weights)
 
     return predictions()
@@ -158,9 +160,14 @@ def with_bar(films: Iterable[T]) -> Iterable[T]:
 
 
 def predict_batch(
-    model: MultiMix, images: Sequence[LoadedImage], flip: bool, clean: bool, invert: str
+    model: MultiMix,
+    images: Sequence[LoadedImage],
+    flip: bool,
+    clean: bool,
+    invert: str,
+    explanation: bool,
 ) -> list[Prediction]:
-    """Predict films from `load_image`, in one pass. Arguments: as for `predict`."""
+    """Predict films from `load_image`, in one pass. Arguments: as for `predict_iter`."""
     if not images:
         return []
     with eval_mode(model) as network:
@@ -174,7 +181,9 @@ def predict_batch(
         output = run_network(network, x, flip, clean)
         maps = {"mask_probability": output.lung} if lungs else {}
         if classes:
-            maps |= {"saliency": output.saliency, "explanation": explain(network, x, flip)}
+            maps["saliency"] = output.saliency
+        if classes and explanation:
+            maps["explanation"] = explain(network, x, flip)
     if not all(part.isfinite().all() for part in output):
         raise ValueError("The network's outputs are not numbers (NaN); use other weights.")
     pneumonia = torch.sigmoid(calibrated_log_odds(output.log_odds, info.calibration)).tolist()

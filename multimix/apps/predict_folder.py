@@ -87,7 +87,11 @@ def predict_folder(
         todo = {path: (film, wish) for film, (path, wish) in found.items() if film not in rows}
         versions, truths = {path: film_version(path) for path in todo}, truths_beside(todo)
         options["on_error"] = lambda error: report(str(error))
-        predictions = predict_iter(model, list(todo), **options) if todo else iter(())
+        predictions = (
+            predict_iter(model, list(todo), explanation=figures or arrays, **options)
+            if todo
+            else iter(())
+        )
         size = micro_batch_size(device, model.info.side)
         while not stop.came:
             began = time.perf_counter()

@@ -53,6 +53,7 @@ def holds_two_films(grey: np.ndarray) -> bool:
     return bool(max(min(left, right), min(upper, lower)) > max(one, LEAST_SCORE) + TWO_FILMS_MARGIN)
 
 
+@torch.autocast("cpu", enabled=False)
 @torch.inference_mode()
 def scores(films: np.ndarray) -> np.ndarray:
     """Log-odds (N,) that upright pictures (N, SIDE, SIDE) uint8 are frontal films."""

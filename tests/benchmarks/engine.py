@@ -126,7 +126,7 @@ def predicting(device: torch.device, repetitions: int) -> None:
     paths = sorted((ROOT / "sample_data" / "small" / "test").glob("*.jpg"))
     films = [load_image(path) for path in paths[:16]]
     x = network_input(torch.from_numpy(resize(films[0].grey, 256))[None, None]).to(device)
-    how = dict(flip=False, clean=True, invert="auto")
+    how = dict(flip=False, clean=True, invert="auto", explanation=True)
 
     def published() -> None:
         with LITERAL_DROPOUT:

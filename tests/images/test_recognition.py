@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 
 from multimix.images.preparation import film_box
@@ -63,3 +64,9 @@ def test_a_corner_of_a_film_is_not(film):
 def test_two_films_in_one_picture_are_noticed(film, join):
     assert holds_two_films(join([film, film[:, ::-1]])) and not holds_two_films(film)
     assert not holds_two_films(join([film, np.zeros_like(film)]))
+
+
+def test_narrow_convolutions_elsewhere_change_no_score(film):
+    with torch.autocast("cpu", torch.bfloat16):
+        narrow = frontal_score(film)
+    assert narrow == frontal_score(film)
