@@ -68,7 +68,7 @@ show(f"One chest X-ray as three pictures: the film, the lungs that the network f
 # A prediction holds plain values, and maps with the size of the film.
 
 # %% tags=["nbval-check-output"]
-print(f"{p.label}, probability {p.probability:.1f}")
+print(f"{p.label}, probability {p.probability:.2f}")
 print(f"film {p.film.shape}, mask {p.mask.shape} {p.mask.dtype}, explanation {p.explanation.shape} {p.explanation.dtype}")
 
 # %% [markdown]
@@ -136,7 +136,7 @@ for name, variant in variants.items():
 # ## Your own film
 #
 # Press the button and choose a film, or write a path into `FILM`. PNG, JPEG, TIFF, GIF, BMP, WebP and DICOM work, with 8 or 16
-# bits. The film stays on the machine where this notebook runs. Then run the next cell. (`p.save("predictions")` writes the
+# bits. The film stays on the machine where this notebook runs; on Colab that is Google's, so remove names first. Then run the next cell. (`p.save("predictions")` writes the
 # picture and the mask.)
 #
 # The panel below it does the same with the mouse. Choose or upload a film, switch between lungs, film and explanation, move the
@@ -173,8 +173,8 @@ table = pd.read_csv(out / "predictions.csv", keep_default_na=False)
 table[["file", "label", "PNEUMONIA", "lung_share", "expected_dice", "quality", "warnings"]].round(2)
 
 # %% [markdown]
-# `expected_dice` is the Dice that the network itself expects. Look at the lowest values and at the warnings first. The network can be
-# too sure. `quality` rates each outline from its shape and the network's doubt: *good*, *check* or *poor*.
+# `expected_dice` estimates the Dice with an outline by hand, from the network's doubt and the outline's shape; `quality` rates it: *good*,
+# *check* or *poor*. Look at the lowest values and at the warnings first: an outline with a warning is not safe, even if it is *good*.
 #
 # ## Limits
 #

@@ -145,7 +145,7 @@ for name, part in (("class", films.classification), ("lungs", films.segmentation
 #    (`python -m multimix calibrate`);
 # 3. **adapted**: trained from the bundled weights (`init_from`; `--init multimix` on the command line).
 #
-# The last line is **the price at home**: the 160 children's test films of `sample_data/small`.
+# The last two lines are **the price at home**: the 160 children's test films of `sample_data/small`.
 
 # %%
 bundled.info.side, bundled.info.class_sides = config.side, config.class_sides
@@ -170,8 +170,8 @@ pd.DataFrame(rows).T.fillna("as before")
 # %% [markdown]
 # **What to see.** In brackets, 95 % intervals over patients. **Lungs**: ten outlines are enough. This network learnt outlines without the
 # part behind the heart, and here the whole lung is wanted; the Dice rises from .85 to .92, the recall from .76 to .91. **Class**: ten labels are
-# hardly enough. As bundled, the class is no better than a guess (AUC .56; .97 at home). The rise to .68 is within the intervals. A
-# threshold helps little, because the films are in the wrong order. **The price at home** is small here: the accuracy on children goes from .91
+# hardly enough. As bundled, the class is no better than a guess (AUC .56; .97 at home). The intervals of .56 and .68 overlap. A
+# threshold helps little, because sick and healthy films have similar scores. **The price at home** (the last two lines) is small here: the accuracy on children goes from .91
 # to .90. Their lungs gain, as these outlines follow the same convention. This is one seed; change `SEED` to see another.
 #
 # The default, `multimix`, needs no such step for the lungs: on 41 of these films that it has not learnt from, its Dice is .93

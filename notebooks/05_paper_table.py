@@ -66,17 +66,17 @@ plot_verdicts(compared[fewest & ~recipes], dict(zip(PANELS, titles)))
 show("Changes of six metrics by each part, with 95% intervals; one is marked as a help: all parts together, Dice at Montgomery")
 
 # %% [markdown]
-# **No single part was shown to help or to harm.** All parts but the second task together improve the Dice at Montgomery by .021
-# [.014, .027], with all five seeds.
+# **No single part was shown to help or to harm.** Unlabelled films, bridge and KL term together add .021 [.014, .027] of Dice
+# at Montgomery, with all five seeds.
 #
-# - **Unlabelled films** change the AUC at Kermany by -.001, +.006 and +.005 beside the three systems without them.
+# - **Unlabelled films**, added to each of three systems, change the AUC at Kermany by -.001, +.006 and +.005.
 # - **The saliency bridge** changes the AUC by +.003 and +.003, the Dice at JSRT by -.001 and +.002.
 # - **The KL term** changes the AUC by -.002 and the Dice at Montgomery by +.009 [-.003, +.021].
 # - **The second task** changes the AUC by -.003 and +.003. The Dice at JSRT falls by .007 with all five seeds, but the
 #   adjusted p is above .05.
 #
-# "Not shown" does not mean "no effect". With five seeds, changes below .004 to .015 of AUC, .015 to .046 of accuracy, or .002
-# to .006 of Dice cannot be seen.
+# "Not shown" does not mean "no effect". With five seeds, changes at home below .004 to .015 of AUC, .015 to .046 of
+# accuracy, or .002 to .006 of Dice cannot be seen; elsewhere only larger ones.
 #
 # ## What was trained
 #
@@ -93,7 +93,7 @@ for (fewest, *rest), group in runs.groupby([few, "recipe", "machine", "side", "s
 # %% [markdown]
 # ## The class
 #
-# Means ± standard deviations over seeds; the best is bold. The paper's values are below ours. Accuracy and F1 of NORMAL are at
+# Means ± standard deviations over seeds; the best is bold. The row under ours has the paper's values. Accuracy and F1 of NORMAL are at
 # probability 0.5.
 
 # %% tags=["nbval-check-output"]
@@ -104,7 +104,7 @@ Markdown(results_table(runs[few & runs["test_auc"].notna()], heads))
 # %% [markdown]
 # **The class does not carry over to another hospital.** At NIH, the AUC of recipe `paper` is .505 to .534, close to chance: these
 # networks learnt from children and call most adults PNEUMONIA. A program that always says NORMAL has an accuracy of .665 there,
-# more than every network here. At Kermany, every system is more accurate than published.
+# more than every network here. At Kermany, with 100 labels, every system is more accurate than published.
 #
 # ## The lungs
 #
@@ -158,10 +158,10 @@ for axis, column in zip(axes, ("test_auc", "test_accuracy", "test_dice", "cross_
         axis.plot([0, 1, 2], paper[column], "kx", label="MultiMix, published")
     axis.set(title=(heads | lung_heads)[column], xticks=[0, 1, 2], xticklabels=["100 / 10", "1000 / 50", "all"])
 axes[0].legend(fontsize=8)
-show("Four panels: AUC, accuracy and both hospitals' Dice with 100 / 10, 1000 / 50 and all labels; only Dice rises with them")
+show("Four panels: AUC, accuracy and both hospitals' Dice with 100 / 10, 1000 / 50 and all labels; for the recipe paper only Dice rises with them")
 
 # %% [markdown]
-# **With more labels, the lungs get better; the class does not**, in so few steps. MultiMix's Dice rises from .949 to .962 at JSRT and
+# **With more labels, the lungs of recipe `paper` get better; its class does not**, in so few steps. MultiMix's Dice rises from .949 to .962 at JSRT and
 # from .826 to .886 at Montgomery; its AUC stays between .939 and .945. These are two seeds on another machine, so the difference
 # was not tested. The table is in [notebooks/paper_table](paper_table/README.md).
 #
