@@ -70,7 +70,7 @@ def sweep(options: argparse.Namespace) -> list[str]:
     at_once = max(1, min(at_once, len(missing)))
     print(f"{len(runs)} runs, {len(runs) - len(missing)} done; {at_once} at once.", flush=True)
     more = ["--cache", str(options.cache or options.out / "cache"), "--device", options.device]
-    faults = []
+    faults: list[str] = []
 
     def work(folder: Path) -> None:
         fault = run_one(folder, runs[folder], more, max(1, cores // at_once), waiting)
