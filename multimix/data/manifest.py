@@ -12,9 +12,9 @@ import torch
 
 from multimix.data.film_set import SPLITS, Films, FilmSet
 from multimix.data.tables import parse_table, read_table
+from multimix.model import TASKS
 from multimix.runtime.files import in_brief
 
-TASKS = ("classification", "segmentation")
 VALUES = {"task": TASKS, "split": SPLITS, "use": ("labelled", "unlabelled")}
 COLUMNS = ("task", "film", "patient", "split", "use")
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from multimix.data.film_set import Films, FilmSet
-from multimix.data.manifest import TASKS, trained_on
+from multimix.data.manifest import trained_on
 from multimix.evaluation import metrics
 from multimix.evaluation.calibration import calibrate, calibrated_log_odds
 from multimix.evaluation.results import Results
-from multimix.model import CLASSES, ModelInfo, MultiMix
+from multimix.model import CLASSES, TASKS, ModelInfo, MultiMix
 from multimix.predictions.outputs import class_log_odds, eval_mode, films_for, run_network
 from multimix.runtime.device import micro_batch_size
 from multimix.runtime.distributed import SINGLE, World

@@ -1,4 +1,4 @@
-"""What a user requires, what is missing, and what is left out."""
+"""Layouts that a user requires, faults that are named, and files that are not read."""
 
 import os
 
