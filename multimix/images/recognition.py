@@ -16,6 +16,7 @@ from multimix.images.reading import resize
 SIDE = 48  # px that a picture is reduced to
 LEAST_SCORE = -3.0  # log-odds; some real films of patients in bed have a negative score
 TURNED_PENALTY = 4.0  # in log-odds: films are rarely turned
+SURE_SCORE = 3.0  # of one film; pictures of two had 1.4 at most
 TWO_FILMS_MARGIN = 2.0  # in log-odds, by which two films beat one
 NOT_RECOGNISED = "The picture is not recognised as a frontal chest film: it gets no class."
 TWO_FILMS = "The picture seems to hold two films: give them one by one."
@@ -43,13 +44,13 @@ def holds_two_films(grey: np.ndarray) -> bool:
 
     Both halves are then more like a film than the whole picture is.
     """
-    if min(grey.shape) < 4:
+    one = frontal_score(grey)
+    if min(grey.shape) < 4 or one > SURE_SCORE:
         return False
-    whole = resize(grey, 4 * SIDE)
-    middle = 2 * SIDE
+    whole, middle = resize(grey, 4 * SIDE), 2 * SIDE
     halves = (whole[:, :middle], whole[:, middle:], whole[:middle], whole[middle:])
-    films = [resize(film_box(part).of(part), SIDE) for part in (*halves, whole)]
-    left, right, upper, lower, one = scores(np.stack(films))
+    films = [resize(film_box(half).of(half), SIDE) for half in halves]
+    left, right, upper, lower = scores(np.stack(films))
     return bool(max(min(left, right), min(upper, lower)) > max(one, LEAST_SCORE) + TWO_FILMS_MARGIN)
 
 
