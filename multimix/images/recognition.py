@@ -44,13 +44,12 @@ def holds_two_films(grey: np.ndarray) -> bool:
 
     Both halves are then more like a film than the whole picture is.
     """
-    one = frontal_score(grey)
-    if min(grey.shape) < 4 or one > SURE_SCORE:
+    if min(grey.shape) < 4 or frontal_score(grey) > SURE_SCORE:
         return False
     whole, middle = resize(grey, 4 * SIDE), 2 * SIDE
     halves = (whole[:, :middle], whole[:, middle:], whole[:middle], whole[middle:])
-    films = [resize(film_box(half).of(half), SIDE) for half in halves]
-    left, right, upper, lower = scores(np.stack(films))
+    films = [resize(film_box(part).of(part), SIDE) for part in (*halves, whole)]
+    left, right, upper, lower, one = scores(np.stack(films))
     return bool(max(min(left, right), min(upper, lower)) > max(one, LEAST_SCORE) + TWO_FILMS_MARGIN)
 
 
