@@ -44,7 +44,6 @@ from multimix.data.label_budget import sample_budget
 from multimix.evaluation.calibration import calibrated_log_odds
 from multimix.evaluation.evaluator import evaluate, in_batches, predict_log_odds
 from multimix.evaluation.metrics import classification_metrics
-from multimix.images.reading import resize
 from multimix.images.scaling import rescale
 from multimix.model import TASKS, MultiMix
 from multimix.predictions.outputs import run_network
