@@ -124,15 +124,14 @@ def test_masks_that_cannot_be_placed_are_an_error(tmp_path, names, words):
         read_layout(touch(tmp_path / "inner" / "set", names))
 
 
-@pytest.mark.parametrize("both", (True, False))
-def test_masks_in_another_folder(tmp_path, both):
+def test_masks_in_another_folder(tmp_path):
     films = touch(
         tmp_path / "films", *(f"{split}/NORMAL/{split}.png" for split in ("train", "val"))
     )
     touch(films, "test/PNEUMONIA/without.png")
     lungs = touch(tmp_path / "lungs", "masks/NORMAL/train.png", "masks/NORMAL/val.png")
     touch(tmp_path / "more", "train.png")  # has fewer of the films
-    found = read_layout(lungs, others=[films] if both else [])
+    found = read_layout(lungs, others=[lungs, films, tmp_path / "more"])
     assert found.folder == films and labels(found) == {0: 2, 1: 1}
     assert {film.name for film in found.films if film.masks} == {
         "train/NORMAL/train.png",

@@ -34,10 +34,12 @@ def with_split(split: str, labels: list[int | str]) -> list[tuple[int | str, str
 
 
 TRAINED = with_split("train", [0, 1] * 3)
-WITHOUT = "give films of three patients or more of each class"
 TABLES = {
     "three patients of each class": (with_split("", [0, 1] * 3), ""),
-    "two patients": ([(0, "a", ""), (1, "b", "")] * 4, f"split 'val' for .*; .*{WITHOUT}"),
+    "two patients": (
+        [(0, "a", ""), (1, "b", "")] * 4,
+        "no NORMAL film and no PNEUMONIA film; give folders",
+    ),
     "one class in val": (
         TRAINED + with_split("val", [1] * 20),
         "Among the validation films there is no NORMAL film",
@@ -46,9 +48,15 @@ TABLES = {
         with_split("train", [0] * 30) + with_split("val", [0, 1] * 10),
         "Among the training films there is no PNEUMONIA film",
     ),
-    "no label in val": (TRAINED + with_split("val", [""] * 20), "no labelled films in the split"),
-    "films for testing": (with_split("test", [0, 1] * 3), "no labelled training films"),
-    "no label": (with_split("train", [""] * 30), "no labelled training films"),
+    "no label in val": (
+        TRAINED + with_split("val", [""] * 20),
+        "Among the validation films there is",
+    ),
+    "films for testing": (
+        with_split("test", [0, 1] * 3),
+        "Among the training films there is no NORMAL",
+    ),
+    "no label": (with_split("train", [""] * 30), "Among the training films there is no NORMAL"),
 }
 
 
@@ -73,11 +81,13 @@ def test_masks_without_any_lung(masked):
     for path in (masked / "masks").iterdir():
         save(path, np.zeros((SIDE, SIDE), dtype=np.uint8))
     films = load_films((), masked, SIDE, progress=False)
-    with pytest.raises(ValueError, match="No mask of the training films has lung in it"):
+    with pytest.raises(
+        ValueError, match="Among the training films there is no mask with lung in it"
+    ):
         check_training_films(films, MASKS_ALONE)
     faults = examine(masked).faults
     assert len(faults) == 2 and "masks that are empty: 20" in faults[0]
-    assert "No mask of the training films has lung in it" in faults[1]
+    assert "Among the training films there is no mask with lung in it" in faults[1]
 
 
 def test_a_few_masks_among_many_films_come_into_each_split(masked):
@@ -92,5 +102,5 @@ def test_a_few_masks_among_many_films_come_into_each_split(masked):
         [s == "train" for s in films.segmentation.splits]
     )
     lacking = replace(films, segmentation=replace(films.segmentation, labelled=lacking))
-    with pytest.raises(ValueError, match=r"split 'val' for segmentation.*three patients or more,"):
+    with pytest.raises(ValueError, match=r"validation films there is no mask .*patients or more,"):
         check_training_films(lacking, MASKS_ALONE)

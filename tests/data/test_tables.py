@@ -177,7 +177,7 @@ def test_chestxray14(tmp_path):
     assert [film.patient for film in found.films] == ["0", "0", "1"]
     assert splits(found) == {"": 3}  # patients are split
     notes = " ".join(found.left_out)
-    for note in ("Mass (1)", "1 films of Data_Entry", "1 table (BBox_List_2017.csv)"):
+    for note in ("Mass (1)", "1 films of Data_Entry", "1 table (BBox_List_2017.csv) not read"):
         assert note in notes
     (tmp_path / "test_list.txt").write_text("00000002_000.png\n")
     (tmp_path / "train_val_list.txt").write_text("00000000_000.png\n00000001_000.png\n")
