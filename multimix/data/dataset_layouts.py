@@ -1,7 +1,6 @@
 """A folder, a table or jsrt.mat to a list of films. Nothing is decoded.
 
-Folders are read by the rule of words (paths.py), tables by the names of their columns
-(film_table.py).
+Folders are read by the rule of words (paths.py), tables by the names of their columns (tables.py).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multimix.data.film_folder import expand, list_folder
+from multimix.data.film_folder import check_has_films, expand, list_folder
 from multimix.data.film_set import SPLITS, Film, FoundFilms
 from multimix.data.paths import Labels, NamedFile, films_of_paths, labels_of, root_of
 from multimix.data.splits import with_patients, with_splits
@@ -46,9 +45,6 @@ def read_layout(
 
     Errors: ValueError says what is missing or wrong.
     """
-    if layout not in ("auto", *LAYOUTS):
-        known = ", ".join(LAYOUTS)
-        raise ValueError(f"There is no layout '{layout}'; choose auto or one of {known}.")
     root, labels = expand(folder)[0], labels_of(classes)
     mat = root / "jsrt.mat" if root.is_dir() else root
     if mat.suffix.lower() == ".mat" and mat.is_file():
@@ -72,13 +68,7 @@ def read_layout(
 def set_of_folder(root: Path, layout: str, labels: Labels, others: Folders) -> FoundFilms:
     """The films of a folder, by its tables where no folder names a class, else by its words."""
     contents = list_folder(root)
-    if not contents.films:
-        there = contents.left_out()
-        raise ValueError(
-            f"{root} has no films; it needs folders {CLASSES[0]} and {CLASSES[1]}, images/ with "
-            "masks/, a table with the column path, or films alone, in unpacked folders"
-            f"{f' (there: {there})' if there else ''}."
-        )
+    check_has_films(contents, root)
     start = root_of(root, contents.films, labels)
     films, strays = films_of_paths(start, contents.films, labels)
     tables = tables_of_films(contents.tables)
@@ -90,10 +80,9 @@ def set_of_folder(root: Path, layout: str, labels: Labels, others: Folders) -> F
     elif strays and not films:
         return films_elsewhere(root, strays, others, labels)
     elif strays:
-        more = f" (and {len(strays) - 1} more have none)" if len(strays) > 1 else ""
         raise ValueError(
-            f"{strays[0].path} has no film in {root}{more}; each mask needs one film with the same "
-            "file name, or that name without _mask."
+            f"{strays[0].path} has no film in {root}; each mask needs one film with the same file "
+            "name, or that name without _mask."
         )
     else:
         if layout == "flat":
@@ -133,24 +122,18 @@ def films_elsewhere(
 
 def notes_of_classes(films: Sequence[Film], masked: bool) -> list[str]:
     """What becomes of films of third classes, or of films without classes in several folders."""
-    counts = Counter(film.other_class for film in films if film.other_class)
-    no_class = not masked and all(film.label is None for film in films)
-    if no_class and not counts:
-        counts = Counter(name for film in films if (name := Path(film.name).parent.name))
-        counts = counts if len(counts) > 1 else Counter()
-    if not counts:
-        return []
-    names = ", ".join(f"{name[:30]} ({count})" for name, count in sorted(counts.items())[:4])
-    names += " and more" * (len(counts) > 4)
-    option = f'--classes "{CLASSES[0].lower()}=NAME,{CLASSES[1].lower()}=NAME|NAME"'
-    if no_class:
-        return [
-            f"No class is recognised in the names {names}: give folders {CLASSES[0]} and "
-            f"{CLASSES[1]}, also inside train, val and test, or a table with the columns path and "
-            f"label, or {option}."
-        ]
+    names = Counter(film.other_class for film in films if film.other_class)
     kept = "are used for lungs only" if masked else "are left out"
-    return [f"Films of other classes {kept}: {names}; to use one: {option}."]
+    if not (masked or names or any(film.label is not None for film in films)):
+        names = Counter(Path(film.name).parent.name or "." for film in films)
+        names, kept = names if len(names) > 1 else Counter(), "have no label"
+    shown = ", ".join(f"{name[:30]} ({count})" for name, count in sorted(names.items())[:4])
+    note = (
+        f"Films of other classes than {CLASSES[0]} and {CLASSES[1]} {kept}: {shown}"
+        f"{' and more' * (len(names) > 4)}; to use one: "
+        f'--classes "{CLASSES[0].lower()}=NAME,{CLASSES[1].lower()}=NAME|NAME".'
+    )
+    return [note] if names else []
 
 
 def read_mat(path: Path) -> list[Film]:
@@ -165,8 +148,8 @@ def read_mat(path: Path) -> list[Film]:
         content = scipy.io.loadmat(path) if sum(sizes) <= MOST_VALUES else {}
         for split in SPLITS:
             arrays = [content.get(f"{name}_{split}", np.zeros((0, 1, 1))) for name in "xy"]
-            if any(a.dtype.kind not in "buif" or a.ndim < 3 for a in arrays):
-                raise ValueError("no numbers (N, H, W)")
+            if min(array.ndim for array in arrays) < 3:
+                raise ValueError
             for i, (film, mask) in enumerate(zip(*arrays, strict=True)):
                 lungs = mask if mask.ndim == 2 else mask.max(np.argmin(mask.shape))
                 name, patient = f"{split}/{i}", f"{split}-{i}"

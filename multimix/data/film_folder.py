@@ -113,13 +113,18 @@ def look_through(folder: Path, recursive: bool = False) -> FilmFolder:
             outputs |= {path.parent / f"{name}{ending}" for name in table.get(column, ()) if name}
     found.outputs = [path for path in found.films if path in outputs]
     found.films = [path for path in found.films if path not in outputs]
+    check_has_films(found, folder)
+    return found
+
+
+def check_has_films(found: FilmFolder, folder: Path) -> None:
+    """ValueError where a folder has no films, with what it has."""
     if not found.films:
         there = found.left_out()
         raise ValueError(
             f"There are no films in {folder}; PNG, JPEG, TIFF, BMP, GIF, WebP, .npy or DICOM files "
-            f"are needed{f' (there: {there})' if there else ''}."
+            f"are needed, not in archives{f' (there: {there})' if there else ''}."
         )
-    return found
 
 
 def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:

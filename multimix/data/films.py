@@ -83,8 +83,6 @@ def find_sets(
     """The films in each folder, with the folder's name."""
     if isinstance(folders, (str, os.PathLike)):
         folders = [folders]
-    if not isinstance(folders, Sequence | None):
-        raise ValueError(f"{folders} is not a folder; give a path, or several in a list.")
     sets: dict[Path, FoundFilms] = {}
     for folder in folders or ():
         found = read_layout(folder, layout, classes, others=folders or ())

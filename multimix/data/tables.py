@@ -52,12 +52,10 @@ def read_table(path: Path, rows: int | None = None) -> pd.DataFrame:
     """
     if not path.is_file():
         raise ValueError(f"There is no table {path}; give the path of a .csv file.")
-    content = path.read_bytes()
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     options: dict[str, Any] = {"dtype": str, "header": None, "skip_blank_lines": False}
     options |= {"na_values": ["none", "na"], "encoding_errors": "surrogateescape", "nrows": rows}
     try:
-        whole = content.decode(encoding, "surrogateescape")
+        whole = path.read_text("utf-8-sig", "surrogateescape")
         text = re.sub(r"\A(\s*\n|sep=.*\n)*", "", whole, flags=re.IGNORECASE)  # Excel: sep=;
         separator = max(",;\t|", key=text.partition("\n")[0].count)
         table = pd.read_csv(io.StringIO(text), sep=separator, **options).fillna("").map(str.strip)

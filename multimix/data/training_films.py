@@ -1,21 +1,31 @@
-"""What a training needs of its films: enough labels, sound masks, and a budget."""
+"""The films of a training: whether their labels are enough, which are used, and the manifest."""
 
 from __future__ import annotations
 
+import csv
+import io
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from multimix.config import Config
-from multimix.data.film_set import Films, FilmSet
-from multimix.model import CLASSES
+from multimix.data.film_set import SPLITS, Films, FilmSet
+from multimix.data.tables import read_table
+from multimix.model import CLASSES, TASKS
+from multimix.runtime.files import in_brief
 
 EMPTY, INVERTED = "are empty", "are lung at the film's border and black inside (inverted?)"
 UNUSUAL = "fill less than 8% or more than 65% of the film"
+MANIFEST = ("task", "film", "patient", "split", "use")  # its columns
 
 
 def check_training_films(films: Films, config: Config) -> Films:
@@ -25,24 +35,23 @@ def check_training_films(films: Films, config: Config) -> Films:
         the splits 'train' and 'val' need films of both classes, and a mask with lung. Also where
         the films are at another side.
     """
-    classes = films.classification if config.classify else None
-    masks = films.segmentation if config.segment else None
-    for split in ("train", "val"):
-        for task, part in (("classification", classes), ("segmentation", masks)):
-            known, labels = part.split(split).with_labels() if part else None, set[int]()
-            if known and task == "classification":
-                labels = set(known.labels.tolist())
-            elif known:
-                labels = {int(any(bool(mask.any()) for mask in known.masks))}
-            is_learnt = config.classify if task == "classification" else config.segment
-            if is_learnt and (fault := missing_labels(task, split, labels)):
-                raise ValueError(f"{fault}.")
-            if part and (own := part.pixels.shape[-1]) != config.side:
-                raise ValueError(
-                    f"The films were loaded at {own} px, and the training needs {config.side} px: "
-                    f"load them with side={config.side}."
-                )
-    return replace(films, classification=classes, segmentation=masks)
+    learnt = [task for task, on in zip(TASKS, (config.classify, config.segment)) if on]
+    for split, task in product(("train", "val"), learnt):
+        part: FilmSet | None = getattr(films, task)
+        known, labels = part.split(split).with_labels() if part else None, set[int]()
+        if known and task == "classification":
+            labels = set(known.labels.tolist())
+        elif known:
+            labels = {int(any(bool(mask.any()) for mask in known.masks))}
+        if fault := missing_labels(task, split, labels):
+            raise ValueError(f"{fault}.")
+        if part and (own := part.pixels.shape[-1]) != config.side:
+            raise ValueError(
+                f"The films were loaded at {own} px, and the training needs {config.side} px: load "
+                f"them with side={config.side}."
+            )
+    unused: dict[str, Any] = {task: None for task in TASKS if task not in learnt}
+    return replace(films, **unused)
 
 
 def missing_labels(task: str, split: str, labels: Collection[int]) -> str:
@@ -116,3 +125,55 @@ def sample_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
         turn = {patient: i for i, patient in enumerate(patients)}
         chosen += sorted(indices, key=lambda i: turn[films.patients[i]])[:count]
     return torch.tensor(sorted(chosen))
+
+
+def manifest_of(films: Films, labelled: dict[str, FilmSet]) -> str:
+    """Each film's split and use, as CSV; `labelled` training films, by task, keep their labels."""
+    parts = []
+    for task, kept in labelled.items():
+        part = getattr(films, task)
+        table = pd.DataFrame({"film": part.names, "patient": part.patients, "split": part.splits})
+        used = (table["split"] != "train") | table["film"].isin(kept.names)
+        used &= part.labelled.numpy()
+        parts.append(table.assign(task=task, use=used.map({True: "labelled", False: "unlabelled"})))
+    return pd.concat(parts).to_csv(columns=MANIFEST, index=False, lineterminator="\r\n")
+
+
+def trained_on(manifest: str) -> set[tuple[str, str]]:
+    """Task and name of every training film in a manifest's text."""
+    rows = csv.DictReader(io.StringIO(manifest))
+    return {(row["task"], row["film"]) for row in rows if row["split"] == "train"}
+
+
+def apply_manifest(films: Films, path: str | os.PathLike) -> Films:
+    """The films that a manifest names, in its splits and with its labels.
+
+    Of a task that it names at all, the other films are left out.
+
+    Errors: ValueError where the file is not a manifest, or a film that it names is missing.
+    """
+    table = read_table(Path(path))
+    if missing := [name for name in MANIFEST if name not in table]:
+        raise ValueError(f"{path} has no column {' and no '.join(missing)}; give a manifest.csv.")
+    allowed = {"task": TASKS, "split": SPLITS, "use": ("labelled", "unlabelled")}
+    for column, values in allowed.items():
+        for line, cell in table[column][~table[column].isin(values)].items():
+            raise ValueError(
+                f"{path}, line {line}: {column} '{in_brief(cell)}'; it can be {', '.join(values)}."
+            )
+    parts: dict[str, Any] = {}
+    for task, rows in table.groupby("task"):
+        part: FilmSet | None = getattr(films, task)
+        if part is None:
+            continue
+        places = pd.Index(part.names).get_indexer(rows["film"])
+        if (places < 0).any():
+            first = in_brief(rows["film"].iloc[places.argmin()], 60)
+            raise ValueError(
+                f"{path} names {(places < 0).sum()} films that are not there, {first} first; give "
+                f"the same --{task} folders as then."
+            )
+        part = part[torch.from_numpy(places)]
+        use = torch.tensor((rows["use"] == "labelled").to_numpy(dtype=bool))
+        parts[task] = replace(part, splits=tuple(rows["split"]), labelled=part.labelled & use)
+    return replace(films, **parts, split_rules=(f"The splits are those of {path}.",))

@@ -113,7 +113,6 @@ def test_accents_as_a_mac_writes_them_and_case_alone(tmp_path):
     "names, words",
     (
         (("a.png", "a_mask.png", "b_mask.png"), r"b_mask.png has no film in "),
-        (("images/a.png", "masks/b.png", "masks/c.png"), r"b.png has no film .*\(and 1 more have"),
         (("images/a.png", "masks/1/a.png", "masks/2/a.png"), "a.png has 2 masks, first .*; one is"),
         (("x/a.png", "y/a.png", "masks/a.png"), "a.png has no film in"),
         (("masks/a.png",), "has masks only, first .*a.png; films with the same file names are"),
@@ -145,8 +144,8 @@ def test_other_classes(tmp_path):
     found = read_layout(tmp_path)
     assert labels(found) == {0: 3}
     assert found.left_out == (
-        "Films of other classes are left out: Bacterial Pneumonia (3), COVID (3), Viral Pneumonia "
-        '(3); to use one: --classes "normal=NAME,pneumonia=NAME|NAME".',
+        "Films of other classes than NORMAL and PNEUMONIA are left out: Bacterial Pneumonia (3), "
+        'COVID (3), Viral Pneumonia (3); to use one: --classes "normal=NAME,pneumonia=NAME|NAME".',
     )
     classes = {"viral pneumonia": "PNEUMONIA", "Bacterial Pneumonia": "pneumonia"}
     found = read_layout(tmp_path, classes=classes)

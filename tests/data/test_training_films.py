@@ -1,5 +1,6 @@
-"""What training needs is asked before it begins, and `doctor` asks the same."""
+"""What training needs is asked before it begins, by `doctor` too; a manifest repeats its films."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,15 +8,23 @@ import numpy as np
 import pytest
 import torch
 from drawn import draw
-from helpers import SIDE, save
+from helpers import SIDE, TINY, save
 
 from multimix.apps.check_data import examine
+from multimix.batches import Loader
 from multimix.config import Config
 from multimix.data.films import load_films
-from multimix.data.training_films import check_training_films
+from multimix.data.tables import read_table
+from multimix.data.training_films import (
+    apply_manifest,
+    check_training_films,
+    manifest_of,
+    trained_on,
+)
 
 CLASSES_ALONE = Config.preset("enc", side=SIDE)
 MASKS_ALONE = Config.preset("unet", side=SIDE)
+CONFIG = Config(side=SIDE, widths=TINY, batch=2, steps=1, class_labels=6, masks=3)
 
 
 def write_table(folder: Path, rows: list[tuple[int | str, str, str]]) -> Path:
@@ -104,3 +113,56 @@ def test_a_few_masks_among_many_films_come_into_each_split(masked):
     lacking = replace(films, segmentation=replace(films.segmentation, labelled=lacking))
     with pytest.raises(ValueError, match=r"validation films there is no mask .*patients or more,"):
         check_training_films(lacking, MASKS_ALONE)
+
+
+def test_a_manifest_repeats_splits_and_labels(kaggle, masked, tmp_path):
+    for kind in ("images", "masks"):  # names may be of any bytes
+        os.rename(masked / kind / "film03.png", os.fsencode(masked / kind) + b"/film\xff03.png")
+    films = load_films(kaggle, masked, SIDE, seed=1, progress=False)
+    first, path = Loader(films, CONFIG).labelled_films(), tmp_path / "manifest.csv"
+    path.write_text(manifest_of(films, first), errors="surrogateescape")
+    table = read_table(path)
+    used = table[(table["split"] == "train") & (table["use"] == "labelled")]["task"].tolist()
+    assert used == ["classification"] * 6 + ["segmentation"] * 3
+    other = load_films(kaggle, masked, SIDE, seed=2, progress=False)  # split otherwise
+    assert other.classification.splits != films.classification.splits
+    again = apply_manifest(other, path)
+    for task in ("classification", "segmentation"):
+        then, now = getattr(films, task), getattr(again, task)
+        assert then.splits == now.splits and then.names == now.names
+        assert torch.equal(then.pixels[:], now.pixels[:])
+    assert again.split_rules == (f"The splits are those of {path}.",)
+    second = Loader(again, CONFIG).labelled_films()
+    assert all(first[task].names == second[task].names for task in first)
+    assert "lungs/images/film\udcff03.png" in again.segmentation.names
+
+
+def test_films_without_their_label_are_not_used_as_labelled(films):
+    part = films.classification
+    kept = part[torch.tensor([0, 4])]
+    path_text = manifest_of(films, {"classification": kept})
+    uses = {line.split(",")[1]: line.strip().split(",")[-1] for line in path_text.splitlines()}
+    for name, split in zip(part.names, part.splits):
+        labelled = split != "train" or name in kept.names
+        assert uses[name] == ("labelled" if labelled else "unlabelled")
+    trained = {("classification", name) for name in part.split("train").names}
+    assert trained_on(path_text) == trained
+    assert trained_on("") == set()
+
+
+def test_faults_of_a_manifest_are_named(masked, films, tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_text(manifest_of(films, {"segmentation": films.segmentation}))
+    other = load_films(segmentation=masked, side=SIDE, progress=False)
+    words = (
+        "names 40 films that are not there, segmentation/film00 first; give the same --segmentation"
+    )
+    with pytest.raises(ValueError, match=words):
+        apply_manifest(other, path)
+    for text, words in (
+        ("film,patient,split\na,b,train\n", "has no column task and no use"),
+        ("task,film,patient,split,use\nsegmentation,a,a,foo,labelled\n", "line 2: split 'foo'; it"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=words):
+            apply_manifest(films, path)

@@ -16,7 +16,7 @@ from helpers import CONFIG, SIDE, harmed, quietly
 
 from multimix.apps.predict_folder import predict_folder
 from multimix.data.films import load_films
-from multimix.data.manifest import apply_manifest
+from multimix.data.training_films import apply_manifest
 from multimix.inference import load_model
 from multimix.runtime.checkpoint import read_checkpoint
 
