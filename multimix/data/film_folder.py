@@ -32,12 +32,9 @@ def is_one_film(films: object) -> bool:
     if isinstance(films, (str, os.PathLike)):
         path = os.path.expanduser(films)
         return os.path.isfile(path) or not (os.path.isdir(path) or set("*?[") & set(str(films)))
-    return is_source(films) and not is_batch(films)
-
-
-def is_batch(films: object) -> bool:
-    """Whether this is an array or tensor (N, 1, H, W): N films."""
-    return isinstance(films, (np.ndarray, Tensor)) and films.ndim == 4 and films.shape[1] == 1
+    if isinstance(films, (np.ndarray, Tensor)) and films.ndim == 4 and films.shape[1] == 1:
+        return False
+    return is_source(films)
 
 
 def sources_of(films: Source | Iterable[Source]) -> Iterable[Source]:
@@ -59,10 +56,7 @@ def sources_of(films: Source | Iterable[Source]) -> Iterable[Source]:
             f"A {type(films).__name__} is not a film; a path, a PIL image, an array, or a list of "
             "them is needed."
         )
-    if is_one_film(films):
-        return [cast(Source, films)]
-    several = cast(Iterable[Source], films)
-    return list(several) if is_batch(films) else several
+    return [cast(Source, films)] if is_one_film(films) else cast(Iterable[Source], films)
 
 
 def expand(path: str | os.PathLike) -> list[Path]:

@@ -96,7 +96,7 @@ def load_sets(
     sets: Sequence[tuple[str, FoundFilms]], masks: bool, seed: int, read: Callable
 ) -> FilmSet | None:
     """The films of all folders of one task, segmentation where `masks`; None without folders."""
-    films = dict[str, tuple[Film, str]]()
+    films, folder_of = dict[str, Film](), dict[str, str]()
     for title, found in sets:
         for film, split in zip(found.films, split_films(found.films, seed)):
             name, patient = f"{title}/{film.name}", f"{title}/{film.patient}"
@@ -104,45 +104,43 @@ def load_sets(
                 raise ValueError(f"Two films have the name {name}; rename a folder around one.")
             if masks or not film.other_class:
                 film = replace(film, name=name, patient=patient, split=split)
-                films[name] = film, str(found.folder)
+                films[name] = film if masks else replace(film, masks=())
+                folder_of[name] = str(found.folder)
     if not sets:
         return None
     if not films:
         raise ValueError(
             f"All films of {sets[0][0]} are of other classes; see the option --classes."
         )
-    kept, pixels, lungs = read([film for film, _ in films.values()], masks=masks)
-    labels = torch.tensor([film.label or 0 for film in kept])
-    known = [bool(film.masks) if masks else film.label is not None for film in kept]
+    kept, pixels, lungs = read(list(films.values()))
     names, patients, splits = zip(*((film.name, film.patient, film.split) for film in kept))
-    sources = tuple(films[name][1] for name in names)
-    targets, labelled = lungs if masks else labels, torch.tensor(known, dtype=torch.bool)
-    return FilmSet(pixels, targets, labelled, names, patients, splits, sources)
+    labels = torch.tensor([film.label or 0 for film in kept])
+    labelled = torch.tensor([bool(f.masks) if masks else f.label is not None for f in kept])
+    sources = tuple(folder_of[name] for name in names)
+    return FilmSet(pixels, lungs if masks else labels, labelled, names, patients, splits, sources)
 
 
 def read_films(
     films: list[Film],
     *,
-    masks: bool,
     side: int,
     progress: bool,
     cache: Path | None,
     skipped: list[str] | None,
 ) -> tuple[list[Film], FilmStack, FilmStack]:
-    """Read films, and their masks where `masks`, with several threads; or take them from the cache.
+    """Read films and their masks with several threads, or take them from the cache.
 
     `skipped` gets the sentences of films that cannot be read, or whose mask cannot; None lets the
     first raise. Returns the films that can be read, (N, side, side) uint8, (N, side, side) bool.
     """
-    masked = [film for film in films if film.masks and masks]
-    kept = cache_file(cache, films, f"films{'-masks' * masks}-{side}")
-    shape = (len(films) + len(masked) + 1, side, side)
+    kept = cache_file(cache, films, side)
+    shape = (len(films) + sum(bool(film.masks) for film in films) + 1, side, side)
 
     def read(film: Film) -> list[np.ndarray] | str:
         try:
             image = load_image(film.source, side)
             found = [resize(image.box.of(image.grey), side)]
-            if masks and film.masks:
+            if film.masks:
                 lungs = read_mask(film.masks, side, image.box, image.grey.shape)
                 found.append(lungs.view(np.uint8))
             return found
@@ -160,25 +158,25 @@ def read_films(
         faults = [one for one in found if isinstance(one, str)]
         if len(faults) == len(films):
             raise ValueError(f"None of {len(faults)} films can be read; the first: {faults[0]}")
+        films = [film for film, one in zip(films, found) if not isinstance(one, str)]
+        pairs = [one for one in found if not isinstance(one, str)]
+        black = np.zeros((side, side), dtype=np.uint8)  # the mask of films without one
+        lungs = [mask for one in pairs for mask in one[1:]]
+        stack = np.stack([*(one[0] for one in pairs), *lungs, black])
         if skipped is not None:
             skipped += faults
-        pairs = {f.name: one for f, one in zip(films, found) if not isinstance(one, str)}
-        films, masked = ([f for f in some if f.name in pairs] for some in (films, masked))
-        black = np.zeros((side, side), dtype=np.uint8)  # the mask of films without one
-        pictures = [pairs[f.name][0] for f in films] + [pairs[f.name][1] for f in masked]
-        stack = np.stack([*pictures, black])
         if kept and not faults:
             make_folder(kept.parent)
             with atomic_write(kept) as file:
                 file.write(stack.data)
-    row_of = {film.name: row for row, film in enumerate(masked)}
-    rows = torch.tensor([row_of.get(film.name, len(masked)) for film in films])
-    pixels, lungs = torch.from_numpy(stack).tensor_split([len(films)])
-    return films, FilmStack(pixels), FilmStack(lungs.view(torch.bool), rows)
+    masked = torch.tensor([bool(film.masks) for film in films])
+    rows = torch.where(masked, masked.cumsum(0) - 1, masked.sum())
+    pixels, masks = torch.from_numpy(stack).tensor_split([len(films)])
+    return films, FilmStack(pixels), FilmStack(masks.view(torch.bool), rows)
 
 
-def cache_file(cache: Path | None, films: Sequence[Film], kind: str) -> Path | None:
-    """The file that keeps these films, (N, side, side) uint8; None without a cache, or for films in
+def cache_file(cache: Path | None, films: Sequence[Film], side: int) -> Path | None:
+    """The file that keeps these films, (M, side, side) uint8; None without a cache, or for films in
     memory. The path, size and time of change of every file make its name. No film is opened.
     """
     digest = hashlib.sha256()
@@ -188,4 +186,4 @@ def cache_file(cache: Path | None, films: Sequence[Film], kind: str) -> Path | N
         status = path.stat()
         facts = (os.path.abspath(path), status.st_size, status.st_mtime_ns)
         digest.update(repr(facts).encode("utf-8", "surrogateescape"))
-    return cache and cache / f"{kind}-{digest.hexdigest()[:16]}.uint8"
+    return cache and cache / f"{len(films)}-films-{side}-{digest.hexdigest()[:16]}.uint8"

@@ -48,10 +48,8 @@ def plain(name: str) -> str:
 
 def read_table(path: Path, rows: int | None = None) -> pd.DataFrame:
     """A table, or its first `rows` lines: cells are text, '' where empty; the index has the numbers
-    of the lines. ValueError where there is none.
+    of the lines. Errors: OSError; ValueError where the file is no table.
     """
-    if not path.is_file():
-        raise ValueError(f"There is no table {path}; give the path of a .csv file.")
     options: dict[str, Any] = {"dtype": str, "header": None, "skip_blank_lines": False}
     options |= {"na_values": ["none", "na"], "encoding_errors": "surrogateescape", "nrows": rows}
     try:
