@@ -39,7 +39,7 @@ def read_layout(
         folder: the set's folder, or its .csv, .tsv or .mat file.
         layout: one of `LAYOUTS`, to refuse other sets; 'auto' refuses none.
         classes: other names of classes on disk, such as {"Viral Pneumonia": "PNEUMONIA"}.
-        others: where `folder` has masks only, their films are in these folders or beside it.
+        others: where `folder` has masks only, their films are in one of these folders.
 
     Returns: the films, and what their user should know.
 

@@ -9,6 +9,7 @@ from helpers import SIDE, dicom
 from layout_helpers import FILM, LEFT, MASK, RIGHT, as_read, labels, numbered, touch
 
 from multimix.data.dataset_layouts import LAYOUTS, read_layout
+from multimix.data.film_set import SPLITS
 from multimix.data.films import load_films
 
 CLASSES = ("train/NORMAL/a.png", "train/PNEUMONIA/b.png")
@@ -116,10 +117,8 @@ def test_the_original_files(real):
 @pytest.mark.parametrize("channels_first", (False, True))
 def test_the_authors_mat(tmp_path, channels_first):
     masks = np.stack([LEFT, RIGHT], 0 if channels_first else 2) / 255
-    content = {}
-    for split in ("train", "val", "test"):
-        content[f"x_{split}"] = np.stack([FILM / 255] * 3)[..., None]
-        content[f"y_{split}"] = np.stack([masks] * 3)
+    x, y = np.stack([FILM / 255] * 3)[..., None], np.stack([masks] * 3)
+    content = {f"{key}_{split}": value for split in SPLITS for key, value in (("x", x), ("y", y))}
     scipy.io.savemat(tmp_path / "jsrt.mat", content)
     for folder in (tmp_path, tmp_path / "jsrt.mat"):
         films = load_films(segmentation=folder, side=SIDE, progress=False).segmentation
@@ -128,19 +127,20 @@ def test_the_authors_mat(tmp_path, channels_first):
 
 
 @pytest.mark.parametrize(
-    "content",
+    "x, y",
     (
-        {"x_train": np.array(["a", "b"]), "y_train": np.array(["a", "b"])},
-        {"x_train": np.zeros((2, 8)), "y_train": np.zeros((2, 8))},
-        {"x_train": np.zeros((3, 32, 32)), "y_train": np.ones((2, 32, 32))},
-        {"x_train": np.zeros((2, 99, 99)), "y_train": np.ones((2, 99, 99))},  # too large
-        None,
+        (["a", "b"], ["a", "b"]),
+        (np.zeros((2, 8)), np.zeros((2, 8))),
+        (np.zeros((3, 32, 32)), np.ones((2, 32, 32))),
+        (np.zeros((2, 99, 99)), np.ones((2, 99, 99))),  # too large
+        (None, None),
     ),
 )
-def test_a_mat_of_something_else(tmp_path, content, monkeypatch):
+def test_a_mat_of_something_else(tmp_path, x, y, monkeypatch):
     monkeypatch.setattr("multimix.data.dataset_layouts.MOST_VALUES", 10_000)
     (tmp_path / "jsrt.mat").write_bytes(b"nonsense")
-    if content is not None:
+    if x is not None:
+        content = {"x_train": x, "y_train": y}
         scipy.io.savemat(tmp_path / "jsrt.mat", content, do_compression=True)
     with pytest.raises(ValueError, match="is damaged, too large, or not a MATLAB file"):
         read_layout(tmp_path)

@@ -1,6 +1,5 @@
 """The films that are given to be predicted, and what in a folder is no film."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +34,10 @@ def test_what_this_program_wrote_is_not_predicted(tmp_path):
     assert len(look_through(tmp_path).films) == 4
 
 
+@pytest.mark.filterwarnings("error")
 def test_files_that_might_be_films_are_warned_of(tmp_path):
     touch(tmp_path, "a.png", "notes.txt", "below/c.png")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert sources_of(tmp_path) == [tmp_path / "a.png"]
+    assert sources_of(tmp_path) == [tmp_path / "a.png"]
     touch(tmp_path, "b.heic")
     with pytest.warns(UserWarning, match=r"1 file \(b.heic\) of kinds that are not read"):
         sources_of(str(tmp_path))

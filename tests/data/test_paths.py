@@ -124,18 +124,13 @@ def test_masks_that_cannot_be_placed_are_an_error(tmp_path, names, words):
 
 
 def test_masks_in_another_folder(tmp_path):
-    films = touch(
-        tmp_path / "films", *(f"{split}/NORMAL/{split}.png" for split in ("train", "val"))
-    )
-    touch(films, "test/PNEUMONIA/without.png")
+    names = ("train/NORMAL/train.png", "val/NORMAL/val.png", "test/PNEUMONIA/without.png")
+    films = touch(tmp_path / "films", names)
     lungs = touch(tmp_path / "lungs", "masks/NORMAL/train.png", "masks/NORMAL/val.png")
     touch(tmp_path / "more", "train.png")  # has fewer of the films
     found = read_layout(lungs, others=[lungs, films, tmp_path / "more"])
     assert found.folder == films and labels(found) == {0: 2, 1: 1}
-    assert {film.name for film in found.films if film.masks} == {
-        "train/NORMAL/train.png",
-        "val/NORMAL/val.png",
-    }
+    assert {film.name for film in found.films if film.masks} == {*names[:2]}
 
 
 def test_other_classes(tmp_path):
