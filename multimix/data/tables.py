@@ -50,10 +50,12 @@ def read_table(path: Path, rows: int | None = None) -> pd.DataFrame:
     """A table, or its first `rows` lines: cells are text, '' where empty; the index has the numbers
     of the lines. Errors: OSError; ValueError where the file is no table.
     """
+    content = path.read_bytes()
     options: dict[str, Any] = {"dtype": str, "header": None, "skip_blank_lines": False}
     options |= {"na_values": ["none", "na"], "encoding_errors": "surrogateescape", "nrows": rows}
     try:
-        whole = path.read_text("utf-8-sig", "surrogateescape")
+        is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+        whole = content.decode("utf-16" if is_utf16 else "utf-8-sig", "surrogateescape")
         text = re.sub(r"\A(\s*\n|sep=.*\n)*", "", whole, flags=re.IGNORECASE)  # Excel: sep=;
         separator = max(",;\t|", key=text.partition("\n")[0].count)
         table = pd.read_csv(io.StringIO(text), sep=separator, **options).fillna("").map(str.strip)
