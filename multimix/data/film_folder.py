@@ -62,9 +62,8 @@ def sources_of(films: Source | Iterable[Source]) -> Iterable[Source]:
 def expand(path: str | os.PathLike) -> list[Path]:
     """The files and folders that a path means: ~ is the home folder, * and ? make a pattern."""
     text = str(os.path.expanduser(path))
-    for pattern in (text, text.replace("\\", "/")):
-        if found := [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern)):
-            return [Path(name) for name in found]
+    if found := [text] if os.path.exists(text) else sorted(glob.glob(text)):
+        return [Path(name) for name in found]
     raise ValueError(f"There is no film or folder {path} on this computer; correct the path.")
 
 

@@ -143,15 +143,12 @@ def pair_masks(
     for mask in masks:
         near = defaultdict(list)
         for film in next((by_key[key] for key in mask.keys if key in by_key), []):
-            other_case = stem_of(film.path) not in stem_of(mask.path)
             common, different = len(mask.words & film.words), len(mask.words ^ film.words)
-            near[-common, different, other_case].append(film.path)
-        nearest = near[min(near)] if near else []
-        if len({path.with_name(stem_of(path)) for path in nearest}) != 1:
+            near[-common, different].append(film.path)
+        if near and len(nearest := near[min(near)]) == 1:
+            found[nearest[0]].append(mask.path)
+        else:
             strays.append(mask)
-            continue
-        for path in nearest:  # one film, perhaps in several formats
-            found[path].append(mask.path)
     return found, strays
 
 

@@ -47,8 +47,9 @@ def plain(name: str) -> str:
 
 
 def read_table(path: Path, rows: int | None = None) -> pd.DataFrame:
-    """A table, or its first `rows` lines: cells are text, '' where empty; the index has the numbers
-    of the lines. Errors: OSError; ValueError where the file is no table.
+    """A table, or its first `rows` lines, as text, '' where empty; the index has line numbers.
+
+    Errors: OSError; ValueError where the file is no table.
     """
     content = path.read_bytes()
     options: dict[str, Any] = {"dtype": str, "header": None, "skip_blank_lines": False}
@@ -237,9 +238,7 @@ def whole_number(cell: str) -> str:
 
 
 def tables_of_films(paths: Iterable[Path]) -> list[Path]:
-    """The tables that are of films: of a published set if there is one, with the fewest folders
-    around them.
-    """
+    """The tables of films, of a published set if there is one, with fewest folders around them."""
     columns: dict[Path, set[str]] = {}
     for path in paths:
         with suppress(ValueError, OSError):

@@ -15,6 +15,7 @@ from drawn import write_films
 from helpers import CONFIG, SIDE, harmed, quietly
 
 from multimix.apps.predict_folder import predict_folder
+from multimix.data.dataset_layouts import read_layout
 from multimix.data.films import load_films
 from multimix.data.training_films import apply_manifest
 from multimix.inference import load_model
@@ -50,11 +51,7 @@ class Pool:
         """By name: a file, how to harm its content, and how to use it."""
         last, table, lungs = self.run / "last.pth", self.run / "manifest.csv", self.folder / "lungs"
         return {
-            "set": (
-                lungs / "films.csv",
-                odd_table,
-                lambda: load_films(lungs, None, SIDE, progress=False),
-            ),
+            "set": (lungs / "films.csv", odd_table, lambda: read_layout(lungs)),
             "manifest": (table, odd_table, lambda: apply_manifest(self.films, table)),
             "predictions": (self.folder / "out" / "predictions.csv", odd_table, self.predict),
             "checkpoint": (last, self.odd_checkpoint, lambda: load_model(last, "cpu")),
