@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multimix.data.film_folder import check_has_films, expand, list_folder
+from multimix.data.film_folder import expand, look_through
 from multimix.data.film_set import SPLITS, Film, FoundFilms
 from multimix.data.paths import Labels, NamedFile, films_of_paths, labels_of, root_of
 from multimix.data.splits import with_patients, with_splits
@@ -67,8 +67,7 @@ def read_layout(
 
 def set_of_folder(root: Path, layout: str, labels: Labels, others: Folders) -> FoundFilms:
     """The films of a folder, by its tables where no folder names a class, else by its words."""
-    contents = list_folder(root)
-    check_has_films(contents, root)
+    contents = look_through(root, recursive=True, outputs=True)
     start = root_of(root, contents.films, labels)
     films, strays = films_of_paths(start, contents.films, labels)
     tables = tables_of_films(contents.tables)
@@ -106,7 +105,7 @@ def films_elsewhere(
     found = [(len(masks), root, list[Film]())]
     for folder in filter(Path.is_dir, (Path(other).expanduser() for other in others)):
         if not folder.samefile(root):
-            paths = list_folder(folder).films
+            paths = look_through(folder, recursive=True, outputs=True).films
             start = root_of(folder, paths, labels)
             films, strays = films_of_paths(start, paths, labels, masks)
             found.append((len(set(masks) & set(strays)), folder, films))

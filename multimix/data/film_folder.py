@@ -6,6 +6,7 @@ import glob
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -90,38 +91,11 @@ class FilmFolder:
         return "; ".join(f"{counted(paths, thing)} {why}" for paths, thing, why in parts if paths)
 
 
-def look_through(folder: Path, recursive: bool = False) -> FilmFolder:
-    """The films of a folder without this program's outputs, and what else is there.
+def look_through(folder: Path, recursive: bool = False, outputs: bool = False) -> FilmFolder:
+    """The films of a folder, without this program's outputs or with them, and what else is there.
 
     Links to folders are followed, each once. ValueError where there is no film.
     """
-    found = list_folder(folder, recursive)
-    outputs = {path.with_name(f"{stem_of(path)}_mask.png") for path in found.films}
-    for path in (path for path in found.tables if path.name == "predictions.csv"):
-        try:
-            table = pd.read_csv(path, dtype=str, na_filter=False, encoding_errors="surrogateescape")
-        except (ValueError, OSError):  # not this program's
-            continue
-        for column, ending in (("mask", ""), ("overlay", ""), ("name", "_seg.dcm")):
-            outputs |= {path.parent / f"{name}{ending}" for name in table.get(column, ()) if name}
-    found.outputs = [path for path in found.films if path in outputs]
-    found.films = [path for path in found.films if path not in outputs]
-    check_has_films(found, folder)
-    return found
-
-
-def check_has_films(found: FilmFolder, folder: Path) -> None:
-    """ValueError where a folder has no films, with what it has."""
-    if not found.films:
-        there = found.left_out()
-        raise ValueError(
-            f"There are no films in {folder}; PNG, JPEG, TIFF, BMP, GIF, WebP, .npy or DICOM files "
-            f"are needed, not in archives{f' (there: {there})' if there else ''}."
-        )
-
-
-def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:
-    """What is in a folder, also where there is no film; outputs count as films."""
     found, seen = FilmFolder(), {os.path.realpath(folder)}
 
     def note(error: OSError) -> None:
@@ -142,9 +116,31 @@ def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:
                 found.tables.append(path)
             elif not {path.suffix.lower(), path.stem.lower()} & set(DOCUMENTS.split()):
                 (found.films if is_film(path) else found.unknown).append(path)
+    if not outputs:
+        written = outputs_of(found)
+        found.outputs = [path for path in found.films if path in written]
+        found.films = [path for path in found.films if path not in written]
     for paths in vars(found).values():
         paths.sort()
+    if not found.films:
+        there = found.left_out()
+        raise ValueError(
+            f"There are no films in {folder}; PNG, JPEG, TIFF, BMP, GIF, WebP, .npy or DICOM files "
+            f"are needed, not in archives{f' (there: {there})' if there else ''}."
+        )
     return found
+
+
+def outputs_of(found: FilmFolder) -> set[Path]:
+    """Files that this program writes for a folder's films, or has written by predictions.csv."""
+    outputs = {path.with_name(f"{stem_of(path)}_mask.png") for path in found.films}
+    for path in (path for path in found.tables if path.name == "predictions.csv"):
+        with suppress(ValueError, OSError):  # not this program's
+            table = pd.read_csv(path, dtype=str, na_filter=False, encoding_errors="surrogateescape")
+            for column, ending in (("mask", ""), ("overlay", ""), ("name", "_seg.dcm")):
+                names = filter(None, table.get(column, ()))
+                outputs |= {path.parent / f"{name}{ending}" for name in names}
+    return outputs
 
 
 def counted(paths: Sequence[Path], thing: str) -> str:
