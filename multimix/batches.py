@@ -14,8 +14,7 @@ from multimix import augment
 from multimix.augment import AffineParameters
 from multimix.config import Config
 from multimix.data.film_set import Films, FilmSet
-from multimix.data.label_budget import sample_budget
-from multimix.data.training_films import films_with_labels
+from multimix.data.training_films import sample_budget
 from multimix.images.reading import network_input
 from multimix.images.scaling import rescale
 from multimix.joint_augment import joint_views, sample_affine
@@ -75,8 +74,7 @@ class Loader:
         budgets = (config.class_labels, config.masks)
         for task, learnt, budget in zip(TASKS, (config.classify, config.segment), budgets):
             if learnt:
-                found = films_with_labels(getattr(films, task), task, "train", config.side)
-                self.films[task] = found
+                found = self.films[task] = getattr(films, task).split("train")
                 kept = self.labelled[task] = sample_budget(found, budget, config.seed)
                 numbers = self._group_numbers(task)[kept]
                 self.groups[task] = [kept[numbers == number] for number in numbers.unique()]

@@ -14,8 +14,7 @@ from tqdm.auto import tqdm
 from multimix.batches import Loader
 from multimix.config import Config
 from multimix.data.film_set import Films
-from multimix.data.manifest import manifest_of
-from multimix.data.training_films import check_training_films
+from multimix.data.training_films import check_training_films, manifest_of
 from multimix.evaluation.evaluator import films_of_split
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import model_from_checkpoint, read_checkpoint

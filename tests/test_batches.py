@@ -8,7 +8,7 @@ from multimix import augment
 from multimix.batches import Loader
 from multimix.config import Config
 from multimix.data.film_set import Films, FilmSet
-from multimix.data.label_budget import sample_budget
+from multimix.data.training_films import sample_budget
 from multimix.images.reading import network_input
 from multimix.recipes import SYSTEMS
 

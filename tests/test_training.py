@@ -176,8 +176,8 @@ def test_wrong_arguments_make_no_folder(films, tmp_path, monkeypatch):
     for arguments, words in (
         (({}, Films()), "train was given a dict as config; a Config is needed"),
         ((CONFIG, "chest_xray"), "train was given a str as films; a Films is needed"),
-        ((CONFIG, Films()), "no labelled training films for classification"),
-        ((CONFIG, without), "no labelled films in the split 'val'"),
+        ((CONFIG, Films()), "Among the training films there is no NORMAL film"),
+        ((CONFIG, without), "Among the validation films there is no NORMAL film"),
     ):
         with pytest.raises(ValueError, match=words):
             train(*arguments, tmp_path / "run")

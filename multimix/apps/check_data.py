@@ -16,12 +16,10 @@ from tqdm.auto import tqdm
 
 from multimix.data.dataset_layouts import read_layout
 from multimix.data.film_set import SPLITS, Film, FoundFilms
-from multimix.data.films import mask_of
-from multimix.data.mask_faults import UNUSUAL, first_few, mask_fault
 from multimix.data.splits import split_films
-from multimix.data.training_films import missing_labels
+from multimix.data.training_films import UNUSUAL, first_few, mask_fault, missing_labels
 from multimix.images.quality import looks_inverted, looks_turned
-from multimix.images.reading import load_image, resize
+from multimix.images.reading import load_image, read_mask, resize
 from multimix.model import CLASSES
 
 Problem = tuple[str, str, str]  # '?' (look at it) or 'x' (repair it), what it is, which film
@@ -107,7 +105,8 @@ def scan_film(film: Film) -> dict[str, Any]:
     if looks_turned(grey):
         problems.append(("?", "films that may be upside down or on their side", film.name))
     try:
-        if film.masks and (lungs := mask_of(film, 256)) is not None:
+        if film.masks:
+            lungs = read_mask(film.masks, 256, image.box, image.grey.shape)
             row["has_lung"] = bool(lungs.any())
             if fault := mask_fault(lungs):
                 mark = "?" if fault == UNUSUAL else "x"

@@ -23,8 +23,7 @@ from multimix.apps.prediction_table import as_json, summary
 from multimix.config import Config
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
-from multimix.data.manifest import apply_manifest
-from multimix.data.mask_faults import mask_faults
+from multimix.data.training_films import apply_manifest, mask_faults
 from multimix.evaluation.evaluator import evaluate
 from multimix.evaluation.results import as_table, table_beside, write_results
 from multimix.evaluation.site import calibrate_to_site

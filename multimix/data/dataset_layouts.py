@@ -1,28 +1,30 @@
 """A folder, a table or jsrt.mat to a list of films. Nothing is decoded.
 
-Folders are read by the rule of words (paths.py), tables by the names of their columns
-(film_table.py).
+Folders are read by the rule of words (paths.py), tables by the names of their columns (tables.py).
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from multimix.data.film_folder import FilmFolder, counted, expand, list_folder
-from multimix.data.film_set import Film, FoundFilms
-from multimix.data.film_table import PUBLISHED, TABLES, set_of_tables, tables_of_films
-from multimix.data.mat import read_mat
+import numpy as np
+
+from multimix.data.film_folder import expand, look_through
+from multimix.data.film_set import SPLITS, Film, FoundFilms
 from multimix.data.paths import Labels, NamedFile, films_of_paths, labels_of, root_of
-from multimix.data.splits import split_rule, with_jsrt_split, with_patients
+from multimix.data.splits import with_patients, with_splits
+from multimix.data.tables import PUBLISHED, set_of_tables, tables_of_films
 from multimix.model import CLASSES
 
 Folders = Sequence[str | os.PathLike]
 MASK_LAYOUTS = ("jsrt", "montgomery", "shenzhen", "images_and_masks")
 LAYOUTS = ("mat", "chex", "classes", *PUBLISHED, "csv", *MASK_LAYOUTS, "flat")
+MOST_VALUES = 2**27  # that a .mat file may unpack to
 
 
 def read_layout(
@@ -37,78 +39,56 @@ def read_layout(
         folder: the set's folder, or its .csv, .tsv or .mat file.
         layout: one of `LAYOUTS`, to refuse other sets; 'auto' refuses none.
         classes: other names of classes on disk, such as {"Viral Pneumonia": "PNEUMONIA"}.
-        others: where `folder` has masks only, their films are in these folders or beside it.
+        others: where `folder` has masks only, their films are in one of these folders.
 
     Returns: the films, and what their user should know.
 
     Errors: ValueError says what is missing or wrong.
     """
-    if layout not in ("auto", *LAYOUTS):
-        known = ", ".join(LAYOUTS)
-        raise ValueError(f"There is no layout '{layout}'; choose auto or one of {known}.")
     root, labels = expand(folder)[0], labels_of(classes)
     mat = root / "jsrt.mat" if root.is_dir() else root
     if mat.suffix.lower() == ".mat" and mat.is_file():
         found = FoundFilms("mat", read_mat(mat))
     elif root.is_dir():
         found = set_of_folder(root, layout, labels, others)
-    elif root.suffix.lower() in TABLES:
-        found = set_of_tables(root.parent, [root], labels)
     else:
-        raise ValueError(
-            f"{root} is not a set of films; give a folder (archives unpacked), a .csv table with "
-            "the column path, or jsrt.mat."
-        )
+        found = set_of_tables(root.parent, [root], labels)
     masked = any(film.masks for film in found.films)
     more = ["classes"] * (found.layout == "chex") + ["csv"] * (found.layout in PUBLISHED)
     fits = ["flat", found.layout, *more, *(MASK_LAYOUTS if masked else ())]
     if layout not in ("auto", *fits):
         raise ValueError(f"{root} is not a set of layout {layout}; it can be {' or '.join(fits)}.")
-    films = with_patients(with_jsrt_split(found.films))
-    notes = (*found.left_out, *notes_of_classes(films, masked))
-    films = [film for film in films if masked or not film.other_class]
-    return replace(
-        found,
-        layout=found.layout if layout == "auto" else layout,
-        films=films,
-        left_out=notes,
-        split_rule=split_rule(films, found.split_rule),
-        folder=found.folder or root,
-    )
+    notes = (*found.left_out, *notes_of_classes(found.films, masked))
+    films = [f for f in with_patients(found.films) if masked or not f.other_class]
+    films, rule = with_splits(films, found.split_rule)
+    name, place = found.layout if layout == "auto" else layout, found.folder or root
+    return FoundFilms(name, films, notes, rule, place)
 
 
 def set_of_folder(root: Path, layout: str, labels: Labels, others: Folders) -> FoundFilms:
     """The films of a folder, by its tables where no folder names a class, else by its words."""
-    contents = list_folder(root)
-    if not contents.films:
-        there = "; ".join(notes_of_contents(contents, []))
-        raise ValueError(
-            f"{root} has no films; it needs folders {CLASSES[0]} and {CLASSES[1]}, images/ with "
-            "masks/, a table with the column path, or films alone, in unpacked folders"
-            f"{f' (there: {there})' if there else ''}."
-        )
+    contents = look_through(root, recursive=True, outputs=True)
     start = root_of(root, contents.films, labels)
     films, strays = films_of_paths(start, contents.films, labels)
-    tables = tables_of_films(contents.texts)
+    tables = tables_of_films(contents.tables)
     has_labels = any(film.label is not None for film in films)
     if tables and (layout in (*PUBLISHED, "csv") or (layout == "auto" and not has_labels)):
         folder = Path(os.path.commonpath([path.parent for path in tables]))
+        contents.tables = [path for path in contents.tables if path not in tables]
         found = set_of_tables(folder, tables, labels, films)
     elif strays and not films:
         return films_elsewhere(root, strays, others, labels)
     elif strays:
-        more = f" (and {len(strays) - 1} more have none)" if len(strays) > 1 else ""
         raise ValueError(
-            f"{strays[0].path} has no film in {root}{more}; each mask needs one film with the same "
-            "file name, or that name without _mask."
+            f"{strays[0].path} has no film in {root}; each mask needs one film with the same file "
+            "name, or that name without _mask."
         )
     else:
-        tables = []
         if layout == "flat":
             films = [Film(film.source, film.name, patient=film.patient) for film in films]
         found = FoundFilms(name_of_layout(films), films)
-    notes = (f"{note}." for note in notes_of_contents(contents, tables))
-    return replace(found, left_out=(*found.left_out, *notes))
+    left_out = contents.left_out()
+    return replace(found, left_out=(*found.left_out, *([f"{left_out}."] if left_out else [])))
 
 
 def name_of_layout(films: Sequence[Film]) -> str:
@@ -121,50 +101,63 @@ def name_of_layout(films: Sequence[Film]) -> str:
 def films_elsewhere(
     root: Path, masks: Sequence[NamedFile], others: Folders, labels: Labels
 ) -> FoundFilms:
-    """The films of masks, from the folder with most of them: of `others`, or beside the root."""
-    for folders in (others, sorted(root.resolve().parent.iterdir())):
-        found = [(len(masks), root, list[Film]())]
-        for folder in filter(os.path.isdir, map(os.path.expanduser, folders)):
-            if not os.path.samefile(folder, root):
-                paths = list_folder(Path(folder)).films
-                start = root_of(Path(folder), paths, labels)
-                films, strays = films_of_paths(start, paths, labels, masks)
-                found.append((len(set(masks) & set(strays)), Path(folder), films))
-        left, path, films = min(found, key=lambda one: one[0])
-        if left < len(masks):
-            notes = (f"{left} masks in {root} have no film and are left out.",) * bool(left)
-            return FoundFilms(name_of_layout(films), films, notes, folder=path)
-    raise ValueError(
-        f"{root} has masks only, first {masks[0].path}; films with the same file names are needed, "
-        "in images/ beside masks/ or in another folder beside it."
-    )
+    """The films of masks, from the one of the other folders that has most of them."""
+    found = [(len(masks), root, list[Film]())]
+    for folder in filter(Path.is_dir, (Path(other).expanduser() for other in others)):
+        if not folder.samefile(root):
+            paths = look_through(folder, recursive=True, outputs=True).films
+            start = root_of(folder, paths, labels)
+            films, strays = films_of_paths(start, paths, labels, masks)
+            found.append((len(set(masks) & set(strays)), folder, films))
+    left, path, films = min(found, key=lambda one: one[0])
+    if left == len(masks):
+        raise ValueError(
+            f"{root} has masks only, first {masks[0].path}; films with the same file names are "
+            "needed, in images/ beside masks/ or in another folder that is given with it."
+        )
+    notes = (f"{left} masks in {root} have no film and are left out.",) * bool(left)
+    return FoundFilms(name_of_layout(films), films, notes, folder=path)
 
 
 def notes_of_classes(films: Sequence[Film], masked: bool) -> list[str]:
     """What becomes of films of third classes, or of films without classes in several folders."""
-    option = f'--classes "{CLASSES[0].lower()}=NAME,{CLASSES[1].lower()}=NAME|NAME"'
-    counts = Counter(film.other_class for film in films if film.other_class)
-    shown = ", ".join(f"{name[:30]} ({count})" for name, count in sorted(counts.items())[:4])
-    shown += " and more" * (len(counts) > 4)
-    if all(film.label is None for film in films) and not masked:
-        names = sorted({Path(film.name).parent.name[:20] for film in films} - {""})
-        if shown := shown or ", ".join(names[:4]) * (len(names) > 1):
-            return [
-                f"No class is recognised in the names {shown}: give folders {CLASSES[0]} and "
-                f"{CLASSES[1]}, also inside train, val and test, or a table with the columns path "
-                f"and label, or {option}."
-            ]
+    names = Counter(film.other_class for film in films if film.other_class)
     kept = "are used for lungs only" if masked else "are left out"
-    notes = [f"Films of other classes {kept}: {shown}; to use one: {option}."]
-    return notes if counts else []
-
-
-def notes_of_contents(contents: FilmFolder, used: Sequence[Path]) -> list[str]:
-    """What else is in a folder, and not read; documents are not worth a sentence."""
-    unused = [p for p in contents.texts if p.suffix.lower() in TABLES[:2] and p not in used]
-    kinds = (
-        (unused, "table", "that is not read; to use one, give it instead of the folder"),
-        (contents.unknown, "file", "of kinds that are not read"),
-        (contents.unreadable, "folder", "without read permission"),
+    if not (masked or names or any(film.label is not None for film in films)):
+        names = Counter(Path(film.name).parent.name or "." for film in films)
+        names, kept = names if len(names) > 1 else Counter(), "have no label"
+    shown = ", ".join(f"{name[:30]} ({count})" for name, count in sorted(names.items())[:4])
+    note = (
+        f"Films of other classes than {CLASSES[0]} and {CLASSES[1]} {kept}: {shown}"
+        f"{' and more' * (len(names) > 4)}; to use one: "
+        f'--classes "{CLASSES[0].lower()}=NAME,{CLASSES[1].lower()}=NAME|NAME".'
     )
-    return [f"{counted(paths, thing)} {why}" for paths, thing, why in kinds if paths]
+    return [note] if names else []
+
+
+def read_mat(path: Path) -> list[Film]:
+    """The films x_train, x_val, x_test (N, H, W, ...) of a MATLAB file, with masks y_train and so
+    on, which may have a channel for each lung. ValueError where the file has something else.
+    """
+    import scipy.io  # slow to import
+
+    films: list[Film] = []
+    try:
+        sizes = [math.prod(shape) for _, shape, _ in scipy.io.whosmat(path)]
+        content = scipy.io.loadmat(path) if sum(sizes) <= MOST_VALUES else {}
+        for split in SPLITS:
+            arrays = [content.get(f"{name}_{split}", np.zeros((0, 1, 1))) for name in "xy"]
+            if min(array.ndim for array in arrays) < 3:
+                raise ValueError
+            for i, (film, mask) in enumerate(zip(*arrays, strict=True)):
+                lungs = mask if mask.ndim == 2 else mask.max(np.argmin(mask.shape))
+                name, patient = f"{split}/{i}", f"{split}-{i}"
+                films.append(Film(film.squeeze(), name, None, (lungs,), patient, split))
+    except Exception:  # noqa: BLE001  (scipy raises many kinds)
+        films = []
+    if not films:
+        raise ValueError(
+            f"{path} is damaged, too large, or not a MATLAB file up to version 7 with x_train, "
+            "y_train and so on, (N, H, W); save the films as pictures in images/ and masks/."
+        )
+    return films

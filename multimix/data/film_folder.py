@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pandas as pd
 from torch import Tensor
 
-from multimix.data.tables import read_table
 from multimix.images.formats import is_film, stem_of
 from multimix.images.reading import Source, is_source
 from multimix.runtime.files import in_brief
 
 # What operating systems leave behind, hidden files aside.
-SYSTEM_FILES = "__MACOSX Thumbs.db desktop.ini @eaDir $RECYCLE.BIN"
-TEXTS = ".csv .tsv .html .json .log .md .pdf .txt .xml .py .docx .doc .rtf .bib .ipynb .yaml"
-DOCUMENTS = ("license", "licence", "readme", "dicomdir")  # also without an ending
+SYSTEM_FILES = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN")
+TABLES = (".csv", ".tsv")
+DOCUMENTS = (  # by their ending or name
+    ".html .json .log .md .pdf .txt .xml .py .docx .doc .rtf .bib .ipynb .yaml license licence "
+    "readme dicomdir"
+)
 
 
 def is_one_film(films: object) -> bool:
     """Whether this is one film, and not a folder, a pattern, a batch or a list of films."""
     if isinstance(films, (str, os.PathLike)):
-        return not os.path.isdir(os.path.expanduser(films)) and not is_pattern(str(films))
-    return is_source(films) and not is_batch(films)
-
-
-def is_batch(films: object) -> bool:
-    """Whether this is an array or tensor (N, 1, H, W): N films."""
-    return isinstance(films, (np.ndarray, Tensor)) and films.ndim == 4 and films.shape[1] == 1
-
-
-def is_pattern(path: str) -> bool:
-    """Whether a path has *, ? or [, and is not the name of a file."""
-    return bool(set("*?[") & set(path)) and not os.path.exists(path)
+        path = os.path.expanduser(films)
+        return os.path.isfile(path) or not (os.path.isdir(path) or set("*?[") & set(str(films)))
+    if isinstance(films, (np.ndarray, Tensor)) and films.ndim == 4 and films.shape[1] == 1:
+        return False
+    return is_source(films)
 
 
 def sources_of(films: Source | Iterable[Source]) -> Iterable[Source]:
@@ -59,47 +55,35 @@ def sources_of(films: Source | Iterable[Source]) -> Iterable[Source]:
     if isinstance(films, dict) or not (is_source(films) or isinstance(films, Iterable)):
         raise ValueError(
             f"A {type(films).__name__} is not a film; a path, a PIL image, an array, or a list of "
-            "them is needed; of a dict give one value, as d['image']."
+            "them is needed."
         )
-    if is_one_film(films):
-        return [cast(Source, films)]
-    several = cast(Iterable[Source], films)
-    return list(several) if is_batch(films) else several
+    return [cast(Source, films)] if is_one_film(films) else cast(Iterable[Source], films)
 
 
 def expand(path: str | os.PathLike) -> list[Path]:
     """The files and folders that a path means: ~ is the home folder, * and ? make a pattern."""
     text = str(os.path.expanduser(path))
-    if text.lower().startswith(("http:", "https:", "ftp:", "s3:", "gs:", "file:")):
-        raise ValueError(f"{path} is an address; download the film and give its path.")
-    for pattern in (text, text.replace("\\", "/")):
-        if found := [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern)):
-            return [Path(name) for name in found]
-    if is_pattern(text):
-        raise ValueError(f"No file fits the pattern {path}.")
-    missing = Path(text).absolute()
-    while not missing.parent.is_dir():
-        missing = missing.parent
-    near = difflib.get_close_matches(missing.name, map(str, os.listdir(missing.parent)), 1)
-    nearest = f"; the nearest name in {missing.parent} is {near[0]}" if near else ""
-    raise ValueError(f"There is no film or folder {path}{nearest}.")
+    if found := [text] if os.path.exists(text) else sorted(glob.glob(text)):
+        return [Path(name) for name in found]
+    raise ValueError(f"There is no film or folder {path} on this computer; correct the path.")
 
 
 @dataclass
 class FilmFolder:
-    """The contents of a folder in the order of their paths, without hidden files."""
+    """The contents of a folder in the order of their paths, without hidden files and documents."""
 
     films: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
     unknown: list[Path] = field(default_factory=list)  # perhaps films, of kinds that are not read
-    texts: list[Path] = field(default_factory=list)
     outputs: list[Path] = field(default_factory=list)  # that this program wrote
     folders: list[Path] = field(default_factory=list)  # not looked through
     unreadable: list[Path] = field(default_factory=list)  # folders without read permission
 
     def left_out(self) -> str:
-        """What is not predicted, and why; '' for nothing."""
+        """What is not read, and why; '' for nothing."""
         parts = (
-            (self.unknown + self.texts, "file", "of kinds that are not read"),
+            (self.tables, "table", "not read"),
+            (self.unknown, "file", "of kinds that are not read"),
             (self.outputs, "file", "that this program wrote"),
             (self.folders, "folder", "below it, which --recursive reads"),
             (self.unreadable, "folder", "without read permission"),
@@ -107,57 +91,56 @@ class FilmFolder:
         return "; ".join(f"{counted(paths, thing)} {why}" for paths, thing, why in parts if paths)
 
 
-def look_through(folder: Path, recursive: bool = False) -> FilmFolder:
-    """The films of a folder without this program's outputs, and what else is there.
+def look_through(folder: Path, recursive: bool = False, outputs: bool = False) -> FilmFolder:
+    """The films of a folder, without this program's outputs or with them, and what else is there.
 
     Links to folders are followed, each once. ValueError where there is no film.
     """
-    found = list_folder(folder, recursive)
-    names = {path.with_name(stem_of(path)) for path in found.films}
-    outputs = {name.with_name(f"{name.name}_mask.png") for name in names}
-    for path in (path for path in found.texts if path.name == "predictions.csv"):
-        try:
-            table = read_table(path)
-        except (ValueError, OSError):  # not this program's
-            continue
-        for column, ending in (("mask", ""), ("overlay", ""), ("name", "_seg.dcm")):
-            outputs |= {path.parent / f"{name}{ending}" for name in table.get(column, ()) if name}
-    found.outputs = [path for path in found.films if path in outputs]
-    found.films = [path for path in found.films if path not in outputs]
-    if not found.films:
-        there = found.left_out()
-        raise ValueError(
-            f"There are no films in {folder}; PNG, JPEG, TIFF, BMP, GIF, WebP, .npy or DICOM files "
-            f"are needed{f' (there: {there})' if there else ''}."
-        )
-    return found
-
-
-def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:
-    """What is in a folder, also where there is no film; outputs count as films."""
     found, seen = FilmFolder(), {os.path.realpath(folder)}
 
     def note(error: OSError) -> None:
         found.unreadable.append(Path(error.filename))
 
     for inner, folders, names in os.walk(folder, followlinks=True, onerror=note):
-        names, below = (
-            [name for name in some if name[0] != "." and name not in SYSTEM_FILES.split()]
-            for some in (names, folders)
-        )
-        # Of two links to one folder the first by name counts.
-        new = {os.path.realpath(Path(inner, name)): name for name in sorted(below, reverse=True)}
-        below = sorted(name for path, name in new.items() if path not in seen)
-        folders[:] = below if recursive else []
-        found.folders += [] if recursive else [Path(inner, name) for name in below]
-        seen.update(new)
-        for path in (Path(inner, name) for name in names):
-            is_text = path.suffix.lower() in TEXTS.split() or path.stem.lower() in DOCUMENTS
-            kind = found.texts if is_text else found.films if is_film(path) else found.unknown
-            kind.append(path)
+        some = [n for n in (*names, *sorted(folders)) if n[0] != "." and n not in SYSTEM_FILES]
+        below, folders[:] = set(folders), []
+        for path in (Path(inner, name) for name in some):
+            if path.name in below:
+                place = os.path.realpath(path)
+                if place not in seen and recursive:
+                    folders.append(path.name)
+                elif place not in seen:
+                    found.folders.append(path)
+                seen.add(place)
+            elif path.suffix.lower() in TABLES:
+                found.tables.append(path)
+            elif not {path.suffix.lower(), path.stem.lower()} & set(DOCUMENTS.split()):
+                (found.films if is_film(path) else found.unknown).append(path)
+    if not outputs:
+        written = outputs_of(found)
+        found.outputs = [path for path in found.films if path in written]
+        found.films = [path for path in found.films if path not in written]
     for paths in vars(found).values():
         paths.sort()
+    if not found.films:
+        there = found.left_out()
+        raise ValueError(
+            f"There are no films in {folder}; PNG, JPEG, TIFF, BMP, GIF, WebP, .npy or DICOM files "
+            f"are needed, not in archives{f' (there: {there})' if there else ''}."
+        )
     return found
+
+
+def outputs_of(found: FilmFolder) -> set[Path]:
+    """Files that this program writes for a folder's films, or has written by predictions.csv."""
+    outputs = {path.with_name(f"{stem_of(path)}_mask.png") for path in found.films}
+    for path in (path for path in found.tables if path.name == "predictions.csv"):
+        with suppress(ValueError, OSError):  # not this program's
+            table = pd.read_csv(path, dtype=str, na_filter=False, encoding_errors="surrogateescape")
+            for column, ending in (("mask", ""), ("overlay", ""), ("name", "_seg.dcm")):
+                names = filter(None, table.get(column, ()))
+                outputs |= {path.parent / f"{name}{ending}" for name in names}
+    return outputs
 
 
 def counted(paths: Sequence[Path], thing: str) -> str:

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from multimix.images.reading import Source, network_input
+from multimix.images.reading import Source
 
 SPLITS = ("train", "val", "test")
-NO_PICTURE = -1  # a row of a stack without a picture: it reads as zeros
 
 
 @dataclass(frozen=True)
@@ -44,23 +42,19 @@ class FoundFilms:
 
 class FilmStack:
     """N pictures (N, side, side), chosen by their rows from a tensor; a choice copies no pixel, so
-    a set that a cache maps into memory stays on the disk. Indexing reads a copy.
+    a set that a cache maps into memory stays on the disk. Indexing reads pictures.
     """
 
     def __init__(self, pictures: Tensor, rows: Tensor | None = None):
-        """`pictures` are (M, side, side); `rows` (N,) int64 are places in them, or NO_PICTURE."""
+        """`pictures` are (M, side, side); `rows` (N,) int64 are places in them."""
         self.pictures = pictures
         self.rows = torch.arange(len(pictures)) if rows is None else rows
         self.shape = (len(self.rows), *pictures.shape[1:])
         self.ndim, self.dtype = 3, pictures.dtype  # uint8 of films, bool of masks
 
     def __getitem__(self, index: int | slice | Tensor) -> Tensor:
-        """A copy of one picture, (side, side), or of several, (M, side, side)."""
-        rows = self.rows[index]
-        found = torch.zeros((*rows.shape, *self.shape[1:]), dtype=self.dtype)
-        known = rows != NO_PICTURE
-        found[known] = self.pictures[rows[known]]
-        return found
+        """One picture, (side, side), or several, (M, side, side)."""
+        return self.pictures[self.rows[index]]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -78,15 +72,13 @@ class FilmStack:
 
 
 @dataclass(frozen=True)
-class FilmSet(Dataset):
-    """N films of one task, reduced to `side` pixels; a torch data set for any `DataLoader`.
-
-    `films[i]` is one film with its target; `films[tensor]` and `films.split(name)` are sets of some
-    of the films, which copy no pixel.
+class FilmSet:
+    """N films of one task, reduced to `side` pixels. `films[tensor]` and `films.split(name)` are
+    sets of some of the films, which copy no pixel.
     """
 
     pixels: FilmStack  # (N, side, side) uint8; a tensor becomes a stack
-    targets: Tensor | FilmStack  # (N,) int64 classes, (N, side, side) bool
+    targets: Any  # (N,) int64 classes, or a stack (N, side, side) of bool
     labelled: Tensor  # (N,) bool: has a target
     names: tuple[str, ...]
     patients: tuple[str, ...]
@@ -108,52 +100,36 @@ class FilmSet(Dataset):
         what = "class" if self.targets.ndim == 1 else "mask"
         return f"{len(self)} films of {side} px ({self.counts()}), {labelled} with a {what}"
 
-    def __getitem__(self, index: Any) -> Any:
-        """Several films, as `choose` gives them; or one, as a dict.
+    def __getitem__(self, index: Tensor) -> FilmSet:
+        """The films at places (M,) int64, or where (N,) bool is true; copies no pixel."""
+        places = torch.arange(len(self))[index].tolist()
 
-        Returns: `film`, (1, side, side) float in [-1, 1]; `target`, the class, int64, or the mask,
-            (1, side, side) float, 0 or 1; `labelled`, bool: without it the target means nothing.
-        """
-        if isinstance(index, Tensor) and index.ndim:
-            return self.choose(index)
-        film, target = network_input(self.pixels[index][None]), self.targets[index]
-        target = target[None].float() if target.ndim else target
-        return {"film": film, "target": target, "labelled": self.labelled[index]}
+        def chosen(values: Any) -> Any:
+            if isinstance(values, FilmStack):
+                return FilmStack(values.pictures, values.rows[index])
+            return values[index] if isinstance(values, Tensor) else tuple(values[i] for i in places)
+
+        return FilmSet(*(chosen(values) for values in vars(self).values()))
 
     @property
     def labels(self) -> Tensor:
         """(N,) int64, the targets of a classification set."""
-        assert isinstance(self.targets, Tensor), "a segmentation set has masks"
         return self.targets
 
     @property
     def masks(self) -> FilmStack:
         """(N, side, side) bool, the targets of a segmentation set."""
-        assert isinstance(self.targets, FilmStack), "a classification set has labels"
         return self.targets
-
-    def choose(self, index: Tensor) -> FilmSet:
-        """The films at places (M,) int64, or where (N,) bool is true; copies no pixel."""
-
-        def chosen(values: Any) -> Any:
-            if isinstance(values, FilmStack):
-                return FilmStack(values.pictures, values.rows[index])
-            if isinstance(values, Tensor):
-                return values[index]
-            return tuple(values[i] for i in places)
-
-        places = torch.arange(len(self))[index].tolist()
-        return FilmSet(*(chosen(values) for values in vars(self).values()))
 
     def split(self, name: str) -> FilmSet:
         """The films of one split, or of 'all'."""
         if name == "all":
             return self
-        return self.choose(torch.tensor([own == name for own in self.splits], dtype=torch.bool))
+        return self[torch.tensor([own == name for own in self.splits], dtype=torch.bool)]
 
     def with_labels(self) -> FilmSet | None:
         """The films that have a target; None where there is none."""
-        return self.choose(self.labelled) if self.labelled.any() else None
+        return self[self.labelled] if self.labelled.any() else None
 
     def counts(self) -> str:
         """'4700 train, 532 val, 624 test'"""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +15,12 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from multimix.data.cache import name_cache_file, read_cache, write_cache
 from multimix.data.dataset_layouts import read_layout
-from multimix.data.film_set import NO_PICTURE, Film, Films, FilmSet, FilmStack, FoundFilms
+from multimix.data.film_set import Film, Films, FilmSet, FilmStack, FoundFilms
 from multimix.data.splits import split_films
 from multimix.images.reading import load_image, read_mask, resize
 from multimix.model import SIDES, SIDES_NAMED
-from multimix.runtime.files import bundled
+from multimix.runtime.files import atomic_write, bundled, make_folder
 
 Folders = str | os.PathLike | Sequence[str | os.PathLike] | None
 
@@ -60,8 +61,6 @@ def load_films(
 
     Errors: ValueError names the folder or file that is wrong.
     """
-    if not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"The seed is {seed}; 0 or a larger whole number is needed.")
     if side not in SIDES:
         raise ValueError(f"Films cannot be reduced to {side} px; {SIDES_NAMED} is needed.")
     if not classification and not segmentation:
@@ -71,10 +70,10 @@ def load_films(
     read = partial(read_films, side=side, progress=progress, cache=place, skipped=faults)
     class_sets = find_sets(classification, classification_layout, classes)
     mask_sets = find_sets(segmentation, segmentation_layout, classes)
+    parts = load_sets(class_sets, False, seed, read), load_sets(mask_sets, True, seed, read)
     found = class_sets + mask_sets
     notes = [f"{name}: {note}" for name, one in found for note in one.left_out]
     rules = [f"{name}: {one.split_rule}" for name, one in found]
-    parts = load_sets(class_sets, False, seed, read), load_sets(mask_sets, True, seed, read)
     return Films(*parts, *(tuple(dict.fromkeys(text)) for text in (skipped, notes, rules)))
 
 
@@ -84,8 +83,6 @@ def find_sets(
     """The films in each folder, with the folder's name."""
     if isinstance(folders, (str, os.PathLike)):
         folders = [folders]
-    if not isinstance(folders, Sequence | None):
-        raise ValueError(f"{folders} is not a folder; give a path, or several in a list.")
     sets: dict[Path, FoundFilms] = {}
     for folder in folders or ():
         found = read_layout(folder, layout, classes, others=folders or ())
@@ -99,7 +96,7 @@ def load_sets(
     sets: Sequence[tuple[str, FoundFilms]], masks: bool, seed: int, read: Callable
 ) -> FilmSet | None:
     """The films of all folders of one task, segmentation where `masks`; None without folders."""
-    films = dict[str, tuple[Film, str]]()
+    films, folder_of = dict[str, Film](), dict[str, str]()
     for title, found in sets:
         for film, split in zip(found.films, split_films(found.films, seed)):
             name, patient = f"{title}/{film.name}", f"{title}/{film.patient}"
@@ -107,87 +104,86 @@ def load_sets(
                 raise ValueError(f"Two films have the name {name}; rename a folder around one.")
             if masks or not film.other_class:
                 film = replace(film, name=name, patient=patient, split=split)
-                films[name] = film, str(found.folder)
+                films[name] = film if masks else replace(film, masks=())
+                folder_of[name] = str(found.folder)
     if not sets:
         return None
     if not films:
         raise ValueError(
             f"All films of {sets[0][0]} are of other classes; see the option --classes."
         )
-    kept, pixels, lungs = read([film for film, _ in films.values()], masks=masks)
-    labels = torch.tensor([film.label or 0 for film in kept])
-    labelled = torch.tensor([film.label is not None for film in kept], dtype=torch.bool)
+    kept, pixels, lungs = read(list(films.values()))
     names, patients, splits = zip(*((film.name, film.patient, film.split) for film in kept))
-    return FilmSet(
-        pixels,
-        lungs if masks else labels,
-        lungs.rows != NO_PICTURE if masks else labelled,
-        names,
-        patients,
-        splits,
-        tuple(films[name][1] for name in names),
-    )
+    labels = torch.tensor([film.label or 0 for film in kept])
+    labelled = torch.tensor([bool(f.masks) if masks else f.label is not None for f in kept])
+    sources = tuple(folder_of[name] for name in names)
+    return FilmSet(pixels, lungs if masks else labels, labelled, names, patients, splits, sources)
 
 
 def read_films(
     films: list[Film],
     *,
-    masks: bool,
     side: int,
     progress: bool,
     cache: Path | None,
     skipped: list[str] | None,
 ) -> tuple[list[Film], FilmStack, FilmStack]:
-    """Read films, and their masks where `masks`, with several threads; or take them from the cache.
+    """Read films and their masks with several threads, or take them from the cache.
 
     `skipped` gets the sentences of films that cannot be read, or whose mask cannot; None lets the
     first raise. Returns the films that can be read, (N, side, side) uint8, (N, side, side) bool.
     """
-    masked = [film for film in films if film.masks and masks]
-    # The version of the preparation is in the name: films are cut to their box, masks follow.
-    kept = name_cache_file(cache, films, f"films-cut{'-masks' * masks}-{side}")
-    stack = read_cache(kept, len(films) + len(masked))
-    if stack is None:
+    kept = cache_file(cache, films, side)
+    shape = (len(films) + sum(bool(film.masks) for film in films) + 1, side, side)
 
-        def read(film: Film) -> list[np.ndarray] | str:
-            try:
-                return read_pair(film, side, masks)
-            except ValueError as error:
-                if skipped is None:
-                    raise
-                return str(error)
+    def read(film: Film) -> list[np.ndarray] | str:
+        try:
+            image = load_image(film.source, side)
+            found = [resize(image.box.of(image.grey), side)]
+            if film.masks:
+                lungs = read_mask(film.masks, side, image.box, image.grey.shape)
+                found.append(lungs.view(np.uint8))
+            return found
+        except ValueError as error:
+            if skipped is None:
+                raise
+            return str(error)
 
+    if kept and kept.is_file() and kept.stat().st_size == math.prod(shape):
+        stack: np.ndarray = np.memmap(kept, np.uint8, "c", shape=shape)
+    else:
         with ThreadPoolExecutor() as pool:
             bar = dict(desc="reading films", total=len(films), leave=False, disable=not progress)
             found = list(tqdm(pool.map(read, films), **bar))
         faults = [one for one in found if isinstance(one, str)]
         if len(faults) == len(films):
             raise ValueError(f"None of {len(faults)} films can be read; the first: {faults[0]}")
+        films = [film for film, one in zip(films, found) if not isinstance(one, str)]
+        pairs = [one for one in found if not isinstance(one, str)]
+        black = np.zeros((side, side), dtype=np.uint8)  # the mask of films without one
+        lungs = [mask for one in pairs for mask in one[1:]]
+        stack = np.stack([*(one[0] for one in pairs), *lungs, black])
         if skipped is not None:
             skipped += faults
-        pairs = {f.name: one for f, one in zip(films, found) if not isinstance(one, str)}
-        films, masked = ([f for f in some if f.name in pairs] for some in (films, masked))
-        stack = np.stack([pairs[f.name][0] for f in films] + [pairs[f.name][1] for f in masked])
-        if not faults:
-            write_cache(kept, stack)
-    row_of = {film.name: row for row, film in enumerate(masked)}
-    rows = torch.tensor([row_of.get(film.name, NO_PICTURE) for film in films], dtype=torch.int64)
-    pixels, lungs = torch.from_numpy(stack).split([len(films), len(masked)])
-    return films, FilmStack(pixels), FilmStack(lungs.view(torch.bool), rows)
+        if kept and not faults:
+            make_folder(kept.parent)
+            with atomic_write(kept) as file:
+                file.write(stack.data)
+    masked = torch.tensor([bool(film.masks) for film in films])
+    rows = torch.where(masked, masked.cumsum(0) - 1, masked.sum())
+    pixels, masks = torch.from_numpy(stack).tensor_split([len(films)])
+    return films, FilmStack(pixels), FilmStack(masks.view(torch.bool), rows)
 
 
-def read_pair(film: Film, side: int, masks: bool = True) -> list[np.ndarray]:
-    """A film and, where `masks`, its lungs if it has a mask, (side, side) uint8 each: cut to the
-    film's box, then reduced; lungs are 1. ValueError where one cannot be read.
+def cache_file(cache: Path | None, films: Sequence[Film], side: int) -> Path | None:
+    """The file that keeps these films, (M, side, side) uint8; None without a cache, or for films in
+    memory. The path, size and time of change of every file make its name. No film is opened.
     """
-    image = load_image(film.source, side)
-    grey, box = image.grey, image.box
-    found = [resize(box.of(grey), side)]
-    if masks and film.masks:
-        found.append(read_mask(film.masks, side, box, grey.shape).view(np.uint8))
-    return found
-
-
-def mask_of(film: Film, side: int) -> np.ndarray | None:
-    """A film's lungs as in training, (side, side) bool; None where it has no mask."""
-    return read_pair(film, side)[1].view(bool) if film.masks else None
+    digest = hashlib.sha256()
+    for path in (path for film in films for path in (film.source, *film.masks)):
+        if cache is None or not isinstance(path, Path) or not path.is_file():
+            return None  # reading says what is wrong with a missing file
+        status = path.stat()
+        facts = (os.path.abspath(path), status.st_size, status.st_mtime_ns)
+        digest.update(repr(facts).encode("utf-8", "surrogateescape"))
+    return cache and cache / f"{len(films)}-films-{side}-{digest.hexdigest()[:16]}.uint8"

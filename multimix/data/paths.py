@@ -143,15 +143,12 @@ def pair_masks(
     for mask in masks:
         near = defaultdict(list)
         for film in next((by_key[key] for key in mask.keys if key in by_key), []):
-            other_case = stem_of(film.path) not in stem_of(mask.path)
             common, different = len(mask.words & film.words), len(mask.words ^ film.words)
-            near[-common, different, other_case].append(film.path)
-        nearest = near[min(near)] if near else []
-        if len({path.with_name(stem_of(path)) for path in nearest}) != 1:
+            near[-common, different].append(film.path)
+        if near and len(nearest := near[min(near)]) == 1:
+            found[nearest[0]].append(mask.path)
+        else:
             strays.append(mask)
-            continue
-        for path in nearest:  # one film, perhaps in several formats
-            found[path].append(mask.path)
     return found, strays
 
 
@@ -176,19 +173,14 @@ def films_of_paths(
     found = []
     for name, film in zip(names, films):
         own = tuple(lungs.get(film.path, ()))
-        check_sides(film.path, own)
+        same = {normalised(str(mask)).replace("left", "right") for mask in own}
+        if len(own) > 2 or len(same) > 1:
+            raise ValueError(
+                f"{film.path} has {len(own)} masks, first {own[0]}; one is needed, or two whose "
+                "paths differ in left and right alone."
+            )
         other = film.unknown[-1] if film.unknown and film.label is None and has_labels else ""
         split = film.split if film.split in splits or "" not in splits else ""
         patient = patients.get(name, "")
         found.append(Film(film.path, name, film.label, own, patient, split, other))
     return found, [file for file in strays if file.is_sure]
-
-
-def check_sides(film: Path, masks: Sequence[Path]) -> None:
-    """ValueError for several masks of a film that are not one for each lung."""
-    same = {normalised(str(mask)).replace("left", "right") for mask in masks}
-    if len(masks) > 2 or len(same) > 1:
-        raise ValueError(
-            f"{film} has {len(masks)} masks, first {masks[0]}; one is needed, or two that have "
-            "the same path except for left and right."
-        )

@@ -89,32 +89,25 @@ def split_films(films: Sequence[Film], seed: int) -> tuple[str, ...]:
     return tuple(found.tolist())
 
 
-def split_rule(films: Sequence[Film], rule: str) -> str:
-    """Where the splits come from, in one or two sentences; `rule` is '' for folders' names."""
+def with_splits(films: Sequence[Film], rule: str) -> tuple[list[Film], str]:
+    """The films, with JSRT's split where the set is JSRT for certain, and where the splits come
+    from, in one or two sentences; `rule` is the set's own, '' for folders' names.
+    """
+    numbers = [re.fullmatch(r"JPC[LN]N(\d{3})", stem_of(Path(f.name)).upper()) for f in films]
+    jsrt = [film for film, number in zip(films, numbers) if number]
+    raw = any(film.name.lower().endswith(RAW_SUFFIX) for film in jsrt)
+    scr = any(re.search(r"left[ _]lung\W", str(film.masks).lower()) for film in jsrt)
+    if (raw or scr or len(jsrt) >= 200) and not any(film.split for film in films):
+        splits = [("test", "train")[int(n[1]) % 2] if n else "" for n in numbers]
+        films = [replace(film, split=split) for film, split in zip(films, splits)]
+        rule = "JSRT's split: odd numbers train, even numbers test, as in SCR's two folds."
     given = [film.split for film in films]
     if not any(given):
-        return "No split is given: a tenth of the patients tests, a tenth of the others validates."
-    if all(film.split == jsrt_split(film.name) for film in films):
-        rule = "JSRT's split: odd numbers train, even numbers test, as in SCR's two folds."
+        rule = "No split is given: a tenth of the patients tests, a tenth of the others validates."
+        return list(films), rule
     rule = rule or "The folders' names say the splits."
     if unnamed := given.count(""):
         rule += f" {unnamed} films are in no split and train, unless their patient is in another."
     if (count := given.count("val")) < MIN_VALIDATION and set(given) != {"test"}:
         rule += f" Only {count} films validate: a tenth of the training patients joins them."
-    return rule
-
-
-def jsrt_split(name: str) -> str:
-    """Odd numbers train, even numbers test, as in SCR's two folds; '' for other films."""
-    number = re.fullmatch(r"JPC[LN]N(\d{3})", stem_of(Path(name)).upper())
-    return ("test", "train")[int(number[1]) % 2] if number else ""
-
-
-def with_jsrt_split(films: Sequence[Film]) -> list[Film]:
-    """The films, with JSRT's split where the set is JSRT for certain."""
-    named = [film for film in films if jsrt_split(film.name)]
-    raw = any(film.name.lower().endswith(RAW_SUFFIX) for film in named)
-    scr = any(re.search(r"left[ _]lung\W", str(film.masks).lower()) for film in named)
-    if not (raw or scr or len(named) >= 200) or any(film.split for film in films):
-        return list(films)
-    return [replace(film, split=jsrt_split(film.name)) for film in films]
+    return list(films), rule

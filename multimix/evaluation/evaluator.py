@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from multimix.data.film_set import Films, FilmSet
-from multimix.data.manifest import trained_on
+from multimix.data.training_films import trained_on
 from multimix.evaluation import metrics
 from multimix.evaluation.calibration import calibrate, calibrated_log_odds
 from multimix.evaluation.results import Results

@@ -9,8 +9,7 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 import pandas as pd
 
-from multimix.data.film_table import COLUMNS
-from multimix.data.tables import plain, read_table
+from multimix.data.tables import COLUMNS, plain, read_table
 from multimix.evaluation.metrics import classification_metrics, intervals
 from multimix.model import CLASSES
 

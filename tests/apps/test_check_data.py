@@ -11,7 +11,7 @@ from multimix.apps.check_data import examine, look_alikes
 from multimix.apps.cli import main
 from multimix.data.film_set import SPLITS
 from multimix.data.films import load_films
-from multimix.data.mask_faults import EMPTY, INVERTED, UNUSUAL, mask_faults
+from multimix.data.training_films import EMPTY, INVERTED, UNUSUAL, mask_faults
 
 MASK = draw(1, 0, SIDE)[1]
 SMALL = np.zeros((SIDE, SIDE), dtype=bool)
@@ -141,7 +141,7 @@ def test_the_splits_to_come_are_those_of_a_training(kaggle, masked):
 def test_one_class_alone_no_labels_and_nothing_readable(tmp_path, capsys):
     save(tmp_path / "NORMAL" / "a.png", draw(1)[0])
     (fault,) = examine(tmp_path).faults
-    assert "there is no PNEUMONIA film; give films of three patients or more" in fault
+    assert "there is no PNEUMONIA film; give folders" in fault
     save(tmp_path / "films" / "a.png", draw(1)[0])
     faults = examine(tmp_path / "films").faults
     assert faults == ["nothing to train on: no film has a class or a mask"]

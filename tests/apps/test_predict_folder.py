@@ -320,7 +320,7 @@ def test_python_and_the_command_line_share_a_folder(place, run):
 
 def test_python_names_what_it_could_not_predict(place):
     Path("a/bad.png").write_bytes(b"not a film")
-    Path("a/notes.txt").write_text("not a film either")
+    Path("a/scan.heic").write_text("not a film either")
     model, told = load_model(place / "best.pth", "cpu"), []
     reports = {"on_error": told.append, "on_left_out": told.append}
     assert len(predict_folder(model, "a", "out", figures=False, **reports)) == 2

@@ -124,7 +124,7 @@ def disturbed(films: FilmSet, ways: Sequence[Callable]) -> FilmSet:
 
 def disturbed_in_every_way(films: FilmSet) -> FilmSet:
     """Each film as often as there are ways, under names of their own."""
-    many = films.choose(torch.arange(len(films)).repeat(len(WAYS)))
+    many = films[torch.arange(len(films)).repeat(len(WAYS))]
     names = tuple(f"{name} {i // len(films)}" for i, name in enumerate(many.names))
     ways = [way for way in WAYS for _ in films.names]
     return replace(disturbed(many, ways), names=names)

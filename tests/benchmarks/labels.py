@@ -40,7 +40,7 @@ sys.path[:0] = [str(ROOT)]
 
 from multimix import Config, load_films, load_model, train
 from multimix.data.film_set import Films, FilmSet
-from multimix.data.label_budget import sample_budget
+from multimix.data.training_films import sample_budget
 from multimix.evaluation.calibration import calibrated_log_odds
 from multimix.evaluation.evaluator import evaluate, in_batches, predict_log_odds
 from multimix.evaluation.metrics import classification_metrics

@@ -57,7 +57,7 @@ if __name__ == "__main__":
             folder = Path(name)
             write_films(folder / "films", count)
             private_megabytes(folder / "films", folder / "cache", "")
-            size = sum(path.stat().st_size for path in (folder / "cache").glob("*.npy")) / 2**20
+            size = sum(path.stat().st_size for path in (folder / "cache").glob("*.uint8")) / 2**20
             held[count] = private_megabytes(folder / "films", folder / "cache", folder / "run")
         print(f"{count} films, {size:.0f} MB of cache: {held[count]:.0f} MB private")
     print(f"grown by {held[counts[1]] - held[counts[0]]:.0f} MB")

@@ -27,7 +27,7 @@ from labels import measure, with_labels_of
 
 from multimix import Config, load_films, train
 from multimix.data.film_set import Films, FilmSet
-from multimix.data.label_budget import sample_budget
+from multimix.data.training_films import sample_budget
 
 LABELS = 100
 

@@ -48,7 +48,7 @@ def main() -> None:
     network = load_model(options.weights)
     films = load_films(options.folder, None, network.info.side, network.info.seed, progress=False)
     films = films.labelled(options.split).classification
-    films = films.choose(torch.arange(0, len(films), options.every))
+    films = films[torch.arange(0, len(films), options.every)]
     found: dict[str, list[torch.Tensor]] = {}
     for pixels in films.pixels.split(BATCH):
         with torch.inference_mode():

@@ -1,6 +1,5 @@
 """The films that are given to be predicted, and what in a folder is no film."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +34,10 @@ def test_what_this_program_wrote_is_not_predicted(tmp_path):
     assert len(look_through(tmp_path).films) == 4
 
 
+@pytest.mark.filterwarnings("error")
 def test_files_that_might_be_films_are_warned_of(tmp_path):
     touch(tmp_path, "a.png", "notes.txt", "below/c.png")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert sources_of(tmp_path) == [tmp_path / "a.png"]
+    assert sources_of(tmp_path) == [tmp_path / "a.png"]
     touch(tmp_path, "b.heic")
     with pytest.warns(UserWarning, match=r"1 file \(b.heic\) of kinds that are not read"):
         sources_of(str(tmp_path))
@@ -51,8 +49,6 @@ def test_files_that_might_be_films_are_warned_of(tmp_path):
     "given, names",
     (
         ("films/*.png", ["[x].png", "a.png", "b.png"]),
-        (r"films\?.png", ["a.png", "b.png"]),
-        (r"films\a.png", ["a.png"]),
         ("~/films/a.*", ["a.png"]),
         ("films/[x].png", ["[x].png"]),
         ("~/films", ["films"]),
@@ -69,11 +65,10 @@ def test_patterns_and_the_home_folder(tmp_path, monkeypatch, given, names):
 @pytest.mark.parametrize(
     "given, words",
     (
-        ("flims/a.png", r"There is no film or folder flims/a.png; the nearest name in .* is films"),
-        ("zzz", r"There is no film or folder zzz\."),
-        ("films/*.dcm", "No file fits the pattern films/"),
-        ("https://example.org/a.png", "https://example.org/a.png is an address; download the film"),
-        ({"image": 1}, "A dict is not a film; .* of a dict give one value, as d"),
+        ("zzz/a.png", "There is no film or folder zzz/a.png on this computer; correct the path."),
+        ("films/*.dcm", r"There is no film or folder films/\*.dcm on this computer"),
+        ("https://example.org/a.png", "There is no film or folder https://example.org/a.png on th"),
+        ({"image": 1}, "A dict is not a film; a path"),
         (3.5, "A float is not a film; a path, a PIL image, an array, or a list of them"),
     ),
 )

@@ -3,90 +3,45 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
 
-from multimix.data.film_set import NO_PICTURE, Films, FilmSet, FilmStack
+from multimix.data.film_set import Films
+from multimix.model import TASKS
 
-SIDE = 4
-
-
-def pictures(count: int) -> Tensor:
-    """(count, SIDE, SIDE) uint8, each of one grey value: 0, 1, and so on."""
-    return torch.arange(count, dtype=torch.uint8)[:, None, None].repeat(1, SIDE, SIDE)
+PLACES = torch.tensor([7, 0, 4, 5, 4, -1])
+INDICES = (slice(3, 7), slice(None, None, 3), slice(0), 2, PLACES, PLACES[:0], torch.arange(40) > 9)
 
 
-def film_set(name: str, count: int, masks: bool = False) -> FilmSet:
-    """`count` films, of two train, one val, one test and so on; every third has no target."""
-    targets = pictures(count) % 2
-    return FilmSet(
-        pictures(count),
-        targets.bool() if masks else targets[:, 0, 0].long(),
-        torch.arange(count) % 3 > 0,
-        tuple(f"{name}/{i}" for i in range(count)),
-        tuple(f"{name}/p{i // 2}" for i in range(count)),
-        tuple(("train", "train", "val", "test")[i % 4] for i in range(count)),
-    )
-
-
-@pytest.mark.parametrize(
-    "index",
-    (
-        slice(3, 7),
-        slice(None, None, 3),
-        slice(0),
-        2,
-        torch.tensor([7, 0, 4, 5, 4, -1]),
-        torch.arange(8) % 2 == 1,
-        torch.tensor([], dtype=torch.int64),
-    ),
-)
-def test_a_stack_is_like_one_tensor(index):
-    stack = FilmStack(pictures(8))
-    assert torch.equal(stack[index], pictures(8)[index]) and len(list(stack)) == 8
-    stack[index].zero_()  # a copy
-    assert np.array_equal(stack.numpy(), pictures(8).numpy())
+@pytest.mark.parametrize("index", INDICES)
+def test_a_stack_is_like_one_tensor(films, index):
+    stack, whole = films.classification.pixels, films.classification.pixels.pictures
+    assert torch.equal(stack[index], whole[index]) and len(list(stack)) == 40
+    assert np.array_equal(stack.numpy(), whole.numpy())
+    assert torch.equal(torch.cat(list(stack.split(7))), whole)
     with pytest.raises(IndexError):
-        stack[8]
+        stack[40]
 
 
-def test_a_row_without_picture_reads_as_zeros():
-    stack = FilmStack(pictures(2) + 5, torch.tensor([1, NO_PICTURE, 0]))
-    assert stack[:][:, 0, 0].tolist() == [6, 0, 5] and not stack[1].any()
+@pytest.mark.parametrize("task", TASKS)
+def test_splitting_sets_copies_no_pixel(films, task):
+    part = getattr(films, task)
+    val = part.split("val")
+    assert val.pixels.pictures is part.pixels.pictures
+    assert val.names == val.patients == part.names[32:36] and val.splits == ("val",) * 4
+    assert torch.equal(val.pixels[:], part.pixels[32:36])
+    targets, chosen = (val.labels, part.labels) if task == TASKS[0] else (val.masks, part.masks)
+    assert torch.equal(targets[:], chosen[32:36])
+    assert torch.equal(part[PLACES][torch.tensor([2])].pixels[0], part.pixels[4])
 
 
-@pytest.mark.parametrize("masks", (False, True))
-def test_splitting_sets_copies_no_pixel(masks):
-    films = film_set("a", 8, masks)
-    train = films.split("train")
-    assert train.pixels.pictures is films.pixels.pictures
-    assert train.names == ("a/0", "a/1", "a/4", "a/5")
-    assert train.patients == ("a/p0", "a/p0", "a/p2", "a/p2")
-    assert train.pixels[:][:, 0, 0].tolist() == [0, 1, 4, 5]
-    targets = train.masks[:][:, 0, 0] if masks else train.labels
-    assert targets.tolist() == [0, 1, 0, 1]
-    with pytest.raises(AssertionError):
-        _ = train.labels if masks else train.masks
-
-
-def test_a_set_tells_what_it_holds():
-    films = film_set("a", 8)
-    assert films.counts() == "4 train, 2 val, 2 test" and films.split("all") is films
-    assert str(films) == "8 films of 4 px (4 train, 2 val, 2 test), 5 with a class"
-    assert str(film_set("a", 8, masks=True)).endswith("5 with a mask")
-    assert films.with_labels().names == ("a/1", "a/2", "a/4", "a/5", "a/7")
-    assert films[torch.tensor([0, 3])].with_labels() is None
-    both = Films(films, None, ("why",)).labelled("train")
-    assert both.classification.names == ("a/1", "a/4", "a/5")
+def test_a_set_tells_what_it_holds(films):
+    part = films.classification
+    assert part.counts() == "32 train, 4 val, 4 test" and part.split("all") is part
+    assert str(part) == "40 films of 32 px (32 train, 4 val, 4 test), 40 with a class"
+    assert str(films.segmentation).endswith("40 with a mask")
+    part = part[torch.arange(40) % 10 == 0]
+    part.labelled[1:] = False
+    assert part.with_labels().names == ("classification/film00",)
+    assert part[torch.tensor([1, 3])].with_labels() is None
+    both = Films(part, None, ("why",)).labelled("train")
+    assert both.classification.names == ("classification/film00",)
     assert both.segmentation is None and both.skipped == ("why",)
-
-
-@pytest.mark.parametrize("masks", (False, True))
-def test_a_set_goes_into_a_data_loader(masks):
-    films = film_set("a", 8, masks)
-    batch = next(iter(DataLoader(films.split("train"), batch_size=3)))
-    assert batch["film"].shape == (3, 1, SIDE, SIDE) and batch["film"].dtype == torch.float32
-    assert batch["film"][2, 0, 0, 0] == 4 / 255 * 2 - 1
-    assert batch["labelled"].tolist() == [False, True, True]
-    assert batch["target"].shape == ((3, 1, SIDE, SIDE) if masks else (3,))
-    assert len(list(films)) == 8

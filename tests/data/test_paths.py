@@ -8,7 +8,6 @@ from layout_helpers import labels, masks, numbered, splits, touch
 from multimix.data.dataset_layouts import read_layout
 
 BOTH = ("NORMAL", "PNEUMONIA")
-UID = "1.2.826.0.1.3680043.8.498"
 
 
 @pytest.mark.parametrize("val", ("val", "Valid", "VALIDATION", "dev"))
@@ -103,17 +102,14 @@ def test_accents_as_a_mac_writes_them_and_case_alone(tmp_path):
     for form, kind in (("NFC", "images"), ("NFD", "masks")):
         touch(tmp_path, unicodedata.normalize(form, f"{kind}/Thorax é.png"))
     touch(tmp_path, "images/B.PNG", "masks/b_Mask.png", "images/c d.png", "masks/c d.png")
-    touch(tmp_path, "images/x.png", "images/X.png", "masks/x.png", "masks/X.png")
     found = read_layout(tmp_path)
     assert all(len(film.masks) == 1 for film in found.films)
-    assert masks(found)["x.png"] == ["x.png"] and masks(found)["X.png"] == ["X.png"]
 
 
 @pytest.mark.parametrize(
     "names, words",
     (
         (("a.png", "a_mask.png", "b_mask.png"), r"b_mask.png has no film in "),
-        (("images/a.png", "masks/b.png", "masks/c.png"), r"b.png has no film .*\(and 1 more have"),
         (("images/a.png", "masks/1/a.png", "masks/2/a.png"), "a.png has 2 masks, first .*; one is"),
         (("x/a.png", "y/a.png", "masks/a.png"), "a.png has no film in"),
         (("masks/a.png",), "has masks only, first .*a.png; films with the same file names are"),
@@ -124,20 +120,14 @@ def test_masks_that_cannot_be_placed_are_an_error(tmp_path, names, words):
         read_layout(touch(tmp_path / "inner" / "set", names))
 
 
-@pytest.mark.parametrize("both", (True, False))
-def test_masks_in_another_folder(tmp_path, both):
-    films = touch(
-        tmp_path / "films", *(f"{split}/NORMAL/{split}.png" for split in ("train", "val"))
-    )
-    touch(films, "test/PNEUMONIA/without.png")
+def test_masks_in_another_folder(tmp_path):
+    names = ("train/NORMAL/train.png", "val/NORMAL/val.png", "test/PNEUMONIA/without.png")
+    films = touch(tmp_path / "films", names)
     lungs = touch(tmp_path / "lungs", "masks/NORMAL/train.png", "masks/NORMAL/val.png")
     touch(tmp_path / "more", "train.png")  # has fewer of the films
-    found = read_layout(lungs, others=[films] if both else [])
+    found = read_layout(lungs, others=[lungs, films, tmp_path / "more"])
     assert found.folder == films and labels(found) == {0: 2, 1: 1}
-    assert {film.name for film in found.films if film.masks} == {
-        "train/NORMAL/train.png",
-        "val/NORMAL/val.png",
-    }
+    assert {film.name for film in found.films if film.masks} == {*names[:2]}
 
 
 def test_other_classes(tmp_path):
@@ -146,8 +136,8 @@ def test_other_classes(tmp_path):
     found = read_layout(tmp_path)
     assert labels(found) == {0: 3}
     assert found.left_out == (
-        "Films of other classes are left out: Bacterial Pneumonia (3), COVID (3), Viral Pneumonia "
-        '(3); to use one: --classes "normal=NAME,pneumonia=NAME|NAME".',
+        "Films of other classes than NORMAL and PNEUMONIA are left out: Bacterial Pneumonia (3), "
+        'COVID (3), Viral Pneumonia (3); to use one: --classes "normal=NAME,pneumonia=NAME|NAME".',
     )
     classes = {"viral pneumonia": "PNEUMONIA", "Bacterial Pneumonia": "pneumonia"}
     found = read_layout(tmp_path, classes=classes)

@@ -1,83 +1,68 @@
-"""What training needs is asked before it begins, and `doctor` asks the same."""
+"""What training needs is asked before it begins, by `doctor` too; a manifest repeats its films."""
 
+import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from drawn import draw
-from helpers import SIDE, save
+from helpers import SIDE, TINY, save
 
 from multimix.apps.check_data import examine
+from multimix.batches import Loader
 from multimix.config import Config
 from multimix.data.films import load_films
-from multimix.data.training_films import check_training_films
+from multimix.data.tables import read_table
+from multimix.data.training_films import (
+    apply_manifest,
+    check_training_films,
+    manifest_of,
+    trained_on,
+)
 
 CLASSES_ALONE = Config.preset("enc", side=SIDE)
 MASKS_ALONE = Config.preset("unet", side=SIDE)
+CONFIG = Config(side=SIDE, widths=TINY, batch=2, steps=1, class_labels=6, masks=3)
 
 
-def write_table(folder: Path, rows: list[tuple[int | str, str, str]]) -> Path:
-    """A table of films, of each of which label, patient and split are given."""
-    lines = ["path,label,patient,split"]
-    for i, (label, patient, split) in enumerate(rows):
-        save(folder / f"{i}.png", draw(i, i % 2, SIDE)[0])
-        lines.append(f"{i}.png,{label},{patient},{split}")
-    (folder / "films.csv").write_text("\n".join(lines))
-    return folder / "films.csv"
-
-
-def with_split(split: str, labels: list[int | str]) -> list[tuple[int | str, str, str]]:
-    """A patient with a film for each label."""
-    return [(label, f"{split}{i}", split) for i, label in enumerate(labels)]
-
-
-TRAINED = with_split("train", [0, 1] * 3)
-WITHOUT = "give films of three patients or more of each class"
-TABLES = {
-    "three patients of each class": (with_split("", [0, 1] * 3), ""),
-    "two patients": ([(0, "a", ""), (1, "b", "")] * 4, f"split 'val' for .*; .*{WITHOUT}"),
-    "one class in val": (
-        TRAINED + with_split("val", [1] * 20),
-        "Among the validation films there is no NORMAL film",
+@pytest.mark.parametrize(
+    "splits, patients, words",  # the labels of the films in each split; - is unlabelled
+    (
+        ({"": "010101"}, 6, ""),
+        ({"": "01010101"}, 2, "no NORMAL film and no PNEUMONIA film; give folders"),
+        ({"train": "010101", "val": "1" * 20}, 20, "validation films there is no NORMAL film;"),
+        ({"train": "0" * 30, "val": "01" * 10}, 30, "training films there is no PNEUMONIA film;"),
+        ({"train": "010101", "val": "-" * 20}, 20, "Among the validation films there is no NORM"),
+        ({"test": "010101"}, 6, "Among the training films there is no NORMAL"),
     ),
-    "one class in train": (
-        with_split("train", [0] * 30) + with_split("val", [0, 1] * 10),
-        "Among the training films there is no PNEUMONIA film",
-    ),
-    "no label in val": (TRAINED + with_split("val", [""] * 20), "no labelled films in the split"),
-    "films for testing": (with_split("test", [0, 1] * 3), "no labelled training films"),
-    "no label": (with_split("train", [""] * 30), "no labelled training films"),
-}
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_fit_where_it_can_be_trained_on(tmp_path, name):
-    rows, words = TABLES[name]
-    table = write_table(tmp_path, rows)
+)
+def test_a_table_is_fit_where_it_can_be_trained_on(tmp_path, splits, patients, words):
+    lines, table = ["path,label,patient,split"], tmp_path / "films.csv"
+    for split, labels in splits.items():
+        for i, label in enumerate(labels):
+            save(tmp_path / f"{split}{i}.png", draw(i, i % 2, SIDE)[0])
+            lines.append(f"{split}{i}.png,{label.strip('-')},{split}{i % patients},{split}")
+    table.write_text("\n".join(lines))
     films = load_films(table, side=SIDE, progress=False)
-    faults = examine(table).faults
+    assert bool(examine(table).faults) == bool(words)
     if not words:
-        assert faults == [] and check_training_films(films, CLASSES_ALONE) == films
+        assert check_training_films(films, CLASSES_ALONE) == films
         return
-    assert faults
     with pytest.raises(ValueError, match=words) as caught:
         check_training_films(films, CLASSES_ALONE)
     assert len(str(caught.value)) <= 400
-    if name not in ("no label", "one class in train"):
-        assert [f"{fault}." for fault in faults] == [str(caught.value)]
 
 
 def test_masks_without_any_lung(masked):
     for path in (masked / "masks").iterdir():
         save(path, np.zeros((SIDE, SIDE), dtype=np.uint8))
     films = load_films((), masked, SIDE, progress=False)
-    with pytest.raises(ValueError, match="No mask of the training films has lung in it"):
+    words = "Among the training films there is no mask with lung in it"
+    with pytest.raises(ValueError, match=words):
         check_training_films(films, MASKS_ALONE)
-    faults = examine(masked).faults
-    assert len(faults) == 2 and "masks that are empty: 20" in faults[0]
-    assert "No mask of the training films has lung in it" in faults[1]
+    empty, fault = examine(masked).faults
+    assert "masks that are empty: 20" in empty and words in fault
 
 
 def test_a_few_masks_among_many_films_come_into_each_split(masked):
@@ -88,9 +73,57 @@ def test_a_few_masks_among_many_films_come_into_each_split(masked):
     findings = examine(masked)
     uses = "train on 16 (1 labelled), validate on 2 (1 labelled), test on 2 (1 labelled)"
     assert findings.fit and f"segmentation will {uses} of these films" in findings.facts
-    lacking = films.segmentation.labelled & torch.tensor(
-        [s == "train" for s in films.segmentation.splits]
-    )
-    lacking = replace(films, segmentation=replace(films.segmentation, labelled=lacking))
-    with pytest.raises(ValueError, match=r"split 'val' for segmentation.*three patients or more,"):
+    part = films.segmentation
+    train = torch.tensor([split == "train" for split in part.splits])
+    lacking = replace(films, segmentation=replace(part, labelled=part.labelled & train))
+    with pytest.raises(ValueError, match=r"validation films there is no mask .*patients or more,"):
         check_training_films(lacking, MASKS_ALONE)
+
+
+def test_a_manifest_repeats_splits_and_labels(kaggle, masked, tmp_path):
+    for kind in ("images", "masks"):  # names may be of any bytes
+        os.rename(masked / kind / "film03.png", os.fsencode(masked / kind) + b"/film\xff03.png")
+    films = load_films(kaggle, masked, SIDE, seed=1, progress=False)
+    first, path = Loader(films, CONFIG).labelled_films(), tmp_path / "manifest.csv"
+    path.write_text(manifest_of(films, first), errors="surrogateescape")
+    table = read_table(path)
+    used = table[(table["split"] == "train") & (table["use"] == "labelled")]["task"].tolist()
+    assert used == ["classification"] * 6 + ["segmentation"] * 3
+    other = load_films(kaggle, masked, SIDE, seed=2, progress=False)  # split otherwise
+    assert other.classification.splits != films.classification.splits
+    again = apply_manifest(other, path)
+    for task in ("classification", "segmentation"):
+        then, now = getattr(films, task), getattr(again, task)
+        assert then.splits == now.splits and then.names == now.names
+        assert torch.equal(then.pixels[:], now.pixels[:])
+    assert again.split_rules == (f"The splits are those of {path}.",)
+    second = Loader(again, CONFIG).labelled_films()
+    assert all(first[task].names == second[task].names for task in first)
+    assert "lungs/images/film\udcff03.png" in again.segmentation.names
+
+
+def test_films_without_their_label_are_not_used_as_labelled(films):
+    part = films.classification
+    kept = part[torch.tensor([0, 4])]
+    path_text = manifest_of(films, {"classification": kept})
+    uses = {line.split(",")[1]: line.strip().split(",")[-1] for line in path_text.splitlines()}
+    for name, split in zip(part.names, part.splits):
+        labelled = split != "train" or name in kept.names
+        assert uses[name] == ("labelled" if labelled else "unlabelled")
+    trained = {("classification", name) for name in part.split("train").names}
+    assert trained_on(path_text) == trained and trained_on("") == set()
+
+
+def test_faults_of_a_manifest_are_named(masked, films, tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_text(manifest_of(films, {"segmentation": films.segmentation}))
+    other = load_films(segmentation=masked, side=SIDE, progress=False)
+    with pytest.raises(ValueError, match="names 40 films that are not there, segmentation/film00"):
+        apply_manifest(other, path)
+    for text, words in (
+        ("film,patient,split\na,b,train\n", "has no column task and no use"),
+        ("task,film,patient,split,use\nsegmentation,a,a,foo,labelled\n", "line 2: split 'foo'; it"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=words):
+            apply_manifest(films, path)

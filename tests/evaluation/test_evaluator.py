@@ -11,7 +11,7 @@ from helpers import SIDE
 
 from multimix.apps.cli import main
 from multimix.data.films import load_films
-from multimix.data.manifest import manifest_of, trained_on
+from multimix.data.training_films import manifest_of, trained_on
 from multimix.evaluation import metrics
 from multimix.evaluation.evaluator import evaluate, films_of_split, score, validate
 from multimix.evaluation.metrics import DEFINITIONS, FILM_METRICS

@@ -1,4 +1,4 @@
-"""Tables, caches and checkpoints with something odd in them: used, or refused in a sentence."""
+"""Tables and checkpoints with something odd in them: used, or refused in a sentence."""
 
 import contextlib
 import copy
@@ -15,8 +15,9 @@ from drawn import write_films
 from helpers import CONFIG, SIDE, harmed, quietly
 
 from multimix.apps.predict_folder import predict_folder
+from multimix.data.dataset_layouts import read_layout
 from multimix.data.films import load_films
-from multimix.data.manifest import apply_manifest
+from multimix.data.training_films import apply_manifest
 from multimix.inference import load_model
 from multimix.runtime.checkpoint import read_checkpoint
 
@@ -31,7 +32,7 @@ class Pool:
     """One whole thing of each kind, and how to use one that was harmed."""
 
     def __init__(self, folder: Path):
-        self.folder, self.run, self.caches = folder, folder / "run", folder / "cache"
+        self.folder, self.run = folder, folder / "run"
         write_films(folder / "classes", 60, SIDE)
         write_films(folder / "lungs", 30, SIDE, masks=True)
         self.films = load_films(folder / "classes", folder / "lungs", SIDE, progress=False)
@@ -40,13 +41,6 @@ class Pool:
         rows = [f"images/film{i:03}.png,{i % 2},{'train' if i < 4 else 'val'}" for i in range(6)]
         (folder / "lungs" / "films.csv").write_text("\n".join(["path,label,split", *rows]))
         self.predict()
-        self.pixels = self.load("lungs/images", cache=self.caches).pixels[:]
-
-    def load(self, name: str, **options):
-        return load_films(self.folder / name, side=SIDE, progress=False, **options).classification
-
-    def cache(self) -> None:
-        assert torch.equal(self.load("lungs/images", cache=self.caches).pixels[:], self.pixels)
 
     def predict(self) -> None:
         model = load_model(self.run / "best.pth", "cpu")
@@ -55,12 +49,11 @@ class Pool:
 
     def kinds(self) -> dict[str, tuple[Path, Callable, Callable]]:
         """By name: a file, how to harm its content, and how to use it."""
-        last, table = self.run / "last.pth", self.run / "manifest.csv"
+        last, table, lungs = self.run / "last.pth", self.run / "manifest.csv", self.folder / "lungs"
         return {
-            "set": (self.folder / "lungs" / "films.csv", odd_table, lambda: self.load("lungs")),
+            "set": (lungs / "films.csv", odd_table, lambda: read_layout(lungs)),
             "manifest": (table, odd_table, lambda: apply_manifest(self.films, table)),
             "predictions": (self.folder / "out" / "predictions.csv", odd_table, self.predict),
-            "cache": (next(self.caches.iterdir()), odd_bytes, self.cache),
             "checkpoint": (last, self.odd_checkpoint, lambda: load_model(last, "cpu")),
         }
 
@@ -80,16 +73,11 @@ class Pool:
         return file.getvalue()
 
 
-def odd_bytes(content: bytes, rng: np.random.Generator) -> bytes:
-    """Harmed bytes."""
-    return harmed(content, int(rng.integers(2**30)))
-
-
 def odd_table(table: bytes, rng: np.random.Generator) -> bytes:
     """A table with harmed bytes, or with a cell, a row or a column that is odd or missing."""
     harm = rng.integers(4)
     if harm == 0:
-        return odd_bytes(table, rng)
+        return harmed(table, int(rng.integers(2**30)))
     lines = [line.split(",") for line in table.decode().splitlines()]
     row = int(rng.integers(len(lines)))
     column = int(rng.integers(len(lines[row])))
@@ -109,7 +97,7 @@ def pool(tmp_path_factory) -> Pool:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("kind", ("set", "manifest", "predictions", "cache", "checkpoint"))
+@pytest.mark.parametrize("kind", ("set", "manifest", "predictions", "checkpoint"))
 def test_what_is_odd_is_used_or_refused_in_a_sentence(pool, kind, seed):
     path, harm, use = pool.kinds()[kind]
     whole = {path: path.read_bytes() for path in path.parent.iterdir() if path.is_file()}
