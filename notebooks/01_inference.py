@@ -108,11 +108,11 @@ for axis, number in zip(axes.flat, table.index[table["mask"] != ""]):
     draw_outline(axis, found[number].mask, PREDICTED)
     axis.set_title(f"truth {table['truth'][number]}, predicted {table['label'][number]}\nDice {table['Dice'][number]}", fontsize=10)
     axis.set_axis_off()
-show("Six chest X-rays with two outlines of the lungs each: green by hand, red by the network. The two outlines are "
+show("Six chest X-rays with two outlines of the lungs each: green by hand, orange by the network. The two outlines are "
      "close, also behind the heart and in white lungs")
 
 # %% [markdown]
-# **What to see.** Green is the outline by hand, red the network's. The Dice is .96 to .98. The people outlined whole lungs, also
+# **What to see.** The green line is the outline by hand, the orange one the network's. The Dice is .96 to .98. The people outlined whole lungs, also
 # behind the heart and where pneumonia makes them white, and so does the network here. The largest differences are at the edges of white
 # lungs. On some healthy adults of other hospitals the network leaves out the lung behind the heart, as a part of its training outlines did.
 #
@@ -161,14 +161,16 @@ multimix.Panel()
 # %% [markdown]
 # ## A folder as a table
 #
-# `predict_folder` writes masks, pictures and `predictions.csv`. `FILMS` may be a folder of your own.
+# `predict_folder` writes masks, pictures and `predictions.csv`. `FILMS` may be a folder of your own, with films of any kind named above. The
+# first line says what in it was left out. On Colab, files end with the session: download `runs/notebook01.zip` from the list of files on the left.
 
 # %%
 FILMS = "sample_data"  #@param {type:"string"}
 
 out = Path("runs/notebook01")
 shutil.rmtree(out, ignore_errors=True)  # of an earlier run
-multimix.predict_folder(model, sorted(Path(FILMS).glob("*.jpg")), out, figures=False)
+multimix.predict_folder(model, FILMS, out, figures=False, on_left_out=print)
+shutil.make_archive(out, "zip", out)
 table = pd.read_csv(out / "predictions.csv", keep_default_na=False)
 table[["file", "label", "PNEUMONIA", "lung_share", "expected_dice", "quality", "warnings"]].round(2)
 

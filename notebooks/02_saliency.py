@@ -45,6 +45,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image, ImageFilter
 
@@ -54,12 +55,12 @@ from multimix.model import CLASSES, bridge_maps
 from multimix.predictions.outputs import explain
 
 set_matplotlib_formats("jpeg", dpi=80, pil_kwargs={"quality": 70})  # keeps the notebook small
-model = multimix.load_model(device="cpu")
 
 # %% [markdown]
 # The third picture of this prediction is its explanation, `p.explanation`.
 
 # %%
+model = multimix.load_model(device="cpu")
 show("One chest X-ray as three pictures: the film, the lungs that the network found, and its explanation in orange and blue",
      multimix.predict(model, "sample_data/child_bacterial.jpg"))
 
@@ -90,7 +91,7 @@ for axis, name, picture in zip(axes, ("film", "saliency"), (x, by_hand)):
 show("A chest X-ray, and its saliency: a cloud of white dots on black")
 
 # %% [markdown]
-# **What to see.** A cloud of dots without a sign, densest in the lung on the left. It is not obvious what it says.
+# **What to see.** A cloud of dots without a sign, densest in the lung on the left.
 #
 # ## Five maps
 #
@@ -145,27 +146,30 @@ for row in table[table["mask"] != ""].itertuples():
     cases.append({"row": row, "film": film, "blurred": blurred, "lungs": lungs, "label": label, "maps": five_maps(film, blurred, label)})
 
 # %%
+colours = LinearSegmentedColormap.from_list("PNEUMONIA", ["#0072B2", "white", "#E69F00"])
 figure, axes = plt.subplots(2, 4, figsize=(11, 6), layout="constrained")
 for line, case in zip(axes, (cases[0], cases[3])):
     line[0].set_ylabel(f"{case['row'].path}\npredicted {CLASSES[case['label']]}", fontsize=9)
-    for axis, name in zip(line, ("gradient", "class activation", "occlusion", "explanation")):
+    for axis, name in zip(line, ("gradient x film", "class activation", "occlusion", "explanation")):
         heat = F.interpolate(case["maps"][name][None, None], SIDE, mode="bilinear")[0, 0].numpy()
+        heat = heat if CLASSES[case["label"]] == "PNEUMONIA" else -heat
         axis.imshow(case["film"][0, 0], cmap="gray")
         limit = np.abs(heat).max()
-        axis.imshow(heat, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.5)
+        axis.imshow(heat, cmap=colours, vmin=-limit, vmax=limit, alpha=0.5)
         draw_outline(axis, case["lungs"], TRUE)
         axis.set(title=name, xticks=[], yticks=[])
-show("Two films with four of the five maps each, red for the predicted class and blue against it, lungs outlined in green. The maps "
+show("Two films with four of the five maps each, orange for PNEUMONIA and blue against it, lungs outlined in green. The maps "
      "mark different places")
 
 # %% [markdown]
-# **What to see.** Red speaks for the predicted class, blue against it; green is the outline by hand. The maps differ. In the white lung of the lower film, class activation is blue and occlusion red. They cannot both be right.
+# **What to see.** As above, orange speaks for PNEUMONIA and blue against it in both films; the green line is the outline by hand.
+# The maps differ. In the white lung of the lower film, class activation is blue and occlusion orange. They cannot both be right.
 #
 # ## Which map marks what counts?
 #
 # **Deletion** replaces the cells that a map marks most by a blurred film, more and more of them. With a good map the probability of the
 # predicted class falls fast. **Insertion** starts with the blurred film and brings back the same cells first; a good map makes the
-# probability rise fast (RISE, Petsiuk and others 2018). A random order is what every map has to beat.
+# probability rise fast (RISE, Petsiuk and others 2018).
 
 # %%
 shares = torch.tensor([0, 0.05, 0.1, 0.2, 0.3, 0.5])
@@ -205,7 +209,7 @@ pd.DataFrame(numbers).T.round(2)
 # - **Gradient**: better than random in deletion (.76), not in insertion (.65). It explains little.
 # - **Class activation**: no better than random anywhere (.92, .64, .28). Each of its features has seen much of the film.
 #
-# Six films are few. On 60 validation films of children and adults the explanation is best, too: deletion .46, occlusion (at 96 px) .60, gradient
+# On 60 validation films of children and adults the explanation is best, too: deletion .46, occlusion (at 96 px) .60, gradient
 # .71, random .78, class activation .86 ([table](../tests/benchmarks/README.md)). Occlusion and explanation blur the film as the test does, so the test
 # suits them.
 #
@@ -233,6 +237,7 @@ pd.DataFrame(rows).T
 # ## Does the class come from the lungs?
 #
 # Remove the lungs, or all but the lungs, and predict again. The mean grey of the film takes the place.
+# Probabilities here are not calibrated; those of `predict` are.
 
 # %%
 rows = {}
@@ -242,12 +247,12 @@ for case in cases:
     with torch.no_grad():
         chance = model.classify(torch.cat(parts)).softmax(1)[:, 1]
     rows[case["row"].path] = dict(zip(("whole film", "lungs alone", "without lungs"), chance.numpy().round(2))) | {"truth": case["row"].truth}
-print("probability of PNEUMONIA")
+print("probability of PNEUMONIA, not calibrated")
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# **What to see.** The lungs alone keep every label of the whole film, the wrong one included. Without the lungs, three
-# labels of six change, in both directions: films with grey areas are unlike anything that the network has learnt from. On
+# **What to see.** The lungs alone keep every label of the whole film, the wrong one included. Without the lungs, four
+# labels of six change, in both directions (`adult_covid` barely, at .497): films with grey areas are unlike anything that the network has learnt from. On
 # validation films of children, an earlier network had an AUC of .998 on whole films, .957 on the lungs alone, and .971 *without* the lungs
 # ([model card](../weights/README.md)). So much of the class can be
 # read from outside the lungs: size, position, framing.
