@@ -174,8 +174,14 @@ class Trainer:
             groups = self.optimizer.state_dict()["param_groups"]
             moments = state["optimizer"]["state"]
             self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            for parameter, own in self.optimizer.state.items():
+                shapes = own["exp_avg"].shape, own["exp_avg_sq"].shape, own["step"].shape
+                if shapes != (parameter.shape, parameter.shape, ()):
+                    raise ValueError("moments of another shape")
             self.step, self.best_step = int(content["step"]), int(state["best_step"])
             self.best = float(state["best"])
+            if not 0 <= self.best_step <= self.step:
+                raise ValueError("the best step is in the future")
             self.results = {name: float(x) for name, x in content["validation"].items()}
             self.calibration = {name: float(x) for name, x in content["calibration"].items()}
             self.sums = {name: float(x) for name, x in state["sums"].items()}

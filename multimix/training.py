@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -68,7 +69,8 @@ def train(
             raise ValueError(f"train was given a {found} as {name}; a {kind.__name__} is needed.")
     place, out = choose_device(device), Path(out)
     validation = films_of_split(check_training_films(films, config), "val")
-    with connect(place) as world, StopSignal() as stop, usual_settings(place):
+    printed, shown = redirect_stdout(safe(sys.stdout)), redirect_stderr(safe(sys.stderr))
+    with printed, shown, connect(place) as world, StopSignal() as stop, usual_settings(place):
         loader = Loader(films, config, place, world)
         trainer = Trainer(config, validation, place, world, init_from)
         if compile:
@@ -131,3 +133,19 @@ def progress_bar(trainer: Trainer, loader: Loader, prints: bool) -> tqdm:
     bar = dict(unit="step", initial=trainer.step, disable=hidden, mininterval=seconds)
     bar["ncols"] = None if notebook else 100  # characters; in a notebook they would be pixels
     return tqdm(None, "training", trainer.config.steps, **bar)
+
+
+def safe(stream: Any) -> Any:
+    """A stream whose failing writes are ignored, such as those to a closed terminal."""
+
+    class Safe:
+        def __getattr__(self, name: str) -> Any:
+            attribute = getattr(stream, name)
+
+            def call(*arguments: Any) -> Any:
+                with suppress(OSError, ValueError):
+                    return attribute(*arguments)
+
+            return call if callable(attribute) else attribute
+
+    return Safe()

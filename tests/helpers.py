@@ -89,8 +89,11 @@ def harmed(content: bytes, seed: int) -> bytes:
 
 
 def upload(panel: Panel, *files: object, to: ipywidgets.FileUpload | None = None) -> None:
-    """A name and a content, or several such pairs, as the browser would: to the field of the films
-    or another, in the form of the ipywidgets that is installed.
+    """Upload files as the browser does, in the form of the ipywidgets that is installed.
+
+    Arguments:
+        files: a name and a content, or several such pairs.
+        to: the field; without one, that of the films.
     """
     pairs = dict(files if isinstance(files[0], tuple) else [files])
     value: dict | tuple = {

@@ -32,6 +32,7 @@ SETTINGS = {
     "inference_mode": torch.inference_mode,
     "deterministic": lambda: changed(torch.use_deterministic_algorithms, True, False),
     "float64": lambda: changed(torch.set_default_dtype, torch.float64, torch.float32),
+    "float16": lambda: changed(torch.set_default_dtype, torch.float16, torch.float32),
 }
 
 
@@ -46,11 +47,13 @@ def check_alike(found, expected, tolerance=1e-6):
 @pytest.mark.parametrize(
     ("change", "tolerance"),
     (
+        (lambda model: model.double(), 1e-5),
         (lambda model: model.half(), 1e-2),
         (lambda model: model.requires_grad_(False), 0),
         (torch.nn.DataParallel, 0),
         (torch.optim.swa_utils.AveragedModel, 0),
         (torch.compile, 0),
+        (lambda model: model.compile() or model, 0),
     ),
 )
 def test_a_network_as_torch_changes_or_wraps_it(model, change, tolerance):
@@ -59,7 +62,7 @@ def test_a_network_as_torch_changes_or_wraps_it(model, change, tolerance):
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_settings_of_the_caller_change_no_prediction(weights, setting):
+def test_settings_of_the_caller_change_no_prediction(model, weights, setting):
     expected = predict(load_model(weights, "cpu"), FILM)
     with SETTINGS[setting]():
         check_alike(predict(load_model(weights, "cpu"), FILM), expected, 0)
@@ -67,12 +70,13 @@ def test_settings_of_the_caller_change_no_prediction(weights, setting):
 
 def test_settings_of_the_caller_change_no_training(films, tmp_path):
     config = replace(CONFIG, steps=1, validate_every=1)
-    expected = quietly(config, films, tmp_path / "usual").state_dict()
+    expected = quietly(config, films, tmp_path / "usual")
     exact, wide = SETTINGS["deterministic"](), SETTINGS["float64"]()
     with torch.inference_mode(), exact, wide, torch.autocast("cpu", torch.bfloat16):
-        found = quietly(config, films, tmp_path / "other").state_dict()
+        found = quietly(config, films, tmp_path / "other")
         assert torch.get_default_dtype() == torch.float64
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    for name, tensor in found.state_dict().items():
+        assert torch.equal(tensor, expected.state_dict()[name]), name
 
 
 def test_modes_and_gradients_stay_also_with_eight_threads(model):
@@ -89,15 +93,24 @@ def test_modes_and_gradients_stay_also_with_eight_threads(model):
     assert all((parameter.grad == 3.0).all() for parameter in model.parameters())
 
 
+def mixed(model):
+    model.encoder.half()
+    return model
+
+
+def made_in_inference_mode(model):
+    with torch.inference_mode():
+        return copy.deepcopy(model)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     (
-        (
-            lambda model: model.encoder.half() and model,
-            "torch cannot run this network, torch.float",
-        ),
-        (torch.inference_mode()(copy.deepcopy), "made outside torch.inference_mode"),
+        (mixed, r"cannot run this network, torch.float16 on cpu and torch.float32 on cpu \("),
+        (made_in_inference_mode, "made outside torch.inference_mode"),
+        (lambda model: model.to("meta"), r"cannot run this network, torch.float32 on meta \("),
         (lambda model: model.encoder, "A Encoder was given as the network; a MultiMix is needed"),
+        (lambda model: None, "A NoneType was given as the network"),
     ),
 )
 def test_what_cannot_predict_is_one_sentence(model, change, sentence):
@@ -106,14 +119,23 @@ def test_what_cannot_predict_is_one_sentence(model, change, sentence):
     assert len(str(found.value)) <= 300
 
 
+def in_child(model, results):
+    results.put(predict(model, FILM).probability)
+
+
 @pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="no processes are forked here"
 )
 def test_a_forked_process_predicts(model):
     """OpenMP of the parent has two threads by then, which the child has not."""
     model.info.side = 128  # px: smaller films are left to one thread
+    context = multiprocessing.get_context("fork")
     with changed(torch.set_num_threads, 2, torch.get_num_threads()):
-        expected = predict(model, FILM).probability
-        with multiprocessing.get_context("fork").Pool(1) as pool:
-            found = pool.apply_async(predict, (model, FILM)).get(60)
-    assert found.probability == pytest.approx(expected, abs=1e-6)
+        expected = predict(model, FILM)
+        results = context.SimpleQueue()
+        process = context.Process(target=in_child, args=(model, results))
+        process.start()
+        process.join(60)
+        finished = process.exitcode == 0
+        process.kill()
+    assert finished and results.get() == pytest.approx(expected.probability, abs=1e-6)

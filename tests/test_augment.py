@@ -59,19 +59,32 @@ def test_strengths_by_hand(views):
     ramp = torch.linspace(0, 1, 256).view(1, 1, 16, 16)
     for strength, levels in ((0.0, 16), (0.3, 32), (0.6, 64), (1.0, 128)):
         assert len(augment.posterize(ramp, torch.tensor(strength)).unique()) == levels
+    film, half = torch.tensor([0.2, 0.9]).view(1, 1, 1, 2), torch.tensor(0.5)
+    after = augment.OPERATIONS["solarize"](film, half, half)
+    assert torch.allclose(after.flatten(), torch.tensor([0.2, 0.1]))
     strength = torch.tensor([0.0, 0.0, 1.0, 1.0]).view(4, 1, 1, 1)  # one for each film
     after = augment.OPERATIONS["brightness"](views, strength, strength)
     assert torch.allclose(after, views * (0.05 + 0.9 * strength))
 
 
-def test_movements_by_hand(views):
-    film, turn = torch.zeros(1, 1, 40, 40), torch.tensor([[[[torch.pi / 2]]]])
+@pytest.mark.parametrize(
+    "values, places",
+    (
+        (dict(right=0.25, down=0.1), {(14, 30)}),
+        (dict(angle=torch.pi / 2), {(19, 10), (20, 10), (19, 29), (20, 29)}),
+    ),
+)
+def test_movements_by_hand(values, places):
+    film = torch.zeros(1, 1, 40, 40)
     film[0, 0, 10, 20] = 1
-    assert divmod(augment.moved(film, angle=turn).argmax().item(), 40) in ((19, 10), (20, 10))
+    after = augment.moved(film, **{name: torch.tensor([[[[x]]]]) for name, x in values.items()})
+    assert divmod(after.argmax().item(), 40) in places
+
+
+def test_outside_is_grey_and_no_movement_changes_nothing(views):
     assert torch.allclose(augment.moved(views), views, atol=1e-6)
-    after = augment.moved(views, right=HIGH / 2)  # what comes in is grey
+    after = augment.moved(views, right=HIGH / 2)
     assert torch.allclose(after[..., :30], torch.full_like(after[..., :30], augment.FILL))
-    assert torch.allclose(after[..., 32:], views[..., :32], atol=1e-6)
 
 
 def test_weak_is_flip_and_crop_of_the_padded_film(views):

@@ -19,11 +19,15 @@ CONFIG = Config(side=SIDE, widths=TINY, batch=4)
 def test_each_system_gets_what_it_uses(films, system):
     config = Config.preset(system, side=SIDE, widths=TINY, batch=4)
     batch = Loader(films, config)(0)
-    used = {"mask_films", "masks"} if config.segment else set()
-    used |= {"unlabelled_mask_films"} if config.segment and config.mask_consistency else set()
-    used |= {"class_films", "labels"} if config.classify else set()
-    used |= {"weak", "strong"} if config.classify and config.pseudo_labels else set()
-    assert {name for name, part in batch._asdict().items() if part is not None} == used
+    used = {
+        **dict.fromkeys(("mask_films", "masks"), config.segment),
+        "unlabelled_mask_films": config.segment and config.mask_consistency,
+        **dict.fromkeys(("class_films", "labels"), config.classify),
+        **dict.fromkeys(("weak", "strong"), config.classify and config.pseudo_labels),
+    }
+    assert {name for name, part in batch._asdict().items() if part is not None} == {
+        name for name, on in used.items() if on
+    }
     assert all(part is None or len(part) == 4 for part in batch)
     for part in (batch.mask_films, batch.class_films, batch.weak, batch.strong):
         assert part is None or part.shape == (4, 1, SIDE, SIDE)
@@ -41,14 +45,16 @@ def test_batches_depend_on_seed_and_step_alone(films):
 
 def test_every_film_of_a_step_is_at_its_side():
     changes = dict(side=SIDE + 16, sides=(SIDE, SIDE + 16), side_schedule="progressive", steps=2)
-    changes |= dict(widths=TINY, batch=4, unlabelled_from=0)
-    config = Config.preset("multimix", "improved", **changes)
+    config = Config.preset(
+        "multimix", "improved", widths=TINY, batch=4, unlabelled_from=0, **changes
+    )
     larger = Films(*(film_set(task, SIDE + 16) for task in ("classification", "segmentation")))
+    loader = Loader(larger, config)
     for step in range(2):
-        batch = Loader(larger, config)(step)
-        films = batch._replace(affine=None, labels=None)  # all others are films or masks
-        shapes = {part.shape for part in films if part is not None}
-        assert shapes == {(4, 1, *[config.side_at(step)] * 2)}
+        batch = loader(step)
+        views = (batch.mask_films, batch.masks, batch.unlabelled_mask_films, batch.strong)
+        for part in (*views, batch.plain_mask_films, batch.class_films, batch.weak):
+            assert part.shape == (4, 1, *[config.side_at(step)] * 2)
         assert set(batch.masks.unique().tolist()) == {0, 1}
 
 
@@ -99,16 +105,20 @@ def test_films_meet_their_own_targets_and_augmentation_moves_both(films):
 def test_balanced_batches_have_as_many_of_each_class_and_folder(films, monkeypatch):
     monkeypatch.setattr(augment, "weak", lambda x, chance: x)
     part = films.classification
-    labelled = part.labelled & ((part.targets == 1) | (torch.arange(40) < 4))  # two NORMAL films
+    training = torch.tensor([split == "train" for split in part.splits])
+    normal = ((part.targets == 0) & training).nonzero().flatten()
+    labelled = part.labelled.index_fill(0, normal[2:], False)  # two NORMAL films remain
     folders = ("b",) * 28 + ("a",) * 12  # 28 and 4 training films
     two = replace(films.segmentation, sources=folders)
     few = Films(replace(part, labelled=labelled), two)
     for size, expected in ((4, [[0, 1, 0, 1], [0, 1, 0, 1]]), (3, [[0, 1, 0], [1, 0, 1]])):
         config = replace(CONFIG, balanced_classes=True, balanced_sets=True, batch=size)
-        for step, turns in enumerate(expected):
-            batch = Loader(few, config)(step)
-            assert batch.labels.tolist() == turns
-            assert [part.targets[index_of(film, part)] for film in batch.class_films] == turns
+        loader = Loader(few, config)
+        batches = [loader(step) for step in range(2)]
+        assert [batch.labels.tolist() for batch in batches] == expected
+        for film, label in zip(batches[0].class_films, batches[0].labels):
+            assert part.targets[index_of(film, part)] == label
+        for batch, turns in zip(batches, expected):
             places = [index_of(film, films.segmentation) for film in batch.mask_films]
             assert [int(place >= 28) for place in places] == turns
 
@@ -121,7 +131,10 @@ def test_class_films_serve_as_mask_films(films):
     assert torch.equal(batch.plain_mask_films, batch.unlabelled_mask_films)  # without augmentation
     moved = Loader(films, replace(config, mask_augmentation=True))(1)
     assert torch.equal(moved.plain_mask_films, batch.plain_mask_films)
+    assert all(column.shape == (4, 1, 1, 1) for column in moved.affine)
     assert not torch.equal(moved.unlabelled_mask_films, batch.unlabelled_mask_films)
+    lungs_alone = Config.preset("unet", "improved", side=SIDE, widths=TINY, batch=4)
+    assert len(Loader(replace(films, classification=None), lungs_alone)(0).mask_films) == 4
 
 
 def test_half_of_the_augmented_class_films_differ_from_the_weak_views(films):
@@ -132,6 +145,10 @@ def test_half_of_the_augmented_class_films_differ_from_the_weak_views(films):
 
 def test_training_sees_the_budget_alone(films):
     loader = Loader(films, replace(CONFIG, class_labels=6, masks=3))
+    assert {task: len(kept) for task, kept in loader.labelled_films().items()} == {
+        "classification": 6,
+        "segmentation": 3,
+    }
     assert loader.describe() == (
         "training on 6 of 32 classes (3 NORMAL, 3 PNEUMONIA), 3 of 32 masks; the other films are "
         "unlabelled"
@@ -142,19 +159,24 @@ def test_training_sees_the_budget_alone(films):
 
 
 def test_budgets_are_drawn_by_class_patient_and_seed():
-    names = tuple(f"film{i}" for i in range(400))
-    pixels, labelled = torch.zeros(400, SIDE, SIDE).byte(), torch.ones(400).bool()
-    targets = (torch.arange(400) >= 100).long()  # a quarter is NORMAL
-    patients = tuple(f"p{i // 5}" for i in range(400))
-    films = FilmSet(pixels, targets, labelled, names, patients, ("train",) * 400)
+    part = film_set("classification")
+    films = FilmSet(
+        torch.zeros(400, SIDE, SIDE, dtype=torch.uint8),
+        (torch.arange(400) >= 100).long(),  # a quarter is NORMAL
+        torch.ones(400, dtype=torch.bool),
+        tuple(f"film{i}" for i in range(400)),
+        tuple(f"p{i // 5}" for i in range(400)),
+        ("train",) * 400,
+    )
     for budget in (2, 10, 99, 100, 399):
         chosen = sample_budget(films, budget, seed=0)
         assert len(chosen) == len(set(chosen.tolist())) == budget
-        assert abs(targets[chosen].float().mean().item() - 0.75) <= 0.5 / budget + 1e-6
+        assert abs(films.targets[chosen].float().mean().item() - 0.75) <= 0.5 / budget + 1e-6
     assert len(sample_budget(films, None, 0)) == len(sample_budget(films, 400, 0)) == 400
     chosen = sample_budget(films, 100, seed=0)
-    assert len({patients[i] for i in chosen}) <= 22  # 20 patients, and one cut in each class
+    assert len({films.patients[i] for i in chosen}) <= 22  # 20 patients, and one cut in each class
     assert torch.equal(chosen, sample_budget(films, 100, seed=0))
     assert not torch.equal(chosen, sample_budget(films, 100, seed=1))
-    few = replace(films, targets=(torch.arange(400) > 39).long())  # a tenth is NORMAL
+    few = replace(part, targets=(torch.arange(40) > 3).long())  # a tenth is NORMAL
     assert few.targets[sample_budget(few, 2, 0)].tolist() == [0, 1]
+    assert few.targets[sample_budget(few, 20, 0)].tolist().count(0) == 2

@@ -18,8 +18,11 @@ def test_the_defaults_are_the_papers():
 
 def test_the_eight_systems():
     parts = ("classify", "segment", "bridge", "pseudo_labels", "mask_consistency")
-    configs = {name: Config.preset(name) for name in SYSTEMS}
-    assert {n: "".join("-+"[getattr(c, part)] for part in parts) for n, c in configs.items()} == {
+    on = {}
+    for name in SYSTEMS:
+        config = Config.preset(name)
+        on[name] = "".join("+" if getattr(config, part) else "-" for part in parts)
+    assert on == {
         "unet": "-+---",
         "enc": "+----",
         "enc_ssl": "+--+-",
@@ -47,18 +50,26 @@ def test_the_rate_falls_in_stairs_or_along_a_cosine():
         (dict(classify=False, segment=False), "no task is on; classify, segment or both are"),
         (dict(schedule="linear"), "schedule is 'linear'; staircase or cosine is needed"),
         (dict(side=100), "side is 100; a multiple of 16"),
+        (dict(side="64"), "side is '64'; a multiple of 16"),
         (dict(batch=0), "batch is 0; a number from 1 to 10000 is needed"),
         (dict(steps="5"), "steps is '5'; a whole number is needed"),
+        (dict(steps=5.5), "steps is 5.5; a whole number is needed"),
+        (dict(steps=None), "steps is None; a whole number is needed"),
         (dict(batch=True), "batch is True; a whole number is needed"),
         (dict(masks="all"), "masks is 'all'; a whole number is needed"),
         (dict(class_labels=1), "class_labels is 1; 2 or more is needed"),
+        (dict(widths=(1, 2)), r"widths is \(1, 2\); a tuple of five positive channel numbers is"),
         (dict(widths=(1, 2, 3, 4, 0)), ".*a tuple of five positive channel numbers is needed"),
         (dict(threshold="0.7"), "threshold is '0.7'; a number from 0 to 1 is needed"),
+        (dict(pixel_threshold=0.4), "pixel_threshold is 0.4; a number from 0.5 to 1 is needed"),
         (dict(dice_weight=float("nan")), "dice_weight is nan; 0 or more is needed"),
+        (dict(learning_rate=0), "learning_rate is 0; a number from 1e-15 to 1 is needed"),
         (dict(sides=(64, 100, 256)), r"sides is \(64, 100, 256\); for each a multiple of 16, 32"),
         (dict(class_sides=64), "class_sides is 64; for each a multiple of 16"),
         (dict(side=64, sides=(64, 96)), "the side is 64, .* 64 is needed as the largest of sides"),
+        (dict(side=96, sides=(48, 64)), "the side is 96, .* 96 is needed as the largest of sides"),
         (dict(side=64, class_sides=(96,)), "the side is 64, .* no larger one in class_sides"),
+        (dict(bridge=1), "bridge is 1; True or False is needed"),
         (dict(precision=32), "precision is 32; float32, bfloat16 or auto is needed"),
     ),
 )
@@ -91,15 +102,18 @@ def test_presets_take_changes_and_their_sides_follow_the_side(monkeypatch):
     assert (smaller.sides, smaller.class_sides) == ((32, 32, 32), ())
 
 
-def test_unknown_names_are_answered_with_the_known_ones():
-    for names, changes, words in (
+@pytest.mark.parametrize(
+    "names, changes, words",
+    (
         (["unets"], {}, "no system 'unets'; choose one of unet, enc"),
         (["unet", "best"], {}, "no recipe 'best'; choose one of paper, quick, improved"),
         (["unet"], {"step": 5}, r"^Config has no field 'step'; did you mean steps\?$"),
         (["unet"], {"zebra": 5}, "no field 'zebra'; see help"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            Config.preset(*names, **changes)
+    ),
+)
+def test_unknown_names_are_answered_with_the_known_ones(names, changes, words):
+    with pytest.raises(ValueError, match=words):
+        Config.preset(*names, **changes)
 
 
 def test_configs_are_written_and_read_also_those_of_earlier_versions():
@@ -111,10 +125,10 @@ def test_configs_are_written_and_read_also_those_of_earlier_versions():
     assert repr(Config(steps=7, schedule="cosine")) == "Config(steps=7, schedule='cosine')"
 
 
-def test_every_field_has_a_help_text_and_limits_that_its_default_keeps():
-    for field in fields(Config):
-        text = field.metadata["help"]
-        assert text.strip() and not text.endswith("."), field.name
-        # 1e3 steps are a thousand.
-        default = float(field.default) if field.type == "int" else field.default
-        assert Config(**{field.name: default}) == Config()
+@pytest.mark.parametrize("field", fields(Config), ids=lambda field: field.name)
+def test_every_field_has_a_help_text_and_limits_that_its_default_keeps(field):
+    text = field.metadata["help"]
+    assert text.strip() and not text.endswith(".")
+    assert Config(**{field.name: field.default}) == Config()
+    if field.type == "int":  # 1e3 steps are a thousand
+        assert Config(**{field.name: float(field.default)}) == Config()

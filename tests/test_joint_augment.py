@@ -51,22 +51,30 @@ def changed(**values: float) -> AffineParameters:
     return AffineParameters.identity(1)._replace(**columns)
 
 
-def test_moves_by_hand():
+@pytest.mark.parametrize(
+    "change, centre",
+    (
+        ({}, (32, 12)),
+        ({"mirrored": 1.0}, (32, 52)),
+        ({"right": 0.25}, (32, 28)),
+        ({"down": 0.25}, (48, 12)),
+    ),
+)
+def test_moves_by_hand(change, centre):
     film = torch.zeros(1, 1, 64, 64)
     film[:, :, 28:36, 8:16] = 1
-    for change, centre, kept in (
-        ({}, (32, 12), 1),
-        ({"mirrored": 1.0}, (32, 52), 1),
-        ({"right": 0.25}, (32, 28), 0.75),
-        ({"down": 0.25}, (48, 12), 0.75),
-        ({"frame_left": 0.25, "frame_top": 0.25}, None, 0.56),  # three quarters, twice
-    ):
-        moved, inside = warp(film, changed(**change))
-        rows, columns = (moved[0, 0] > 0.5).nonzero(as_tuple=True)
-        if centre:
-            middle = (rows.float().mean() + 0.5, columns.float().mean() + 0.5)
-            assert middle == pytest.approx(centre)
-        assert inside.float().mean() == pytest.approx(kept, abs=0.02)  # of the film is seen
+    moved, inside = warp(film, changed(**change))
+    rows, columns = (moved[0, 0] > 0.5).nonzero(as_tuple=True)
+    assert (rows.float().mean() + 0.5, columns.float().mean() + 0.5) == pytest.approx(centre)
+    assert inside.all() == (not {"right", "down"} & change.keys())
+
+
+def test_pixels_outside_the_film_are_marked():
+    film = torch.ones(1, 1, 64, 64)
+    quarter = dict.fromkeys(("frame_left", "frame_top", "frame_right", "frame_bottom"), 0.25)
+    assert warp(film, changed(**quarter))[1].float().mean() == pytest.approx(0.25, abs=0.02)
+    inside = warp(film, changed(right=0.5))[1]
+    assert not inside[0, 0, :, :31].any()  # what comes in from the left
 
 
 def test_moves_keep_to_their_limits():
@@ -81,16 +89,22 @@ def test_moves_keep_to_their_limits():
     assert framed.float().mean() == pytest.approx(0.25, abs=0.08) and frames.max() <= 0.12
 
 
-def test_some_films_are_brighter_near_the_lungs(drawn):
+@pytest.mark.parametrize(
+    "change, reach, few, many",
+    (
+        (haze, 1, 2, 12),
+        (opacities, 11, 2, 9),
+        (lambda films, masks, generators: marked(films, generators), 129, 1, 10),
+    ),
+    ids=("haze", "opacities", "letters and tubes"),
+)
+def test_some_films_are_brighter_near_the_lungs(drawn, change, reach, few, many):
     films, masks = drawn[0] * 0.8, drawn[1]
-    for after, reach, few, many in (
-        (haze(films, masks, chance()), 1, 2, 12),
-        (opacities(films, masks, chance()), 11, 2, 9),
-        (marked(films, chance()), 129, 1, 10),  # letters and tubes lie anywhere
-    ):
-        far = F.max_pool2d(masks, reach, 1, reach // 2) == 0
-        assert torch.equal(after[far], films[far]) and (after >= films).all() and after.max() <= 1
-        assert few <= ((after - films).flatten(1).amax(1) > 0.05).sum() <= many
+    after = change(films, masks, chance())
+    far = F.max_pool2d(masks, reach, 1, reach // 2) == 0
+    assert torch.equal(after[far], films[far]) and (after >= films).all() and after.max() <= 1
+    touched = (after - films).flatten(1).amax(1) > 0.05
+    assert few <= touched.sum() <= many
 
 
 def test_options_add_opacities_and_keep_the_masks(drawn):

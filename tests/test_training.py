@@ -1,3 +1,5 @@
+import io
+import sys
 from dataclasses import replace
 from unittest import mock
 
@@ -82,6 +84,23 @@ def test_auto_precision_is_chosen_once(films, tmp_path, monkeypatch):
     assert content["step"] == 4 and content["config"]["precision"] == "bfloat16"
     with pytest.raises(ValueError, match=r"precision \(bfloat16 then, float32 now\)"):
         quietly(replace(CONFIG, steps=4), films, tmp_path, resume=True)
+
+
+class Broken(io.StringIO):
+    """A terminal that was closed."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+    def flush(self):
+        raise OSError(5, "Input/output error")
+
+
+def test_a_print_or_a_bar_that_fails_ends_no_training(films, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Broken())
+    monkeypatch.setattr(sys, "stderr", Broken())
+    train(CONFIG, films, tmp_path, device="cpu")
+    assert read_checkpoint(tmp_path / "last.pth")["step"] == 6
 
 
 def stop_at(step: int, optimise):

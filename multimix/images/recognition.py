@@ -44,9 +44,11 @@ def holds_two_films(grey: np.ndarray) -> bool:
 
     Both halves are then more like a film than the whole picture is.
     """
-    if min(grey.shape) < 4 or frontal_score(grey) > SURE_SCORE:
+    if min(grey.shape) < 4:
         return False
     whole, middle = resize(grey, 4 * SIDE), 2 * SIDE
+    if scores(np.stack([resize(whole, SIDE)])) > SURE_SCORE:
+        return False  # certainly one film: its halves need not be judged
     halves = (whole[:, :middle], whole[:, middle:], whole[:middle], whole[middle:])
     films = [resize(film_box(part).of(part), SIDE) for part in (*halves, whole)]
     left, right, upper, lower, one = scores(np.stack(films))

@@ -17,7 +17,6 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -52,14 +51,12 @@ def choose(films: Films, same: bool, seed: int) -> tuple[torch.Tensor, torch.Ten
     both = set(file_names(classes)) & set(file_names(lungs))
     places = torch.tensor(training_places(classes, both))
     kept = places[sample_budget(classes[places], LABELS, seed)]
-    chosen = {Path(classes.names[i]).name for i in kept.tolist()}
+    chosen = set(file_names(classes[kept]))
     if not same:
         patients = {classes.patients[i] for i in kept.tolist()}
-        others = [i for i in places.tolist() if classes.patients[i] not in patients]
-        drawn = torch.tensor(others)[
-            sample_budget(classes[torch.tensor(others)], LABELS, seed + 1000)
-        ]
-        chosen = {Path(classes.names[i]).name for i in drawn.tolist()}
+        others = torch.tensor([i for i in places if classes.patients[i] not in patients])
+        drawn = others[sample_budget(classes[others], LABELS, seed + 1000)]
+        chosen = set(file_names(classes[drawn]))
     return kept, torch.tensor(training_places(lungs, chosen))
 
 
@@ -81,7 +78,7 @@ def main() -> None:
                 with_labels_of(films.classification, classes),
                 with_labels_of(films.segmentation, lungs),
             )
-            config, name = Config.preset(recipe="quick", seed=seed), f"{'same' if same else 'two'}"
+            config, name = Config.preset(recipe="quick", seed=seed), "same" if same else "two"
             model = train(config, known, out / f"{name}-{seed}", resume=True, progress=False)
             row = {"films": name, "seed": seed}
             row |= measure(model, {"test": tests.classification.split("test")}, "classification")
@@ -93,5 +90,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    np.set_printoptions(precision=3)
     main()
