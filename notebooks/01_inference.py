@@ -116,8 +116,8 @@ show("Six chest X-rays with two outlines of the lungs each: green by hand, light
 # %% [markdown]
 # **What to see.** The green line is the outline by hand, the light blue one the network's. The Dice is .96 to .98. The people outlined whole
 # lungs, also behind the heart and where pneumonia makes them white, and so does the network here. The largest differences are at the edges
-# of white lungs. On healthy adults of some other hospitals the network leaves out the lung behind the heart, as some of its training
-# outlines do.
+# of white lungs. On healthy adults of the sets JSRT and Montgomery, the network leaves out the lung behind the heart, as some of its
+# training outlines do.
 #
 # ## How stable is a prediction?
 #
