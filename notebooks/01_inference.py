@@ -47,7 +47,8 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image
 
 import multimix
-from multimix.evaluation.figures import PREDICTED, TRUE, draw_film, draw_outline, show
+from multimix.evaluation.figures import TRUE, draw_film, draw_outline, show
+from multimix.predictions.pictures import LUNG
 
 set_matplotlib_formats("jpeg", dpi=80, pil_kwargs={"quality": 70})  # keeps the notebook small
 model = multimix.load_model(device="cpu")
@@ -60,8 +61,9 @@ p = multimix.predict(model, "sample_data/child_viral.jpg")
 show(f"One chest X-ray as three pictures: the film, the lungs that the network found, and the explanation of the class. Label: {p.label}", p)
 
 # %% [markdown]
-# **What to see.** The film, the lungs that the network outlines, and the explanation of the class: orange cells speak for PNEUMONIA,
-# blue cells against it. It shows what this network's class depends on. It does not show where the disease is (`02_saliency` tests it).
+# **What to see.** The film; the lungs that the network outlines, in light blue; and the explanation of the class: orange cells speak for
+# PNEUMONIA, dark blue cells against it. The explanation shows what this network's class depends on, not where the disease is (`02_saliency`
+# tests it).
 #
 # ## Read the numbers
 #
@@ -72,9 +74,9 @@ print(f"{p.label}, probability {p.probability:.2f}")
 print(f"film {p.film.shape}, mask {p.mask.shape} {p.mask.dtype}, explanation {p.explanation.shape} {p.explanation.dtype}")
 
 # %% [markdown]
-# `probability` belongs to `label` and lies between 0.5 and 1. `probabilities` has both classes. They are calibrated on
-# validation films of two collections. On films from other hospitals, read 0.9 as *more certain than 0.8*, not as *right in nine of
-# ten cases*.
+# `probability` belongs to `label` and lies between 0.5 and 1. `probabilities` has both classes. They are calibrated: the network's raw
+# probabilities were corrected with validation films of two collections. On films from other hospitals, read 0.9 as *more certain than
+# 0.8*, not as *right in nine of ten cases*.
 #
 # ## Nine films with known truth
 #
@@ -98,23 +100,24 @@ table[["path", "truth", "label", "probability", "Dice", "view"]]
 # **What to see.** Seven labels of eight are right. `child_normal_2` is a false alarm: the film is NORMAL, and the network says
 # PNEUMONIA, with a probability of .60. `real_adult_pa` shows many nodules, which are neither class. The network has only two classes, so it has to choose one.
 #
-# `child_bacterial` was a training film of the network from which this one started. Its label proves nothing.
+# The network from which this one started learnt from `child_bacterial`, so the right label of that film proves nothing.
 
 # %%
 figure, axes = plt.subplots(2, 3, figsize=(11, 7), layout="constrained")
 for axis, number in zip(axes.flat, table.index[table["mask"] != ""]):
     draw_film(axis, found[number].film)
     draw_outline(axis, hand[number], TRUE)
-    draw_outline(axis, found[number].mask, PREDICTED)
+    draw_outline(axis, found[number].mask, LUNG)
     axis.set_title(f"truth {table['truth'][number]}, predicted {table['label'][number]}\nDice {table['Dice'][number]}", fontsize=10)
     axis.set_axis_off()
-show("Six chest X-rays with two outlines of the lungs each: green by hand, red by the network. The two outlines are "
+show("Six chest X-rays with two outlines of the lungs each: green by hand, light blue by the network. The two outlines are "
      "close, also behind the heart and in white lungs")
 
 # %% [markdown]
-# **What to see.** Green is the outline by hand, red the network's. The Dice is .96 to .98. The people outlined whole lungs, also
-# behind the heart and where pneumonia makes them white, and so does the network here. The largest differences are at the edges of white
-# lungs. On some healthy adults of other hospitals the network leaves out the lung behind the heart, as a part of its training outlines did.
+# **What to see.** The green line is the outline by hand, the light blue one the network's. The Dice is .96 to .98. The people outlined whole
+# lungs, also behind the heart and where pneumonia makes them white, and so does the network here. The largest differences are at the edges
+# of white lungs. On healthy adults of the sets JSRT and Montgomery, the network leaves out the lung behind the heart, as some of its
+# training outlines do.
 #
 # ## How stable is a prediction?
 #
@@ -130,14 +133,14 @@ for name, variant in variants.items():
     print(f"{name:10}  PNEUMONIA {q.probabilities['PNEUMONIA']:.2f}  lungs {q.lung_share:.0%}  {' '.join(q.warnings)}")
 
 # %% [markdown]
-# **What to see.** The probability moves by a few hundredths, and the label stays. The last film was given as a negative. The
-# prediction noticed that, said so, and used the right one. The closer a probability is to 0.5, the easier a small change can turn the label.
+# **What to see.** The probability moves by a few hundredths, and the label stays. The last film was given as a negative, and `predict`
+# turned it back, with a warning. The closer a probability is to 0.5, the easier a small change can turn the label.
 #
 # ## Your own film
 #
 # Press the button and choose a film, or write a path into `FILM`. PNG, JPEG, TIFF, GIF, BMP, WebP and DICOM work, with 8 or 16
-# bits. The film stays on the machine where this notebook runs; on Colab that is Google's, so remove names first. Then run the next cell. (`p.save("predictions")` writes the
-# picture and the mask.)
+# bits. The film stays on the machine where this notebook runs; on Colab that is Google's, so remove names first. Then run the next cell.
+# (`p.save("predictions")` writes the picture and the mask.)
 #
 # The panel below it does the same with the mouse. Choose or upload a film, switch between lungs, film and explanation, move the
 # threshold, zoom, change brightness and contrast, and download the mask and the table.
@@ -161,24 +164,27 @@ multimix.Panel()
 # %% [markdown]
 # ## A folder as a table
 #
-# `predict_folder` writes masks, pictures and `predictions.csv`. `FILMS` may be a folder of your own.
+# `predict_folder` writes masks and `predictions.csv`, and without `figures=False` also pictures. `FILMS` may be a folder of your own, with
+# films of any kind named above. The first line of the output says what was left out. Colab deletes all files when the session ends:
+# download `runs/notebook01.zip` from the list of files on the left.
 
 # %%
 FILMS = "sample_data"  #@param {type:"string"}
 
 out = Path("runs/notebook01")
 shutil.rmtree(out, ignore_errors=True)  # of an earlier run
-multimix.predict_folder(model, sorted(Path(FILMS).glob("*.jpg")), out, figures=False)
+multimix.predict_folder(model, FILMS, out, figures=False, on_left_out=print)
+shutil.make_archive(out, "zip", out)
 table = pd.read_csv(out / "predictions.csv", keep_default_na=False)
 table[["file", "label", "PNEUMONIA", "lung_share", "expected_dice", "quality", "warnings"]].round(2)
 
 # %% [markdown]
-# `expected_dice` estimates the Dice with an outline by hand, from the network's doubt and the outline's shape; `quality` rates it: *good*,
-# *check* or *poor*. Look at the lowest values and at the warnings first: an outline with a warning is not safe, even if it is *good*.
+# `expected_dice` estimates the Dice with an outline by hand, from the network's doubt and the outline's shape. `quality` rates it: *good*,
+# *check* or *poor*. Look at the lowest values and at the warnings first. An outline with a warning may be wrong, even if it is *good*.
 #
 # ## Limits
 #
-# - There are two classes. A tumour, a side view or a photograph of a cat gets one of them. Tuberculosis is usually called NORMAL.
+# - There are two classes. A tumour or a side view gets one of them. Tuberculosis is usually called NORMAL.
 # - At other hospitals, expect more false alarms and more missed films (`04_your_own_data` measures this).
 # - The network has not been compared with a radiologist.
 #

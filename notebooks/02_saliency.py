@@ -20,13 +20,13 @@
 # [![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)](https://kaggle.com/kernels/welcome?src=https://github.com/aaz-imran/MultiMix/blob/main/notebooks/02_saliency.ipynb)
 # [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/aaz-imran/MultiMix/main?labpath=notebooks/02_saliency.ipynb)
 #
-# A heat map on an X-ray looks like an explanation. Is it one? Here five kinds of heat map are drawn on real films and put to a
-# test. All cells together take about half a minute.
+# A heat map on an X-ray looks like an explanation. Is it one? Here five kinds are drawn on real films and tested. All cells
+# take about half a minute on two idle CPU cores.
 #
-# **The verdict first.** The **explanation**, the third picture of every prediction, marks best what the class depends on. Replacing the
-# cells that it marks lowers the probability of the class to .56 on average, a random order to .86. Occlusion is second, and far slower.
-# Gradient times film is third. The plain gradient, which MultiMix uses inside, is little better than a random map, and class activation
-# is worse. No map shows where a disease is.
+# **The result first.** The **explanation**, the third picture of every prediction, marks best what the class depends on. If the cells that
+# it marks are replaced, the probability of the class falls to .56 on average; with cells in random order, to .86. Occlusion is second, and
+# slow. Gradient times film is third. The plain gradient, which MultiMix uses inside, is little better than a random map, and class
+# activation is worse. No map shows where a disease is.
 
 # %% cellView="form" tags=["bootstrap"]
 #@title Find the project, or fetch it where the notebook stands alone (Colab, Kaggle)
@@ -45,6 +45,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image, ImageFilter
 
@@ -54,12 +55,12 @@ from multimix.model import CLASSES, bridge_maps
 from multimix.predictions.outputs import explain
 
 set_matplotlib_formats("jpeg", dpi=80, pil_kwargs={"quality": 70})  # keeps the notebook small
-model = multimix.load_model(device="cpu")
 
 # %% [markdown]
 # The third picture of this prediction is its explanation, `p.explanation`.
 
 # %%
+model = multimix.load_model(device="cpu")
 show("One chest X-ray as three pictures: the film, the lungs that the network found, and its explanation in orange and blue",
      multimix.predict(model, "sample_data/child_bacterial.jpg"))
 
@@ -70,7 +71,9 @@ show("One chest X-ray as three pictures: the film, the lungs that the network fo
 # ## The saliency inside the network
 #
 # MultiMix itself uses another map, the *saliency*: how much the class score changes if a pixel changes a little. It is the size of
-# the score's gradient, and by hand it takes two lines.
+# the score's gradient, and two lines compute it.
+#
+# From here on, probabilities are raw, and of one film size. `predict` calibrates the mean over three sizes, so its probabilities differ.
 
 # %% tags=["nbval-check-output"]
 SIDE = 224  # px, the size of the network's input
@@ -90,7 +93,7 @@ for axis, name, picture in zip(axes, ("film", "saliency"), (x, by_hand)):
 show("A chest X-ray, and its saliency: a cloud of white dots on black")
 
 # %% [markdown]
-# **What to see.** A cloud of dots without a sign, densest in the lung on the left. It is not obvious what it says.
+# **What to see.** A cloud of dots without a sign, densest in the lung on the left.
 #
 # ## Five maps
 #
@@ -145,27 +148,30 @@ for row in table[table["mask"] != ""].itertuples():
     cases.append({"row": row, "film": film, "blurred": blurred, "lungs": lungs, "label": label, "maps": five_maps(film, blurred, label)})
 
 # %%
+colours = LinearSegmentedColormap.from_list("PNEUMONIA", ["#0072B2", "white", "#E69F00"])
 figure, axes = plt.subplots(2, 4, figsize=(11, 6), layout="constrained")
 for line, case in zip(axes, (cases[0], cases[3])):
     line[0].set_ylabel(f"{case['row'].path}\npredicted {CLASSES[case['label']]}", fontsize=9)
-    for axis, name in zip(line, ("gradient", "class activation", "occlusion", "explanation")):
+    for axis, name in zip(line, ("gradient x film", "class activation", "occlusion", "explanation")):
         heat = F.interpolate(case["maps"][name][None, None], SIDE, mode="bilinear")[0, 0].numpy()
+        heat = heat if CLASSES[case["label"]] == "PNEUMONIA" else -heat
         axis.imshow(case["film"][0, 0], cmap="gray")
         limit = np.abs(heat).max()
-        axis.imshow(heat, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.5)
+        axis.imshow(heat, cmap=colours, vmin=-limit, vmax=limit, alpha=0.5)
         draw_outline(axis, case["lungs"], TRUE)
         axis.set(title=name, xticks=[], yticks=[])
-show("Two films with four of the five maps each, red for the predicted class and blue against it, lungs outlined in green. The maps "
+show("Two films with four of the five maps each, orange for PNEUMONIA and blue against it, lungs outlined in green. The maps "
      "mark different places")
 
 # %% [markdown]
-# **What to see.** Red speaks for the predicted class, blue against it; green is the outline by hand. The maps differ. In the white lung of the lower film, class activation is blue and occlusion red. They cannot both be right.
+# **What to see.** Orange speaks for PNEUMONIA, blue against it; green is the outline by hand. The maps differ. In the white lung of the
+# lower film, class activation is blue and occlusion orange. They cannot both be right.
 #
 # ## Which map marks what counts?
 #
 # **Deletion** replaces the cells that a map marks most by a blurred film, more and more of them. With a good map the probability of the
 # predicted class falls fast. **Insertion** starts with the blurred film and brings back the same cells first; a good map makes the
-# probability rise fast (RISE, Petsiuk and others 2018). A random order is what every map has to beat.
+# probability rise fast (RISE, Petsiuk and others 2018).
 
 # %%
 shares = torch.tensor([0, 0.05, 0.1, 0.2, 0.3, 0.5])
@@ -196,18 +202,18 @@ numbers = {name: {"deletion (lower is better)": found["deletion"][1:].mean().ite
 pd.DataFrame(numbers).T.round(2)
 
 # %% [markdown]
-# **What to see.** The table has the mean height of the curves. The lungs fill .34 of the picture (see *random order*). What each
-# is worth:
+# **What to see.** The table has the mean height of each curve, without its first point. The lungs fill about a third of the pictures (see
+# *random order*). The maps:
 #
 # - **Explanation**: best in all three (.56, .84, .61), for about a third of a prediction's time. Look at this one.
 # - **Occlusion**: nearly as good (.63, .83, .52), but coarse, and the network runs 49 times.
 # - **Gradient times film**: better than random in all three (.68, .77, .49), for one gradient.
 # - **Gradient**: better than random in deletion (.76), not in insertion (.65). It explains little.
-# - **Class activation**: no better than random anywhere (.92, .64, .28). Each of its features has seen much of the film.
+# - **Class activation**: worse than random (.92, .64, .28). Each of its features sees much of the film.
 #
-# Six films are few. On 60 validation films of children and adults the explanation is best, too: deletion .46, occlusion (at 96 px) .60, gradient
+# On 60 validation films of children and adults, the explanation is best, too: deletion .46, occlusion (at 96 px) .60, gradient
 # .71, random .78, class activation .86 ([table](../tests/benchmarks/README.md)). Occlusion and explanation blur the film as the test does, so the test
-# suits them.
+# suits both.
 #
 # ## What the saliency does inside the network
 #
@@ -226,9 +232,9 @@ for case in cases:
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# **What to see.** Of 50,176 pixels, two change at most without the saliency: this decoder does not use it. A hundred times as
-# strong, it changes about a hundred at most. Without both pictures of the bridge, 31 pixels change at most. The bundled network outlines the lungs from the
-# encoder's features.
+# **What to see.** Without the saliency, hardly any of the 50,176 pixels changes: this decoder does not use it. A hundred times as
+# strong, it changes about a hundred at most. Without both pictures of the bridge, some thirty change at most. The bundled network outlines
+# the lungs from the encoder's features.
 #
 # ## Does the class come from the lungs?
 #
@@ -242,15 +248,15 @@ for case in cases:
     with torch.no_grad():
         chance = model.classify(torch.cat(parts)).softmax(1)[:, 1]
     rows[case["row"].path] = dict(zip(("whole film", "lungs alone", "without lungs"), chance.numpy().round(2))) | {"truth": case["row"].truth}
-print("probability of PNEUMONIA")
+print("raw probability of PNEUMONIA")
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# **What to see.** The lungs alone keep every label of the whole film, the wrong one included. Without the lungs, three
-# labels of six change, in both directions: films with grey areas are unlike anything that the network has learnt from. On
-# validation films of children, an earlier network had an AUC of .998 on whole films, .957 on the lungs alone, and .971 *without* the lungs
-# ([model card](../weights/README.md)). So much of the class can be
-# read from outside the lungs: size, position, framing.
+# **What to see.** The lungs alone keep every label of the whole film, the wrong one included. Without the lungs, three labels of six
+# change, in both directions, and `adult_covid` comes to about .5. But films with grey areas are unlike anything that the network has
+# learnt from. On validation films of children, an earlier network had an AUC of .998 on whole films, .957 on the lungs alone, and .971
+# *without* the lungs ([model card](../weights/README.md)). So much of the class can be read from outside the lungs: size, position,
+# framing.
 #
 # ## What no map shows
 #

@@ -24,9 +24,10 @@
 # [![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)](https://kaggle.com/kernels/welcome?src=https://github.com/aaz-imran/MultiMix/blob/main/notebooks/03_training.ipynb)
 # [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/aaz-imran/MultiMix/main?labpath=notebooks/03_training.ipynb)
 #
-# Train MultiMix (Haque, Imran, Wang and Terzopoulos, ISBI 2021) for real: on real chest X-rays of children, with 100 class
-# labels and ten outlined films, in two to three minutes on two CPU cores. Then one question: what do unlabelled films bring?
+# Train MultiMix (Haque, Imran, Wang and Terzopoulos, ISBI 2021) on real chest X-rays of children, with 100 class
+# labels and ten outlined films. Then one question: what do unlabelled films bring? All cells take one to two minutes on two idle CPU cores.
 #
+# Numbers differ a little between machines, as processors round differently.
 
 # %% cellView="form" tags=["bootstrap"]
 #@title Find the project, or fetch it where the notebook stands alone (Colab, Kaggle)
@@ -77,19 +78,19 @@ for axis, path, label, mask in zip(axes, eight["path"], eight["label"], hand):
 show("Eight small chest X-rays of children, four NORMAL and four PNEUMONIA, with both lungs outlined in green")
 
 # %% [markdown]
-# **What to see.** Eight test films, with their class and the outline by hand. The outlines contain whole lungs, also behind the heart
-# and where pneumonia makes them white.
+# **What to see.** The outlines contain whole lungs, also behind the heart and where pneumonia makes them white.
 #
 # ## Few labels
 #
 # The network may use 100 of the class labels and ten of the outlines. The other training films count as **unlabelled**. `Config` holds
-# every number of a training. The recipe `quick` changes the paper's settings, so that minutes are enough.
+# every number of a training. The recipe `quick` changes the paper's settings, so that minutes are enough. Here it has fewer steps and
+# smaller films.
 
 # %%
 config = multimix.Config.preset(
     "multimix", recipe="quick", class_labels=100, masks=10,
-    side=80, sides=(64, 80), class_sides=(64, 80),  # px; the recipe has up to 96
-    steps=500, validate_every=50,  # the recipe has 800 steps
+    side=64, sides=(), class_sides=(),  # px; the recipe has 64 to 96
+    steps=200, validate_every=20,  # the recipe has 800 steps
     unlabelled_from=0.5,  # unlabelled films join half-way; the recipe waits longer
     precision="bfloat16")  # faster on newer CPUs
 films = multimix.load_films(SMALL, SMALL, config.side, progress=False)
@@ -107,7 +108,7 @@ print(f"lambda {config.pseudo_label_weight}, t {config.threshold}, alpha {config
 # %%
 from multimix.batches import Loader
 
-batch = Loader(films, config)(300)
+batch = Loader(films, config)(150)
 shown = {"class, labelled": batch.class_films, "class, unlabelled:\nweak view": batch.weak, "the same film:\nstrong view": batch.strong,
          "lungs, labelled": batch.mask_films, "its mask": batch.masks * 2 - 1, "lungs, unlabelled": batch.unlabelled_mask_films}
 figure, axes = plt.subplots(1, 6, figsize=(12, 2.6), layout="constrained")
@@ -160,13 +161,13 @@ print(f"the parts add up to the total: {abs(parts['part of the loss'].sum() - te
 parts.round(4)
 
 # %% [markdown]
-# **What to see.** Nearly all of the loss comes from the masks. The pseudo-label term is small: an untrained network is certain
-# of little, so few films pass $t$.
+# **What to see.** Most of the loss comes from the masks (`dice` and `mask_bce`). The pseudo-label term is close to 0: an untrained network is
+# certain of little, so few films pass $t$, or none.
 #
 # ## Train
 #
-# `train` takes the configuration, the films and a folder. It writes a log, and the best network by the validation films, which it takes
-# from the training patients. We keep a copy of the network half-way.
+# `train` takes the configuration, the films and a folder. It sets some training patients aside for validation, and writes a log and the
+# network that is best on them. We keep a copy of the network half-way.
 
 # %%
 out = Path("runs/notebook03")
@@ -196,8 +197,8 @@ show("Eight curves over the steps: six terms of the loss, and AUC and Dice of th
 
 # %% [markdown]
 # **What to see.** The terms of labelled films (classification, dice, mask bce) fall. The other three are 0 until unlabelled films join
-# at the dashed line. The KL term (mask consistency) then grows, as the maps become certain and patients differ; its weight of 0.01 keeps it
-# small. AUC and Dice of the 60 validation films rise.
+# at the dashed line. The KL term (mask consistency) does not fall: the maps become certain, and patients differ. Its weight of 0.01 keeps
+# its part of the loss small. AUC and Dice of the 60 validation films rise.
 #
 # ## Before, half-way, at the end
 
@@ -214,11 +215,11 @@ for name, network in stages.items():
         axis.set_title(f"{p.label}\n{p.probability:.2f}", fontsize=9, color="black" if p.label == label else "red")
         axis.set_axis_off()
     figure.suptitle(name, fontsize=10)
-    show(f"The eight test films {name}, with the lungs outlined by hand in green and the predicted ones in red")
+    show(f"The eight test films {name}, with the lungs outlined by hand in green and the predicted ones in orange")
 
 # %% [markdown]
-# **What to see.** Green is by hand, red predicted; a red title is a wrong class. Before training the outline is noise. Half-way the
-# lungs are found, and at the end they fit better. The class is worse: three of four NORMAL films are called PNEUMONIA.
+# **What to see.** Green is by hand, orange predicted; a red title is a wrong class. Before training the outline is noise. Half-way the
+# lungs are found, and at the end fit a little better. The class is harder: at the end some NORMAL films are still called PNEUMONIA.
 #
 # ## All 160 test films
 
@@ -233,15 +234,16 @@ for name, title in METRICS.items():
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# **What to see.** The trivial outputs know no film: always the same class, and the mean mask of the training films. The mean mask alone has a high Dice, because all lungs look similar. The AUC is lower than on the validation
-# films (.99): those are of the training half of Kermany's films, and its test half differs.
+# **What to see.** The trivial outputs do not look at the film: always the same class, and the mean mask of the training films. The mean
+# mask alone has a high Dice, because all lungs look similar. The AUC is lower than on the validation films above: those are of
+# Kermany's training half, and the test half differs.
 #
 # ## What do unlabelled films bring?
 #
-# Here everything came at once. To see the unlabelled films alone, the class head was trained twice, from the same labels: without
-# unlabelled films (`enc`) and with pseudo-labels on them (`enc_ssl`). Four seeds each, 400 steps at 64 px, with 20 and
-# with 100 labels. A seed draws the labels, the first weights and every view. `notebooks/03_training/make_seeds.py` made the table
-# and takes about twenty minutes.
+# The training above used every part of the method at once. To see the unlabelled films alone, the class head was trained twice, from the
+# same labels: without unlabelled films (`enc`) and with pseudo-labels on them (`enc_ssl`). This was done with four seeds, 400 steps at
+# 64 px, and 20 or 100 labels. A seed draws the labels, the first weights and every view. `notebooks/03_training/make_seeds.py` made the
+# table in about twenty minutes.
 
 # %%
 from scipy import stats
@@ -261,9 +263,9 @@ show("Two panels of four lines each, from labels alone to labels with unlabelled
 
 # %% [markdown]
 # **What to see.** Grey lines are seeds, diamonds their means; titles give the mean gain with its 95 % interval over the seeds. **No gain is
-# shown**: both intervals contain 0. With 20 labels two seeds gain and two lose, and luck with the labels matters far more (.78 to .93 without
-# unlabelled films). With 100 labels three of four gain a little. These are four small trainings at one setting, tried first and not tuned.
-# `05_paper_table` asks the same of larger ones, and finds no gain either.
+# shown**: both intervals contain 0. With 20 labels two seeds gain and two lose, and it matters far more which films have the labels (AUC .78
+# to .93 without unlabelled films). With 100 labels three of four gain a little. These are small trainings at one setting, not tuned.
+# `05_paper_table` has larger ones, and shows no gain either.
 #
 # ## On your own films
 #

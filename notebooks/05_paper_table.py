@@ -75,8 +75,8 @@ show("Changes of six metrics by each part, with 95% intervals; one is marked as 
 # - **The second task** changes the AUC by -.003 and +.003. The Dice at JSRT falls by .007 with all five seeds, but the
 #   adjusted p is above .05.
 #
-# "Not shown" does not mean "no effect". With five seeds, changes at home below .004 to .015 of AUC, .015 to .046 of
-# accuracy, or .002 to .006 of Dice cannot be seen; elsewhere only larger ones.
+# "Not shown" does not mean "no effect". Five seeds cannot show small changes: at home the intervals reach .004 to .015 to each side
+# in AUC, .015 to .046 in accuracy and .002 to .006 in Dice; elsewhere most are wider.
 #
 # ## What was trained
 #
@@ -102,13 +102,15 @@ heads |= {"cross_auc": "AUC NIH", "cross_balanced_accuracy": "balanced NIH", "cr
 Markdown(results_table(runs[few & runs["test_auc"].notna()], heads))
 
 # %% [markdown]
-# **The class does not carry over to another hospital.** At NIH, the AUC of recipe `paper` is .505 to .534, close to chance: these
-# networks learnt from children and call most adults PNEUMONIA. A program that always says NORMAL has an accuracy of .665 there,
-# more than every network here. At Kermany, with 100 labels, every system is more accurate than published.
+# **The class does not carry over to another hospital.** At NIH, the AUC of recipe `paper` is .505 to .534, close to chance. These
+# networks learnt from children only, and at probability 0.5 they call 81 to 88 % of NIH's normal films PNEUMONIA (means over seeds). A
+# program that always says NORMAL has an accuracy of .665 there, more than every network here. The bundled `multimix`, which also learnt
+# from adults, calls 2 of 173 healthy adults of JSRT and Montgomery PNEUMONIA ([model card](../weights/README.md)). At Kermany, each
+# system that the paper has is more accurate here than published.
 #
 # ## The lungs
 #
-# ASD is the average surface distance, in pixels at 256. It is shown beside the paper's 'HD', which the paper does not define.
+# ASD is the average surface distance, in pixels at 256. Beside it stands the paper's undefined 'HD'.
 
 # %% tags=["nbval-check-output"]
 lung_heads = {"test_dice": "Dice JSRT", "test_jaccard": "Jaccard JSRT", "test_asd": "ASD JSRT"}
@@ -128,8 +130,7 @@ Markdown(results_table(runs[few & runs["test_dice"].notna()], lung_heads))
 #
 # ## Another recipe
 #
-# The same system with the same labels, but other sides, steps and augmentations. The table compares `quick` and `improved` with
-# `paper`.
+# The same system and labels, with other sides, steps and augmentations: `quick` and `improved` against `paper`.
 
 # %%
 from notebooks.paper_table.tables import published_figures, title_of, verdicts_table
@@ -138,7 +139,7 @@ Markdown(verdicts_table(compared[recipes]))
 
 # %% [markdown]
 # **The recipe matters more than all parts together.** At the other hospitals, `quick` adds .11 of Dice, .08 of AUC and .19 of
-# accuracy; `improved` adds .12, .07 and .14, and at home .021 of AUC and .019 of Dice. `weights/README.md` describes the recipes.
+# accuracy. `improved` adds .12, .07 and .14, and at home .021 of AUC and .019 of Dice. `multimix/recipes.py` has the recipes.
 #
 # ## More labels
 #
@@ -161,17 +162,17 @@ axes[0].legend(fontsize=8)
 show("Four panels: AUC, accuracy and both hospitals' Dice with 100 / 10, 1000 / 50 and all labels; for the recipe paper only Dice rises with them")
 
 # %% [markdown]
-# **With more labels, the lungs of recipe `paper` get better; its class does not**, in so few steps. MultiMix's Dice rises from .949 to .962 at JSRT and
+# **With more labels, the lungs of recipe `paper` get better; its class does not**. MultiMix's Dice rises from .949 to .962 at JSRT and
 # from .826 to .886 at Montgomery; its AUC stays between .939 and .945. These are two seeds on another machine, so the difference
 # was not tested. The table is in [notebooks/paper_table](paper_table/README.md).
 #
 # ## How the test works
 #
-# Two things are random: the choice of test films, and the training. A test over films alone takes the luck of two trainings
-# for an effect of the part. So the seeds are the readers and the patients the cases of a multi-reader study (Obuchowski and
-# Rockette 1995), and the result holds for other films *and* other trainings. The
-# [README](paper_table/README.md) has the details. Here is the one comparison that was shown, computed again from `films.csv`, which
-# has each film's Dice, or its probability of PNEUMONIA, in every run:
+# Two things are random: the choice of test films, and the training. A test over films alone mistakes the luck of two trainings
+# for an effect of the part. So the test is that of a study with several readers (Obuchowski and Rockette 1995): the seeds are its
+# readers, the patients its cases, and the result holds for other films *and* other trainings. The
+# [README](paper_table/README.md) has the details. Here is the one effect of parts that was shown, computed again from each
+# film's Dice in `films.csv`:
 
 # %% tags=["nbval-check-output"]
 from notebooks.paper_table.paired_tests import by_seed, film_changes, mean_change
@@ -186,7 +187,6 @@ print(f"mean {estimate.difference:+.4f} [{estimate.low:+.4f}, {estimate.high:+.4
 # ## From a number to its run
 #
 # Each row of `runs.csv` has the command that repeats the run, and its configuration. The run's log is in the folder of its name.
-# Change the name to see another.
 
 # %% tags=["nbval-check-output"]
 name = "multimix-100-10-seed0"
@@ -198,7 +198,7 @@ print(log[["step", "val_auc", "val_accuracy", "val_dice"]].round(3).to_string(in
 # ## Limits, and how to repeat all of it
 #
 # - **Small scale**: 128 px and 1,200 steps. Whether more of both closes the gap to the published Dice is open.
-# - **The threshold**: between trainings of one system, accuracies at 0.5 have a standard deviation of .03 to .04.
+# - **The threshold**: between trainings of one system with recipe `paper`, accuracies at 0.5 have a standard deviation of .03 to .04.
 # - A program read NIH's labels from reports. Some of the paper's Jaccards are above their Dice (†).
 #
 # [notebooks/paper_table/README.md](paper_table/README.md) has the commands that repeat all runs, and more findings.

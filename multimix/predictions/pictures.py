@@ -23,7 +23,7 @@ from multimix.predictions.prediction import Prediction
 from multimix.predictions.prediction import file_content as file_content
 from multimix.runtime.files import printable
 
-LUNG, BY_HAND, WARNING = "#56B4E9", "#E69F00", "#D55E00"
+LUNG, BY_HAND, WARNING = "#56B4E9", "#009E73", "#D55E00"
 FOR, AGAINST = "#E69F00", "#0072B2"  # PNEUMONIA
 VIEWS = ("lungs", "film", "explanation")
 PANEL, GAP, LINE = 380, 15, 30  # px of the overlay: a panel's width, a gap, a line of text
