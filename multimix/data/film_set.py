@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from multimix.images.reading import Source
+from multimix.images.reading import Source, network_input
 
 SPLITS = ("train", "val", "test")
 
@@ -72,9 +73,11 @@ class FilmStack:
 
 
 @dataclass(frozen=True)
-class FilmSet:
-    """N films of one task, reduced to `side` pixels. `films[tensor]` and `films.split(name)` are
-    sets of some of the films, which copy no pixel.
+class FilmSet(Dataset):
+    """N films of one task, reduced to `side` pixels; a torch data set for any `DataLoader`.
+
+    `films[i]` is one film with its target; `films[tensor]` and `films.split(name)` are sets of some
+    of the films, which copy no pixel.
     """
 
     pixels: FilmStack  # (N, side, side) uint8; a tensor becomes a stack
@@ -100,8 +103,17 @@ class FilmSet:
         what = "class" if self.targets.ndim == 1 else "mask"
         return f"{len(self)} films of {side} px ({self.counts()}), {labelled} with a {what}"
 
-    def __getitem__(self, index: Tensor) -> FilmSet:
-        """The films at places (M,) int64, or where (N,) bool is true; copies no pixel."""
+    def __getitem__(self, index: Any) -> Any:
+        """The films at places (M,) int64, or where (N,) bool is true, as a set; or one, as a dict.
+
+        Returns: of one film `film`, (1, side, side) float in [-1, 1]; `target`, the class, int64,
+            or the mask, (1, side, side) float, 0 or 1; `labelled`, bool: without it the target
+            means nothing.
+        """
+        if not isinstance(index, Tensor) or index.ndim == 0:
+            film, target = network_input(self.pixels[index][None]), self.targets[index]
+            target = target[None].float() if target.ndim else target
+            return {"film": film, "target": target, "labelled": self.labelled[index]}
         places = torch.arange(len(self))[index].tolist()
 
         def chosen(values: Any) -> Any:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from multimix.data.film_set import Films
 from multimix.model import TASKS
@@ -45,3 +46,13 @@ def test_a_set_tells_what_it_holds(films):
     both = Films(part, None, ("why",)).labelled("train")
     assert both.classification.names == ("classification/film00",)
     assert both.segmentation is None and both.skipped == ("why",)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_set_feeds_a_data_loader(films, task):
+    part = getattr(films, task)
+    batch = next(iter(DataLoader(part, batch_size=3)))
+    assert batch["film"].shape == (3, 1, 32, 32) and batch["labelled"].all()
+    assert torch.equal((batch["film"] + 1).mul(127.5).round()[:, 0], part.pixels[:3].float())
+    targets = batch["target"] if task == TASKS[0] else batch["target"][:, 0].bool()
+    assert torch.equal(targets, part.targets[:3])
