@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from drawn import draw
 
-from multimix.predictions.quality import expected_dice, outline_features, outline_quality
+from multimix.predictions.lungs import expected_dice, outline_features, outline_quality
 
 SIDE = 96
 FILM, MASK = draw(1, side=SIDE)
