@@ -18,8 +18,7 @@ from torch._decomp import get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from multimix.evaluation.calibration import class_probabilities
-from multimix.images.reading import Source, network_input, picture_for_network
-from multimix.images.scaling import filter_weights
+from multimix.images.reading import Source, filter_weights, network_input, picture_for_network
 from multimix.model import CLASSES, MultiMix, bridge_maps
 from multimix.predictions.outputs import eval_mode, logits_over_sides
 from multimix.runtime.files import atomic_write, make_folder

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multimix.images.quality import largest_parts
-from multimix.images.reading import network_input
-from multimix.images.scaling import rescale
+from multimix.images.reading import network_input, rescale
 from multimix.model import MultiMix
 
 CELLS = 14  # along a side of an explanation

@@ -44,7 +44,7 @@ from multimix.data.label_budget import sample_budget
 from multimix.evaluation.calibration import calibrated_log_odds
 from multimix.evaluation.evaluator import evaluate, in_batches
 from multimix.evaluation.metrics import classification_metrics
-from multimix.images.scaling import rescale
+from multimix.images.reading import rescale
 from multimix.model import TASKS, MultiMix
 from multimix.predictions.outputs import class_log_odds, run_network
 

@@ -32,8 +32,7 @@ from multimix import Config, load_films, load_model, train
 from multimix.data.film_set import Films, FilmSet
 from multimix.evaluation.evaluator import in_batches
 from multimix.evaluation.metrics import classification_metrics, overlap
-from multimix.images.reading import network_input
-from multimix.images.scaling import rescale
+from multimix.images.reading import network_input, rescale
 from multimix.model import MultiMix
 from multimix.predictions.outputs import class_log_odds, run_network
 

@@ -20,9 +20,9 @@ from multimix.images.reading import (
     picture_for_network,
     read_film,
     read_mask,
+    rescale,
     resize,
 )
-from multimix.images.scaling import rescale
 
 GREY = np.arange(240, dtype=np.uint8).reshape(12, 20)
 DEEP = GREY.astype(np.uint16) * 200
