@@ -56,7 +56,7 @@ def test_lungs_are_told_apart(known, least):
     assert (found == known)[known > 0].mean() >= least
 
 
-@pytest.mark.parametrize("shape", ((900, 100), (100, 900), (3, 3), (900, 2)))
+@pytest.mark.parametrize("shape", ((100, 900), (3, 3), (900, 2)))
 def test_masks_of_any_shape_and_masks_that_are_not_lungs(shape):
     known = Image.fromarray(known_lungs(1)).resize(shape[::-1], Image.Resampling.NEAREST)
     noise = np.random.default_rng(0).random(shape) > 0.5

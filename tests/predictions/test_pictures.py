@@ -28,9 +28,8 @@ PREDICTION = prediction_of(
 
 def drawn(view: str, part=(0, 0, 1), **settings) -> np.ndarray:
     """(500, 1000, 3), ten pixels for each of the film's."""
-    return np.asarray(
-        pictures.draw(pictures.layers_of(PREDICTION, 1000, 1000, part, TRUTH), view, **settings)
-    )
+    layers = pictures.Layers(PREDICTION, 1000, 1000, part, TRUTH)
+    return np.asarray(layers.draw(view, **settings))
 
 
 def mixed(colour: str, opacity: float = 1) -> np.ndarray:
@@ -78,7 +77,7 @@ def test_an_outline_lies_inside_and_leaves_the_border_open():
 
 
 def test_right_and_left_are_marked():
-    picture = pictures.draw(pictures.layers_of(PREDICTION, 1000, 1000), "film")
+    picture = pictures.Layers(PREDICTION, 1000, 1000).draw("film")
     pictures.mark_sides(picture)
     letters = np.flatnonzero((np.asarray(picture) == 255).any((0, 2)))
     assert letters.min() < 40 and letters.max() > 960
@@ -103,7 +102,7 @@ def test_films_of_any_shape_are_drawn(shape):
     picture = overlay(p, truth=np.zeros(shape, bool))
     assert picture.width == WIDTH and picture.height < 1200
     for view in pictures.VIEWS:
-        size = pictures.draw(pictures.layers_of(p, 500, 500, (0.4, 0.4, 0.125)), view).size
+        size = pictures.Layers(p, 500, 500, (0.4, 0.4, 0.125)).draw(view).size
         assert max(size) == 500 and min(size) >= 1
 
 
