@@ -158,7 +158,9 @@ def decoded_picture(picture: Image.Image) -> Decoded:
     values = np.asarray(picture)
     white_is_0 = getattr(picture, "tag_v2", {}).get(Base.PhotometricInterpretation) == 0
     inverted = white_is_0 and mode.startswith(("I", "F"))  # Pillow inverts the other modes
-    if mode not in ("L", "LA") and not mode.startswith(("1", "I", "F")):
+    if mode == "La":  # multiplied by its opacity already
+        values = values[..., 0]
+    elif mode not in ("L", "LA") and not mode.startswith(("1", "I", "F")):
         colours = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
         if mode != "P" or np.ptp(colours, axis=(0, 1)).any():  # else the palette shows nothing
             values = colours
