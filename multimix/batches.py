@@ -15,8 +15,7 @@ from multimix.augment import AffineParameters
 from multimix.config import Config
 from multimix.data.film_set import Films, FilmSet
 from multimix.data.training_films import sample_budget
-from multimix.images.reading import network_input
-from multimix.images.scaling import rescale
+from multimix.images.reading import network_input, rescale
 from multimix.joint_augment import joint_views, sample_affine
 from multimix.model import CLASSES, TASKS
 from multimix.runtime.distributed import SINGLE, World

@@ -25,10 +25,10 @@ from multimix.images.preparation import WHOLE, Box
 from multimix.images.reading import LoadedImage, Source, load_image, resize
 from multimix.images.recognition import NOT_RECOGNISED, TWO_FILMS, holds_two_films, is_frontal_chest
 from multimix.model import CLASSES, TASKS, MultiMix
+from multimix.predictions.lungs import SENTENCES, expected_dice, outline_quality
 from multimix.predictions.output_folder import weights_hash
 from multimix.predictions.outputs import eval_mode, explain, films_for, run_network
 from multimix.predictions.prediction import Prediction
-from multimix.predictions.quality import SENTENCES, expected_dice, outline_quality
 from multimix.runtime.checkpoint import check_sha256, model_from_checkpoint, read_checkpoint
 from multimix.runtime.device import choose_device, micro_batch_size, to_device
 from multimix.runtime.files import bundled

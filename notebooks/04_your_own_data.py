@@ -54,8 +54,8 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 import multimix
 from multimix.apps.check_data import examine
 from multimix.data.dataset_layouts import read_layout
+from multimix.evaluation.evaluator import calibrate_to_site
 from multimix.evaluation.figures import CURVE, PREDICTED, TRUE, draw_film, draw_outline, show
-from multimix.evaluation.site import calibrate_to_site
 
 set_matplotlib_formats("jpeg", dpi=80, pil_kwargs={"quality": 70})  # keeps the notebook small
 
@@ -153,7 +153,7 @@ bundled.info.side, bundled.info.class_sides = config.side, config.class_sides
 home = multimix.load_films("sample_data/small", "sample_data/small", config.side, progress=False)
 found = {"as bundled": multimix.evaluate(bundled, films), "at home, as bundled": multimix.evaluate(bundled, home)}
 adapted = multimix.train(config, films, work / "run", init_from=bundled, device="cpu", progress=False)
-bundled.info.calibration = calibrate_to_site(bundled, films.labelled("val")).values
+bundled.info.calibration, note = calibrate_to_site(bundled, films.labelled("val"))
 found["own threshold"] = multimix.evaluate(bundled, multimix.Films(films.classification))  # the lungs stay as they are
 found |= {"adapted": multimix.evaluate(adapted, films), "at home, adapted": multimix.evaluate(adapted, home)}
 

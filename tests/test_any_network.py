@@ -50,9 +50,6 @@ def check_alike(found, expected, tolerance=1e-6):
         (lambda model: model.double(), 1e-5),
         (lambda model: model.half(), 1e-2),
         (lambda model: model.requires_grad_(False), 0),
-        (torch.nn.DataParallel, 0),
-        (torch.optim.swa_utils.AveragedModel, 0),
-        (torch.compile, 0),
         (lambda model: model.compile() or model, 0),
     ),
 )
@@ -110,7 +107,7 @@ def made_in_inference_mode(model):
         (made_in_inference_mode, "made outside torch.inference_mode"),
         (lambda model: model.to("meta"), r"cannot run this network, torch.float32 on meta \("),
         (lambda model: model.encoder, "A Encoder was given as the network; a MultiMix is needed"),
-        (lambda model: None, "A NoneType was given as the network"),
+        (torch.compile, "A OptimizedModule was given as the network"),
     ),
 )
 def test_what_cannot_predict_is_one_sentence(model, change, sentence):

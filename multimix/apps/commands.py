@@ -24,10 +24,8 @@ from multimix.config import Config
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.data.training_films import apply_manifest, mask_faults
-from multimix.evaluation.evaluator import evaluate
-from multimix.evaluation.results import as_table, table_beside, write_results
-from multimix.evaluation.site import calibrate_to_site
-from multimix.evaluation.subgroups import subgroups
+from multimix.evaluation.evaluator import calibrate_to_site, evaluate
+from multimix.evaluation.results import as_table, subgroups, table_beside, write_results
 from multimix.images.formats import film_paths
 from multimix.inference import load_model, weights_file
 from multimix.model import TASKS, MultiMix
@@ -175,14 +173,14 @@ def calibrate_command(options: argparse.Namespace) -> int:
     model, progress = load_model(options.weights, options.device), sys.stderr.isatty()
     layout = {"classification_layout": options.layout, "classes": options.classes}
     place = (options.classification, (), model.info.side, model.info.seed)
-    found = calibrate_to_site(model, load_films(*place, progress, **layout), progress)
+    found, note = calibrate_to_site(model, load_films(*place, progress, **layout), progress)
     content = read_checkpoint(weights_file(options.weights))
     make_folder(out.parent)
-    save_checkpoint(out, {**content, "calibration": found.values})
+    save_checkpoint(out, {**content, "calibration": found})
     before = model.info.calibration.get("operating_point")
     earlier = "none before" if before is None else f"{before:.3f} before"
     values = "Operating point {operating_point:.3f} ({}), temperature {temperature:.2f}."
-    print(found.note, values.format(earlier, **found.values), f"Use it with: --weights {out}")
+    print(note, values.format(earlier, **found), f"Use it with: --weights {out}")
     return 0
 
 

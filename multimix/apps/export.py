@@ -17,9 +17,8 @@ from torch import Tensor, fx, nn
 from torch._decomp import get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from multimix.evaluation.calibration import class_probabilities
-from multimix.images.reading import Source, network_input, picture_for_network
-from multimix.images.scaling import filter_weights
+from multimix.evaluation.calibration import calibrated_log_odds
+from multimix.images.reading import Source, filter_weights, network_input, picture_for_network
 from multimix.model import CLASSES, MultiMix, bridge_maps
 from multimix.predictions.outputs import eval_mode, logits_over_sides
 from multimix.runtime.files import atomic_write, make_folder
@@ -133,9 +132,11 @@ class TracedMultiMix(nn.Module):
         bridge = bridge_maps(films, saliency) if self.model.bridge else None
         mask_logits = self.model.decoder(maps, bridge)
         class_logits = logits_over_sides(self.model, films, class_logits)
+        log_odds = class_logits[:, 1:] - class_logits[:, :1]
+        log_odds = calibrated_log_odds(log_odds, self.model.info.calibration)
         found = {
             "class_logits": class_logits,
-            "probabilities": class_probabilities(class_logits, self.model.info.calibration),
+            "probabilities": torch.sigmoid(torch.cat([-log_odds, log_odds], 1)),
             "saliency": saliency,
             "mask_logits": mask_logits,
             "mask_probability": torch.sigmoid(mask_logits),

@@ -201,11 +201,11 @@ class Panel(widgets.VBox):
             size = 1 / self.zoom.value
             self.corner = (self.centre - size / 2).clip(0, 1 - size)
             part = (*self.corner, size)
-            self.layers = pictures.layers_of(self.prediction, 1000, 1000, part, self.truth)
+            self.layers = pictures.Layers(self.prediction, 1000, 1000, part, self.truth)
         if setting in (None, self.threshold):
             self.write()
         values = [slider.value for slider in self.look]
-        picture = pictures.draw(self.layers, self.view.value, *values)
+        picture = self.layers.draw(self.view.value, *values)
         pictures.mark_sides(picture)
         self.picture.value = pictures.file_content(picture, "JPEG")
 

@@ -1,5 +1,5 @@
 """How good a network is.
 
-evaluator: `evaluate`. results: what it returns. metrics: all of the paper's. calibration: log-odds
-to probabilities. site: a threshold for one hospital. subgroups: by age, view, sex. figures.
+evaluator: `evaluate`, and a threshold for one hospital. results: what it returns; subgroups by age,
+view, sex. metrics: all of the paper's. calibration: log-odds to probabilities. figures.
 """

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import scipy
-import torch
-from torch import Tensor
 
 
 def calibrate(log_odds: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -51,9 +49,3 @@ def calibrated_log_odds(log_odds: Any, calibration: dict[str, float]) -> Any:
         return log_odds
     point = calibration["operating_point"]
     return log_odds / calibration["temperature"] - math.log(point / (1 - point))
-
-
-def class_probabilities(class_logits: Tensor, calibration: dict[str, float]) -> Tensor:
-    """Calibrated probabilities of NORMAL and PNEUMONIA, (N, 2), from the logits, (N, 2)."""
-    log_odds = calibrated_log_odds(class_logits[:, 1] - class_logits[:, 0], calibration)
-    return torch.sigmoid(torch.stack([-log_odds, log_odds], 1))

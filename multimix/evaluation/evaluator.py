@@ -1,4 +1,4 @@
-"""Measure a network on films with known classes or lungs."""
+"""Measure a network on films with known classes or lungs, and calibrate it to them."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def evaluate(
             note = f"No film in '{split}' has a label for {task}; it is not measured."
             results.notes.append(note)
         elif task == "classification":
-            log_odds = predict_log_odds(model, part, progress, flip).numpy()
-            add_classes(results, log_odds, part, reference, info)
+            log_odds = in_batches(partial(class_log_odds, flip=flip), model, part, progress)
+            add_classes(results, log_odds.numpy(), part, reference, info)
         else:
             lungs = in_batches(partial(lungs_of, flip=flip, clean=clean), model, part, progress)
             add_masks(results, lungs.bool().numpy(), part, reference, info)
@@ -188,11 +188,28 @@ def score(results: dict[str, float]) -> float:
     return sum(parts) / len(parts) if parts else results["accuracy"]
 
 
-def predict_log_odds(
-    model: MultiMix, films: FilmSet, progress: bool = False, flip: bool = False
-) -> Tensor:
-    """Logit of PNEUMONIA minus that of NORMAL, (N,) float64."""
-    return in_batches(partial(class_log_odds, flip=flip), model, films, progress)
+def calibrate_to_site(
+    model: MultiMix, films: Films, progress: bool = False
+) -> tuple[dict[str, float], str]:
+    """Fit temperature and operating point to a site's labelled films; `model` does not change.
+
+    Returns: the calibration, as of `calibrate`, and a sentence on the films.
+
+    Errors: ValueError if the network has not learnt the classes, or there are too few films.
+    """
+    if "classification" not in model.info.tasks:
+        raise ValueError("The network has not learnt classification; take one that has.")
+    labelled = films.classification.with_labels() if films.classification else None
+    counts = labelled.labels.bincount(minlength=len(CLASSES)).tolist() if labelled else [0, 0]
+    named = ", ".join(f"{count} {name}" for count, name in zip(counts, CLASSES))
+    if not labelled or min(counts) < 5:
+        raise ValueError(
+            f"There are {named} films with a label; at least 5 of each are needed: give a folder "
+            "for each class, or a table."
+        )
+    log_odds = in_batches(class_log_odds, model, labelled, progress)
+    values = calibrate(log_odds.numpy(), labelled.labels.numpy())
+    return values, f"Fitted to {len(labelled)} labelled films ({named})."
 
 
 def lungs_of(network: MultiMix, x: Tensor, flip: bool = False, clean: bool = False) -> Tensor:

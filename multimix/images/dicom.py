@@ -75,7 +75,7 @@ def open_dataset(dataset: Dataset) -> Decoded:
             "lung that is called right is the left one."
         )
     size_cm, implausible = size_and_warning(dataset)
-    return Decoded(values, (*warnings, *implausible), kind="DICOM", size_cm=size_cm)
+    return Decoded(values, (*warnings, *implausible), size_cm)
 
 
 def decode_pixels(dataset: Dataset, syntax: UID) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -20,13 +21,14 @@ from multimix.images.formats import (
     Decoded,
     FilmError,
     SizeCm,
+    decoded_picture,
     is_dicom,
+    open_picture,
     stem_of,
     without_decoder_warnings,
 )
 from multimix.images.grey import to_grey
 from multimix.images.masks import lungs_of
-from multimix.images.pictures import decoded_picture, open_picture
 from multimix.images.preparation import WHOLE, Box, film_box
 
 if TYPE_CHECKING:
@@ -43,7 +45,6 @@ class LoadedImage(NamedTuple):
     """A film as it was read."""
 
     grey: np.ndarray  # (H, W) uint8, the whole picture, with air dark
-    kind: str = ""  # Pillow's mode, the array's type, or DICOM
     warnings: tuple[str, ...] = ()  # plain sentences
     size_cm: SizeCm | None = None  # of the whole picture, if the file has it
     box: Box = WHOLE  # the part of the picture that is film; the network sees only this
@@ -95,8 +96,8 @@ def load_image(source: Source, side: int | None = None) -> LoadedImage:
         warnings.append("The file has several pages or frames: the first was taken.")
     if coloured:
         warnings.append("The picture is in colour, which a film is not: it was made grey.")
-    kind, name = film.kind or str(film.values.dtype), stem_of(path) if path else ""
-    return LoadedImage(grey, kind, tuple(warnings), film.size_cm, film_box(grey), name, path)
+    name = stem_of(path) if path else ""
+    return LoadedImage(grey, tuple(warnings), film.size_cm, film_box(grey), name, path)
 
 
 def path_of(source: Source) -> Path | None:
@@ -137,7 +138,6 @@ def decode(source: Any, side: int | None = None) -> Decoded:
             if isinstance(source, (bytes, bytearray, memoryview)):
                 return decode_file(BytesIO(source), "", side)
             if isinstance(source, Tensor):
-                source = source.float() if source.dtype == torch.bfloat16 else source
                 source = source.numpy(force=True)
             return decoded_array(np.asarray(source))
         except FilmError:
@@ -245,3 +245,24 @@ def resize(grey: np.ndarray, side: int) -> np.ndarray:
 def network_input(films: Tensor) -> Tensor:
     """Films (N, 1, side, side), uint8 or floats in [0, 1], to the network's [-1, 1]."""
     return (films / 255 if films.dtype == torch.uint8 else films) * 2 - 1
+
+
+def rescale(films: Tensor, side: int) -> Tensor:
+    """Films or masks as floats, (N, C, S, S), to (N, C, side, side), smoothed where they shrink.
+
+    It is Pillow's bilinear filter, as two products of matrices: alike on every device and in ONNX.
+    """
+    if films.shape[-1] == side:
+        return films
+    weights = filter_weights(films.shape[-1], side).to(films)
+    return weights @ films @ weights.T
+
+
+@lru_cache(maxsize=32)
+def filter_weights(size: int, side: int) -> Tensor:
+    """What each of `size` pixels adds to each of `side`: (side, size), each row's sum 1."""
+    scale = size / side
+    centres = (torch.arange(side, dtype=torch.float64)[:, None] + 0.5) * scale
+    distance = (torch.arange(size, dtype=torch.float64) + 0.5 - centres).abs()
+    weights = (1 - distance / max(scale, 1.0)).clamp(min=0)
+    return weights / weights.sum(1, keepdim=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import io
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import multimix
 from multimix.images.formats import FilmError, is_dicom, without_decoder_warnings
 from multimix.runtime.files import in_brief
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
-
     from multimix.predictions.prediction import Prediction
 
 NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
@@ -23,7 +21,6 @@ MAY_BE_EMPTY = (
 )
 # Not the pixel spacing: highdicom then needs a slice thickness too, which a film does not have.
 MAY_BE_MISSING = ("SpecificCharacterSet", "FrameOfReferenceUID", "PositionReferenceIndicator")
-WITHOUT = "leave the Segmentation out (--dicom-seg; in Python: dicom_seg)."
 
 
 def check_highdicom() -> None:
@@ -37,17 +34,17 @@ def check_highdicom() -> None:
 def film_uids(source: Path | None) -> tuple[str, str]:
     """Study and SOP instance UID of a DICOM film; ('', '') of any other film."""
     try:
-        header: Dataset | dict[str, str] = read_header(source) if source else {}
+        header = header_of(source)
         return str(header.get("StudyInstanceUID", "")), str(header.get("SOPInstanceUID", ""))
     except Exception:  # noqa: BLE001  (a damaged header raises many kinds: the UIDs are unknown)
         return "", ""
 
 
-def read_header(path: Path) -> Dataset:
-    """What a Segmentation repeats of a film's header. FilmError where it is not a DICOM file."""
-    with open(path, "rb") as file:
+def header_of(path: Path | None) -> Any:
+    """What a Segmentation repeats of a DICOM file's header, a pydicom `Dataset`; else {}."""
+    with open(path, "rb") if path else io.BytesIO() as file:
         if not is_dicom(file):
-            raise FilmError(f"{path} is not a DICOM file, and a Segmentation needs one; {WITHOUT}")
+            return {}
         import pydicom  # slow to import
 
         keywords = [*NEEDED, *MAY_BE_EMPTY, *MAY_BE_MISSING, "Rows", "Columns"]
@@ -57,29 +54,29 @@ def read_header(path: Path) -> Dataset:
 def segmentation(prediction: Prediction) -> bytes:
     """The content of a DICOM file with two segments, the patient's right and left lung.
 
-    Errors: ValueError where highdicom, a file, or a mask is missing; FilmError where the film is
-        not a DICOM file, or its header is damaged or has too little.
+    Errors: ValueError where highdicom or a mask is missing; FilmError where the film is not a DICOM
+        file, or its header is damaged or has too little.
     """
     check_highdicom()
-    path = prediction.source
-    if path is None:
-        raise ValueError(f"A Segmentation needs a DICOM file, and {prediction.name} has no file.")
     if not prediction.segmented:
-        raise ValueError(f"A Segmentation needs lungs, which the network did not learn; {WITHOUT}")
+        raise ValueError(
+            "A Segmentation needs lungs, which the network did not learn; leave it out."
+        )
     try:
         with without_decoder_warnings():
-            film = read_header(path)
-            reason = ", no ".join(keyword for keyword in NEEDED if not film.get(keyword))
-            if not reason:
+            film = header_of(prediction.source)
+            if not (missing := [keyword for keyword in NEEDED if not film.get(keyword)]):
                 return written(prediction, film)
-    except (FilmError, OSError):
-        raise
+        reason = f"no {', no '.join(missing)}" if film else "no DICOM header"
     except Exception as error:  # noqa: BLE001  (a damaged header raises many kinds)
-        reason = f"header that a Segmentation can repeat ({in_brief(error, 100)})"
-    raise FilmError(f"{path} has no {reason}, so no Segmentation is possible; {WITHOUT}")
+        reason = f"no header that can be repeated ({in_brief(error, 100)})"
+    raise FilmError(
+        f"{prediction.source or prediction.name} has {reason}, so no Segmentation is possible; "
+        "leave it out (--dicom-seg; in Python: dicom_seg)."
+    )
 
 
-def written(prediction: Prediction, film: Dataset) -> bytes:
+def written(prediction: Prediction, film: Any) -> bytes:
     """A Segmentation of the film with this header, as the content of a file."""
     from highdicom import UID, AlgorithmIdentificationSequence, seg
     from pydicom.sr.codedict import codes

@@ -11,11 +11,10 @@ import numpy as np
 import scipy
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from multimix.images.quality import largest_parts
-from multimix.images.reading import network_input
-from multimix.images.scaling import rescale
+from multimix.images.reading import network_input, rescale
 from multimix.model import MultiMix
 
 CELLS = 14  # along a side of an explanation
@@ -31,35 +30,29 @@ class InferenceOutput(NamedTuple):
 
 
 @contextmanager
-def eval_mode(model: nn.Module) -> Iterator[MultiMix]:
+def eval_mode(model: MultiMix) -> Iterator[MultiMix]:
     """The network in eval mode and without gradients; afterwards every module's mode is restored.
 
     One thread at a time, as the modes are the network's own.
 
-    Arguments:
-        model: a network, or a wrapper of one: DataParallel, AveragedModel, torch.compile.
-
-    Errors: ValueError where there is no network in it, or torch cannot run it.
+    Errors: ValueError where `model` is something else, or torch cannot run it.
     """
-    found: object = model
-    while isinstance(found, nn.Module) and not isinstance(found, MultiMix):
-        found = getattr(found, "module", getattr(found, "_orig_mod", None))
-    if not isinstance(found, MultiMix):
+    if not isinstance(model, MultiMix):
         raise ValueError(
             f"A {type(model).__name__} was given as the network; a MultiMix is needed: what "
             "load_model or train returns."
         )
     with running:
         # Compiled modules have no saliency, which needs autograd.
-        before = [(part, part.training, part._compiled_call_impl) for part in found.modules()]
+        before = [(part, part.training, part._compiled_call_impl) for part in model.modules()]
         try:
             for part, _, _ in before:
                 part.training, part._compiled_call_impl = False, None
             with torch.inference_mode():
-                yield found
+                yield model
         except RuntimeError as error:
             reason = str(error).partition("\n")[0][:120] or type(error).__name__
-            weights = sorted({f"{p.dtype} on {p.device.type}" for p in found.parameters()})
+            weights = sorted({f"{p.dtype} on {p.device.type}" for p in model.parameters()})
             raise ValueError(
                 f"torch cannot run this network, {' and '.join(weights)} ({reason}); use fewer "
                 "films at once, or model.float().to('cpu'), made outside torch.inference_mode()."

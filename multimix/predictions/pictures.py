@@ -1,7 +1,6 @@
 """Pictures of a prediction: the saved overlay, the panel's views, and the notebook's figure.
 
-One function, `draw`, makes them all with Pillow, which is much faster than matplotlib. The colours
-are distinct to colour-blind readers (Okabe and Ito).
+Pillow is much faster than matplotlib. Colour-blind readers can tell the colours (Okabe and Ito).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import io
 from functools import lru_cache
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -31,81 +30,74 @@ WIDTH = 3 * PANEL + 4 * GAP
 TEXT = 21  # px of letters
 
 
-class Layers(NamedTuple):
-    """A film, or a part of it, with its maps, all resized to the picture: (h, w)."""
-
-    film: Image.Image  # grey
-    lung: np.ndarray | None  # probability, float32; None if the network did not learn lungs
-    explanation: np.ndarray | None  # in [-1, 1]; None if it did not learn classes
-    by_hand: np.ndarray | None  # bool, the true lungs
-
-
-def layers_of(
-    prediction: Prediction,
-    width: int,
-    height: int,
-    part: tuple[float, float, float] = (0, 0, 1),
-    truth: np.ndarray | None = None,
-) -> Layers:
-    """Resize a film and its maps for drawing.
+class Layers:
+    """A film with its maps, or a part of it, resized to one picture.
 
     Arguments:
+        prediction: the film and its maps.
         width, height: the largest of the picture, in px; the film's proportions stay.
         part: what is shown: its top and left edge and its size, as shares of the film.
         truth: (H, W) bool, the true lungs.
     """
-    rows, columns = prediction.film.shape
-    top, left, share = part
-    scale = min(width / columns, height / rows)
-    size = max(round(scale * columns), 1), max(round(scale * rows), 1)
-    box = (left * columns, top * rows, (left + share) * columns, (top + share) * rows)
 
-    def resized(values: np.ndarray) -> Image.Image:
-        return Image.fromarray(values).resize(size, Image.Resampling.BILINEAR, box, 2)
+    def __init__(
+        self,
+        prediction: Prediction,
+        width: int,
+        height: int,
+        part: tuple[float, float, float] = (0, 0, 1),
+        truth: np.ndarray | None = None,
+    ):
+        rows, columns = prediction.film.shape
+        top, left, share = part
+        scale = min(width / columns, height / rows)
+        size = max(round(scale * columns), 1), max(round(scale * rows), 1)
+        box = (left * columns, top * rows, (left + share) * columns, (top + share) * rows)
 
-    lung, explanation = prediction.mask_probability, prediction.explanation
-    if explanation is not None:
-        most = max(float(np.abs(explanation).max()), 1e-12)
-        explanation = np.asarray(resized(explanation)) / most
-    return Layers(
-        resized(prediction.film),
-        None if lung is None else np.asarray(resized(lung)),
-        explanation,
-        None if truth is None else np.asarray(resized(np.uint8(255) * truth)) > 127,
-    )
+        def resized(values: np.ndarray) -> Image.Image:
+            return Image.fromarray(values).resize(size, Image.Resampling.BILINEAR, box, 2)
 
+        lung, explanation = prediction.mask_probability, prediction.explanation
+        if explanation is not None:
+            most = max(float(np.abs(explanation).max()), 1e-12)
+            explanation = np.asarray(resized(explanation)) / most
+        self.film, self.explanation = resized(prediction.film), explanation
+        self.lung = None if lung is None else np.asarray(resized(lung))
+        self.by_hand = None
+        if truth is not None:
+            self.by_hand = np.asarray(resized(np.uint8(255) * truth)) > 127
 
-def draw(
-    layers: Layers,
-    view: str,
-    threshold: float = 0.5,
-    opacity: float = 0.35,
-    brightness: float = 0.0,
-    contrast: float = 1.0,
-) -> Image.Image:
-    """One of `VIEWS` as an RGB picture; a map that the network lacks is not drawn.
+    def draw(
+        self,
+        view: str,
+        threshold: float = 0.5,
+        opacity: float = 0.35,
+        brightness: float = 0.0,
+        contrast: float = 1.0,
+    ) -> Image.Image:
+        """One of `VIEWS` as an RGB picture; a map that the network lacks is not drawn.
 
-    Arguments:
-        threshold: a pixel is lung if its probability is above this.
-        opacity: of colours on the film, in [0, 1].
-        brightness: in [-1, 1], added to grey values as a share of their range.
-        contrast: factor on the distance of a grey value from the middle.
-    """
-    greys = (np.arange(256) - 127.5) * contrast + 127.5 + 255 * brightness
-    film = layers.film.point(greys.clip(0, 255).round().astype(int).tolist()).convert("RGB")
-    if view == "lungs":
-        line = max(2, round(max(film.size) / 330))
-        if layers.lung is not None:
-            lungs = layers.lung > threshold
-            paint(film, LUNG, opacity * lungs)
-            paint(film, LUNG, outline(lungs, line))
-        if layers.by_hand is not None:
-            paint(film, BY_HAND, outline(layers.by_hand, line // 2))
-    elif view == "explanation" and layers.explanation is not None:
-        most = min(2 * opacity, 1)
-        paint(film, FOR, most * layers.explanation.clip(0, 1))
-        paint(film, AGAINST, most * (-layers.explanation).clip(0, 1))
-    return film
+        Arguments:
+            threshold: a pixel is lung if its probability is above this.
+            opacity: of colours on the film, in [0, 1].
+            brightness: in [-1, 1], added to grey values as a share of their range.
+            contrast: factor on the distance of a grey value from the middle.
+        """
+        greys = (np.arange(256) - 127.5) * contrast + 127.5 + 255 * brightness
+        film = self.film.point(greys.clip(0, 255).round().astype(int).tolist()).convert("RGB")
+        if view == "lungs":
+            line = max(2, round(max(film.size) / 330))
+            if self.lung is not None:
+                lungs = self.lung > threshold
+                paint(film, LUNG, opacity * lungs)
+                paint(film, LUNG, outline(lungs, line))
+            if self.by_hand is not None:
+                paint(film, BY_HAND, outline(self.by_hand, line // 2))
+        elif view == "explanation" and self.explanation is not None:
+            most = min(2 * opacity, 1)
+            paint(film, FOR, most * self.explanation.clip(0, 1))
+            paint(film, AGAINST, most * (-self.explanation).clip(0, 1))
+        return film
 
 
 def paint(picture: Image.Image, colour: str, opacity: np.ndarray) -> None:
@@ -132,7 +124,7 @@ def overlay(prediction: Prediction, truth: np.ndarray | None = None) -> Image.Im
     Arguments:
         truth: (H, W) bool, the lungs as outlined by hand, drawn as a second, thinner line.
     """
-    layers = layers_of(prediction, PANEL, 2 * PANEL, truth=truth)
+    layers = Layers(prediction, PANEL, 2 * PANEL, truth=truth)
     below = 3 * LINE + layers.film.height  # title, name and captions are above the panels
     warnings = [line for text in prediction.warnings for line in wrap(printable(text), 95)]
     picture = Image.new("RGB", (WIDTH, below + (len(warnings) + 1) * LINE + 2 * GAP), "white")
@@ -161,7 +153,7 @@ def overlay(prediction: Prediction, truth: np.ndarray | None = None) -> Image.Im
     colours = {"network": LUNG, "by hand": BY_HAND, "orange: for": FOR, "blue: against": AGAINST}
     for number, (view, captions, legend) in enumerate(panels):
         edge = GAP + number * (PANEL + GAP)
-        panel = draw(layers, view, opacity=0.12 if view == "lungs" else 0.3)
+        panel = layers.draw(view, opacity=0.12 if view == "lungs" else 0.3)
         picture.paste(panel, (edge + (PANEL - panel.width) // 2, 3 * LINE))
         for x, side, above, under in zip((0, PANEL // 2, PANEL), "lmr", captions, legend):
             write(edge + x, 3 * LINE - 4, above, f"{side}s")

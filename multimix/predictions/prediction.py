@@ -180,9 +180,8 @@ class Prediction:
             mask = self.label_mask if files.get("label_mask") else np.uint8(255) * self.mask
             found["mask"] = file_content(Image.fromarray(mask))
         if files.get("arrays"):
-            maps = {"saliency": self.saliency, "explanation": self.explanation}
-            maps["mask_probability"] = self.mask_probability
-            known: Any = {name: map for name, map in maps.items() if map is not None}
+            names = ("saliency", "explanation", "mask_probability")
+            known: Any = {name: map for name in names if (map := getattr(self, name)) is not None}
             np.savez(file := io.BytesIO(), **known)
             found["arrays"] = file.getvalue()
         if files.get("figure"):
@@ -193,24 +192,15 @@ class Prediction:
 
     def row(self, name: str, contents: dict[str, bytes]) -> output_folder.Row:
         """The table's row for files of this `name` and `contents`, without the film's identity."""
-        study, instance = film_uids(self.source)
-        files = {kind: name + output_folder.ENDINGS[kind] for kind in contents}
-        return {
-            **dict.fromkeys(output_folder.COLUMNS, ""),
-            **dict.fromkeys(output_folder.NUMBERS),
-            **{number: value and round(value, 6) for number, value in self.numbers.items()},
-            "name": name,
-            "file": str(self.source or self.name),
-            "label": self.label or "",
-            "mask": files.get("mask", ""),
-            "overlay": files.get("figure", ""),
-            "quality": self.quality,
-            "warnings": output_folder.BETWEEN.join(self.warnings),
-            "study_uid": study,
-            "sop_uid": instance,
-            "network": self.network,
-            "weights": self.weights,
-        }
+        row: output_folder.Row = dict.fromkeys(output_folder.COLUMNS, "")
+        row |= dict.fromkeys(output_folder.NUMBERS)
+        row |= {number: value and round(value, 6) for number, value in self.numbers.items()}
+        for kind, column in (("mask", "mask"), ("figure", "overlay")):
+            row[column] = name + output_folder.ENDINGS[kind] if kind in contents else ""
+        row["study_uid"], row["sop_uid"] = film_uids(self.source)
+        row |= {"name": name, "file": str(self.source or self.name), "label": self.label or ""}
+        row |= {"quality": self.quality, "warnings": output_folder.BETWEEN.join(self.warnings)}
+        return row | {"network": self.network, "weights": self.weights}
 
 
 def file_content(picture: Image.Image, kind: str = "PNG") -> bytes:

@@ -15,7 +15,7 @@ from helpers import ROOT, SIDE, TINY, newer_torch
 from multimix.apps import export as export_module
 from multimix.apps.cli import main
 from multimix.apps.export import OUTPUTS, TracedMultiMix, export, names_of_outputs, onnx_file
-from multimix.images.scaling import rescale
+from multimix.images.reading import rescale
 from multimix.inference import enlarge, predict
 from multimix.model import MultiMix
 

@@ -241,8 +241,7 @@ def test_damaged_tables_are_one_sentence(place, run, capsys):
     content = table.read_bytes()
     number = b",%.6f," % rows()["a/film.png"]["lung_share"]
     damaged = [b"\0\n", b"file,label\n,\n", content + b"film.png,NORMAL\n"]
-    damaged += [content.replace(number, b",%s," % word) for word in (b"x", b"inf", b"-1")]
-    damaged += [content.replace(b",film,", b",../film,"), content.replace(b"NORMAL,0", b"CAT,0")]
+    damaged += [content.replace(number, b",x,"), content.replace(b",film,", b",../film,")]
     for text in damaged:
         table.write_bytes(text)
         capsys.readouterr()

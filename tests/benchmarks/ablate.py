@@ -31,8 +31,9 @@ from scipy.special import expit
 
 from multimix import Config, load_films, train
 from multimix.data.film_set import FilmSet, FilmStack
-from multimix.evaluation.evaluator import predict_log_odds
+from multimix.evaluation.evaluator import in_batches
 from multimix.evaluation.metrics import classification_metrics
+from multimix.predictions.outputs import class_log_odds
 
 PLAIN = dict(sides=(), class_sides=(), unlabelled_from=0.0, opacities=False)
 VARIANTS = {  # by system
@@ -162,7 +163,7 @@ class Measured:
     def figures(self, model: torch.nn.Module, config: Config) -> dict[str, float]:
         found = {}
         for kind, films in self.classes.items() if config.classify else ():
-            log_odds = predict_log_odds(model, films).numpy()
+            log_odds = in_batches(class_log_odds, model, films).numpy()
             metrics = classification_metrics(expit(log_odds), films.labels.numpy())
             for name in ("auc", "accuracy"):
                 found[name + kind] = metrics[name]

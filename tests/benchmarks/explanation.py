@@ -29,8 +29,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from multimix.images.reading import read_film, read_mask, resize
-from multimix.images.scaling import rescale
+from multimix.images.reading import read_film, read_mask, rescale, resize
 from multimix.inference import load_model
 from multimix.model import MultiMix
 from multimix.predictions.outputs import CELLS, class_log_odds, explain, films_for

@@ -42,11 +42,11 @@ from multimix import Config, load_films, load_model, train
 from multimix.data.film_set import Films, FilmSet
 from multimix.data.training_films import sample_budget
 from multimix.evaluation.calibration import calibrated_log_odds
-from multimix.evaluation.evaluator import evaluate, in_batches, predict_log_odds
+from multimix.evaluation.evaluator import evaluate, in_batches
 from multimix.evaluation.metrics import classification_metrics
-from multimix.images.scaling import rescale
+from multimix.images.reading import rescale
 from multimix.model import TASKS, MultiMix
-from multimix.predictions.outputs import run_network
+from multimix.predictions.outputs import class_log_odds, run_network
 
 GRID = {
     "classification": [(by, n) for n in (100, 50, 20, 200) for by in ("random", "diverse")]
@@ -133,7 +133,7 @@ def pooled_maps(model: MultiMix, films: FilmSet) -> np.ndarray:
 def doubts(model: MultiMix, films: FilmSet, task: str) -> np.ndarray:
     """How unsure the network is of each film, (N,) in [0, 1]."""
     if task == TASKS[0]:
-        log_odds = predict_log_odds(model, films).numpy()
+        log_odds = in_batches(class_log_odds, model, films).numpy()
         return 1 - np.abs(np.tanh(calibrated_log_odds(log_odds, model.info.calibration) / 2))
 
     def doubt(network: MultiMix, x: Tensor) -> Tensor:  # 1 - the Dice that it expects
@@ -177,7 +177,7 @@ def measure(model: MultiMix, sets: dict[str, FilmSet], task: str) -> dict[str, f
             results = evaluate(model, Films(segmentation=films), "all", clean=False)
             found[f"{name}_dice"] = results["dice"]
             continue
-        odds = predict_log_odds(model, films).numpy()
+        odds = in_batches(class_log_odds, model, films).numpy()
         probabilities = expit(calibrated_log_odds(odds, model.info.calibration))
         results = classification_metrics(probabilities, films.labels.numpy())
         found |= {f"{name}_{key}": results[key] for key in ("auc", "accuracy")}

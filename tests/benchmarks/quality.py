@@ -5,7 +5,7 @@
 The outlines are those of all bundled networks, good and bad ones. `films` holds chest_xray,
 chest_xray_lungs, jsrt, montgomery. JSRT's odd numbers, half of Kermany's training films, the adults
 below --free and the films below --bedside (outlines known to be wrong) choose the constants of
-`multimix/predictions/quality.py`; the rest is only measured. The script prints the constants.
+`multimix/predictions/lungs.py`; the rest is only measured. The script prints the constants.
 
 Hand outlines of Kermany's films and of the adults hold the lung behind the heart, those of JSRT do
 not. So a Dice counts relative to what the healthy films of its convention reach (their median).
@@ -25,8 +25,8 @@ from multimix.images.preparation import film_box
 from multimix.images.reading import read_film, read_mask, resize
 from multimix.inference import load_model
 from multimix.model import MultiMix
+from multimix.predictions.lungs import WEIGHTS, outline_features
 from multimix.predictions.outputs import films_for, post_process
-from multimix.predictions.quality import WEIGHTS, outline_features
 
 NETWORKS = ("multimix", "multimix_open", "multimix_100_10")
 HEALTHY_DICE = 0.975  # of a healthy film's outline against one of its own convention

@@ -30,12 +30,11 @@ from engine import Work
 
 from multimix import Config, load_films, load_model, train
 from multimix.data.film_set import Films, FilmSet
-from multimix.evaluation.evaluator import predict_log_odds
+from multimix.evaluation.evaluator import in_batches
 from multimix.evaluation.metrics import classification_metrics, overlap
-from multimix.images.reading import network_input
-from multimix.images.scaling import rescale
+from multimix.images.reading import network_input, rescale
 from multimix.model import MultiMix
-from multimix.predictions.outputs import run_network
+from multimix.predictions.outputs import class_log_odds, run_network
 
 # The paper's table 2, at 100 classes and 10 masks.
 PAPER = {"accuracy": 0.800, "Dice JSRT": 0.954, "Dice Montgomery": 0.857}
@@ -77,7 +76,7 @@ class Race:
 
 def test_figures(model: MultiMix, tests: dict[str, FilmSet]) -> dict[str, float]:
     """AUC and accuracy at 0.5 of the classes, Dice of both hospitals' lungs."""
-    log_odds = predict_log_odds(model, tests["classes"]).numpy()
+    log_odds = in_batches(class_log_odds, model, tests["classes"]).numpy()
     found = classification_metrics(expit(log_odds), tests["classes"].labels.numpy())
     return {
         "AUC": found["auc"],

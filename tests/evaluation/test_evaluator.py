@@ -6,17 +6,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from drawn import write_films
-from helpers import SIDE
+from drawn import draw, write_films
+from helpers import SIDE, save
 
 from multimix.apps.cli import main
 from multimix.data.films import load_films
 from multimix.data.training_films import manifest_of, trained_on
-from multimix.evaluation import metrics
-from multimix.evaluation.evaluator import evaluate, films_of_split, score, validate
+from multimix.evaluation import evaluator, metrics
+from multimix.evaluation.calibration import calibrate
+from multimix.evaluation.evaluator import (
+    calibrate_to_site,
+    evaluate,
+    films_of_split,
+    score,
+    validate,
+)
 from multimix.evaluation.metrics import DEFINITIONS, FILM_METRICS
 from multimix.evaluation.results import as_table
 from multimix.inference import load_model, predict
+from multimix.runtime.checkpoint import save_checkpoint
 
 MASK_METRICS = {*FILM_METRICS, "area_difference", "area_limits"}
 CALIBRATED = {f"calibrated_{name}" for name in metrics.CALIBRATED}
@@ -109,7 +117,7 @@ def test_films_at_another_side_are_refused(model, films, measure):
 
 def test_a_network_in_any_state_is_measured_alike(model, films):
     expected = evaluate(model, films)
-    assert evaluate(torch.nn.DataParallel(model.train()), films) == expected
+    assert evaluate(model.train(), films) == expected
     with torch.autocast("cpu", torch.bfloat16):
         assert evaluate(model, films)["dice"] == pytest.approx(expected["dice"], abs=0.01)
     assert evaluate(model.double(), films) == pytest.approx(expected, abs=1e-3)
@@ -207,3 +215,39 @@ def test_a_network_is_measured_on_the_films_that_it_was_not_trained_on(tmp_path)
     with open(tmp_path / "run" / "manifest.csv", newline="") as file:
         test_films = {row["film"] for row in csv.DictReader(file) if row["split"] == "test"}
     assert {row["film"] for row in json.loads(found.read_text())["films"]} == test_films
+
+
+def test_a_sites_calibration_is_that_of_its_labelled_films(model, films, monkeypatch):
+    part = films.classification
+    log_odds = torch.where(part.labels == 1, 3.0, 1.0).double() + torch.randn(len(part)).double()
+    monkeypatch.setattr(evaluator, "in_batches", lambda *_: log_odds)
+    found, note = calibrate_to_site(model, films)
+    assert found == calibrate(log_odds.numpy(), part.labels.numpy())
+    assert found["operating_point"] > 0.7 and f"{len(part)} labelled films" in note
+    few = part[(part.labels == 1).nonzero().flatten()]
+    with pytest.raises(ValueError, match="0 NORMAL, 20 PNEUMONIA films with a label; at least 5"):
+        calibrate_to_site(model, type(films)(few))
+    model.info.tasks = ("segmentation",)
+    with pytest.raises(ValueError, match="The network has not learnt classification"):
+        calibrate_to_site(model, films)
+
+
+def test_calibrate_writes_weights_with_another_threshold(tmp_path, model, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint(tmp_path / "old.pth", {"weights": model.state_dict(), "config": {"side": SIDE}})
+    for i in range(12):
+        folder = tmp_path / "site" / ("NORMAL", "PNEUMONIA")[i % 2]
+        save(folder / f"film{i}.png", draw(i, i % 2, SIDE)[0])
+    words = ["calibrate", "site", "--weights", "old.pth", "--out", "new/site.pth"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "Fitted to 12 labelled films (6 NORMAL, 6 PNEUMONIA)." in printed
+    assert "(none before)" in printed and "--weights new/site.pth" in printed
+    new = load_model("new/site.pth")
+    assert new.info.calibration and new.info.side == SIDE
+    assert all(torch.equal(a, b) for a, b in zip(new.parameters(), model.parameters()))
+    for name, reason in (("new/site.pth", "exists already"), ("a.pt", "does not end in .pth")):
+        assert main([*words[:-1], name]) == 2
+        assert reason in capsys.readouterr().err
+    assert main(["calibrate", "site/NORMAL", *words[2:-1], "b.pth"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

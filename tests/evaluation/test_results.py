@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 
 from multimix.evaluation.evaluator import evaluate
 from multimix.evaluation.figures import plot_classes
-from multimix.evaluation.results import as_table, write_results
+from multimix.evaluation.results import Results, as_table, groups_of, subgroups, write_results
 
 
 @pytest.fixture
@@ -57,3 +58,68 @@ def test_the_numbers_of_predict_come_first_and_raw_ones_are_named(model, films):
     axis, *_ = plot_classes(pd.DataFrame(results.rows[:40]), results["auc"]).axes
     plt.close("all")
     assert axis.texts[3].get_text().endswith(f"{called:.1%}")
+
+
+# Eight films: NORMAL and PNEUMONIA by turns, a patient each.
+ROWS = [
+    {
+        "task": "classification",
+        "film": f"set/images/{i}.png",
+        "patient": f"p{i}",
+        "label": ("NORMAL", "PNEUMONIA")[i % 2],
+        "probability": probability,
+    }
+    for i, probability in enumerate((0.1, 0.8, 0.4, 0.9, 0.2, 0.3, 0.7, 0.6))
+]
+
+
+def table(path, lines):
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_each_group_is_measured_by_itself(tmp_path):
+    lines = ["Image,View,age"] + [f"old\\{i}.png,{'AP' if i < 4 else 'PA'},{i}" for i in range(7)]
+    found = subgroups(ROWS, table(tmp_path / "films.csv", lines), ["view", "age"])
+    assert [(row["group"], row["films"]) for row in found] == [
+        *(("AP", 4), ("PA", 3), ("not known", 1)),
+        *((str(age), 1) for age in range(7)),
+        ("not known", 1),
+    ]
+    ap, pa, unknown = found[:3]
+    assert ap["auc"] == 1 and ap["balanced_accuracy"] == 1 and ap["auc_interval"] == (1, 1)
+    assert pa["auc"] == 1 / 2 and pa["sensitivity"] == 0 and pa["specificity"] == 1 / 2
+    assert "auc" not in unknown and unknown["sensitivity"] == 1
+    results = Results()
+    results.subgroups = found
+    assert re.search("view +AP +4 +1.000 .* 1.000 to 1.000", as_table(results))
+
+
+def test_numbers_of_many_values_are_cut_into_bands():
+    ages = [str(age) for age in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)]
+    bands = [band for band in ("1 to 3", "4 to 6", "7 to 9", "10 to 12") for _ in range(3)]
+    assert groups_of(pd.Series([*ages, ""])).tolist() == [*bands, "not known"]
+    assert groups_of(pd.Series(["b", "", "a", "b"])).to_dict() == {
+        2: "a",
+        0: "b",
+        3: "b",
+        1: "not known",
+    }
+    assert groups_of(pd.Series(["10", "9"])).tolist() == ["9", "10"]
+    assert groups_of(pd.Series([f"site {i}" for i in range(9)])).nunique() == 9  # no numbers
+
+
+@pytest.mark.parametrize(
+    ("lines", "columns", "words"),
+    (
+        (["path,age", "0.png,3"], ["sex"], "films.csv has no column 'sex'; it has path, age."),
+        (["path,age", "0.png,3"], [], "films.csv: name one of its columns: path, age."),
+        (["film number,age", "0.png,3"], ["age"], "has no column 'path'; it has filmnumber, age."),
+        (["path,age", "z.png,3"], ["age"], "None of the 8 films is in .*; its first is z.png"),
+    ),
+)
+def test_what_does_not_fit_is_one_sentence(tmp_path, lines, columns, words):
+    with pytest.raises(ValueError, match=words):
+        subgroups(ROWS, table(tmp_path / "films.csv", lines), columns)
+    with pytest.raises(ValueError, match="Subgroups need measured classes"):
+        subgroups([], tmp_path / "films.csv", columns)

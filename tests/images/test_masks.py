@@ -6,9 +6,8 @@ import tifffile
 from drawn import draw
 from PIL import Image
 
-from multimix.images.formats import FilmError
+from multimix.images.formats import FilmError, decoded_picture
 from multimix.images.masks import lungs_of
-from multimix.images.pictures import decoded_picture
 from multimix.images.reading import read_mask
 
 FILM, LUNGS = draw(3, side=128)

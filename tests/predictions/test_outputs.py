@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from multimix.images.scaling import rescale
+from multimix.images.reading import rescale
 from multimix.predictions.outputs import CELLS, class_log_odds, explain, post_process, run_network
 
 

@@ -99,8 +99,9 @@ def test_of_several_pages_the_first_is_read(tmp_path, ending):
     assert "several pages" in load_image(path).warnings[0] and differs(path, GREY) == 0
 
 
-def test_opacity_that_was_never_filled_in():
+def test_opacity_that_was_never_filled_in_or_is_multiplied_already():
     assert np.array_equal(read_film(np.dstack([GREY] * 3 + [0 * GREY])), GREY)
+    assert np.array_equal(read_film(Image.frombytes("La", (20, 12), bytes(GREY.repeat(2)))), GREY)
 
 
 def test_numpy_files(tmp_path):

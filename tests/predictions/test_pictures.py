@@ -8,22 +8,8 @@ from drawn import draw as draw_film
 from PIL import ImageColor
 from prediction_helpers import WITHOUT_CLASS, WITHOUT_LUNGS, prediction_of
 
-from multimix.predictions.pictures import (
-    AGAINST,
-    BY_HAND,
-    FOR,
-    LUNG,
-    PANEL,
-    VIEWS,
-    WIDTH,
-    class_in_words,
-    cut_middle,
-    draw,
-    layers_of,
-    mark_sides,
-    outline,
-    overlay,
-)
+from multimix.predictions import pictures
+from multimix.predictions.pictures import AGAINST, BY_HAND, FOR, LUNG, PANEL, WIDTH, overlay
 
 GREY = 100
 TRUTH = np.zeros((50, 100), dtype=bool)
@@ -42,7 +28,8 @@ PREDICTION = prediction_of(
 
 def drawn(view: str, part=(0, 0, 1), **settings) -> np.ndarray:
     """(500, 1000, 3), ten pixels for each of the film's."""
-    return np.asarray(draw(layers_of(PREDICTION, 1000, 1000, part, TRUTH), view, **settings))
+    layers = pictures.Layers(PREDICTION, 1000, 1000, part, TRUTH)
+    return np.asarray(layers.draw(view, **settings))
 
 
 def mixed(colour: str, opacity: float = 1) -> np.ndarray:
@@ -86,13 +73,12 @@ def test_an_outline_lies_inside_and_leaves_the_border_open():
     mask[2:, 2:9] = True
     expected = mask.copy()
     expected[3:, 3:8] = False
-    assert np.array_equal(outline(mask, 1), expected)
-    assert not outline(np.ones((9, 9), dtype=bool), 2).any()
+    assert np.array_equal(pictures.outline(mask, 1), expected)
 
 
 def test_right_and_left_are_marked():
-    picture = draw(layers_of(PREDICTION, 1000, 1000), "film")
-    mark_sides(picture)
+    picture = pictures.Layers(PREDICTION, 1000, 1000).draw("film")
+    pictures.mark_sides(picture)
     letters = np.flatnonzero((np.asarray(picture) == 255).any((0, 2)))
     assert letters.min() < 40 and letters.max() > 960
     assert not ((letters > 60) & (letters < 940)).any()
@@ -115,8 +101,8 @@ def test_films_of_any_shape_are_drawn(shape):
     p = prediction_of(np.ones(shape, bool), warnings=("A sentence. " * 30, "x" * 200))
     picture = overlay(p, truth=np.zeros(shape, bool))
     assert picture.width == WIDTH and picture.height < 1200
-    for view in VIEWS:
-        size = draw(layers_of(p, 500, 500, (0.4, 0.4, 0.125)), view).size
+    for view in pictures.VIEWS:
+        size = pictures.Layers(p, 500, 500, (0.4, 0.4, 0.125)).draw(view).size
         assert max(size) == 500 and min(size) >= 1
 
 
@@ -130,11 +116,11 @@ def test_films_of_any_shape_are_drawn(shape):
 )
 def test_what_was_not_learnt_is_not_drawn(missing, title, panels):
     p = replace(PREDICTION, **missing)
-    assert class_in_words(p) == title
+    assert pictures.class_in_words(p) == title
     third = np.asarray(overlay(p))[95:200, 2 * PANEL + 60 :]
     assert (third == 255).all() == (panels == 2)
 
 
 def test_long_names_lose_their_middle():
-    assert cut_middle("abcdefghij", 10) == "abcdefghij"
-    assert cut_middle("abcdefghijk\n", 7) == "abc…k\\n"
+    assert pictures.cut_middle("abcdefghij", 10) == "abcdefghij"
+    assert pictures.cut_middle("abcdefghijk\n", 7) == "abc…k\\n"
