@@ -6,10 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 # Waiting threads of OpenMP slow other programs down. The setting works only before torch starts,
-# and worker processes inherit it; the user's own settings are kept.
-own_settings = any(name.startswith(("OMP_", "GOMP_", "KMP_")) for name in os.environ)
-if "torch" not in sys.modules and not own_settings:
-    os.environ["OMP_WAIT_POLICY"] = "passive"
+# and worker processes inherit it; the user's own setting of how to wait is kept.
+if "torch" not in sys.modules and not {"GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(os.environ):
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 HOMES = {  # the module of each public name

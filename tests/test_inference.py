@@ -153,13 +153,16 @@ def test_a_plain_border_changes_nothing_and_has_no_lung(model):
         assert map.shape == (80, 76) and not map.any()
 
 
-@pytest.mark.parametrize("variable", ("", "GOMP_SPINCOUNT"))
-def test_openmp_waits_calmly_unless_the_user_has_set_it(variable):
+@pytest.mark.parametrize(
+    "variable, policy",
+    (("OMP_NUM_THREADS", "passive"), ("GOMP_SPINCOUNT", ""), ("OMP_WAIT_POLICY", "1")),
+)
+def test_openmp_waits_calmly_unless_the_user_has_set_it(variable, policy):
     known = {n: v for n, v in os.environ.items() if not n.startswith(("OMP_", "GOMP_", "KMP_"))}
-    known |= {"PYTHONPATH": str(ROOT)} | ({variable: "1"} if variable else {})
+    known |= {"PYTHONPATH": str(ROOT), variable: "1"}
     code = "import multimix, os; print(os.environ.get('OMP_WAIT_POLICY', ''))"
     found = subprocess.check_output([sys.executable, "-c", code], env=known, text=True)
-    assert found == ("\n" if variable else "passive\n")
+    assert found == f"{policy}\n"
 
 
 def test_the_public_names():
