@@ -81,7 +81,7 @@ def train(
                 trainer.load_state_dict(content)
             with progress_bar(trainer, loader, progress and world.is_main) as bar:
                 run(trainer, loader, folder, stop, bar, on_validation)
-        world.barrier()
+        world.gather(None)  # all wait for the main one, which writes
         model = model_from_checkpoint(read_checkpoint(out / "best.pth"), out / "best.pth")
         to_device(model, place)
         return model

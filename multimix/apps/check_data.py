@@ -71,17 +71,17 @@ def examine(
         bar = tqdm(scans, "reading", len(found.films), False, unit="film", disable=not progress)
         films = pd.DataFrame(list(bar))
     films["use"] = split_films(found.films, seed=0)  # in training
-    readable = films[films["digest"] != ""]
     findings = Findings(facts_of(found, films))
     problems = [*films["problems"].explode().dropna()]
-    if len(readable):
-        problems += common_problems(readable)
+    films = films[films["digest"] != ""]  # those that can be read
+    if len(films):
+        problems += common_problems(films)
     table = pd.DataFrame(problems, columns=["mark", "what", "name"])
     for (mark, what), names in table.groupby(["mark", "what"], sort=False)["name"]:
         lines = findings.remarks if mark == "?" else findings.faults
         lines.append(f"{what}: {first_few(list(names))}")
-    if len(readable):
-        plan_training(findings, readable)
+    if len(films):
+        plan_training(findings, films)
     findings.remarks += found.left_out
     return findings
 
@@ -139,14 +139,13 @@ def common_problems(films: pd.DataFrame) -> Iterator[Problem]:
     if films["masked"].any():
         for name in films["name"][~films["masked"]]:
             yield "?", "films without a mask, used as unlabelled", name
-    for _, group in films.groupby("digest", sort=False):
-        if len(group) > 1:
-            names = " = ".join(group["name"].iloc[:5])
-            yield "?", "groups of identical films", names
-            if group["split"].nunique() > 1:
-                yield "x", "groups of identical films in several splits", names
-            if group["class"].nunique() > 1:
-                yield "x", "groups of identical films with several classes", names
+    copies = films[films.duplicated("digest", keep=False)].groupby("digest", sort=False)
+    for _, group in copies:
+        names = " = ".join(group["name"].iloc[:5])
+        yield "?", "groups of identical films", names
+        for column, more in (("split", "in several splits"), ("class", "with several classes")):
+            if group[column].nunique() > 1:
+                yield "x", f"groups of identical films {more}", names
     yield from look_alikes(films)
     splits = films.groupby("patient")["split"].nunique()
     for patient in splits.index[splits > 1]:

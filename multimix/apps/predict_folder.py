@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from multimix.apps.prediction_table import hand_outline, truths_beside
-from multimix.data.film_folder import expand, look_through
+from multimix.data.film_folder import FilmFolder, expand, look_through
 from multimix.images.formats import FilmError, stem_of
 from multimix.inference import predict_iter
 from multimix.model import MultiMix
@@ -80,19 +80,15 @@ def predict_folder(
     made = {"weights": weights_hash(model), "how": how_made(precision, label_mask, **options)}
     narrow = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
     with StopSignal() as stop, open_folder(Path(out)) as folder, narrow:
-        rows: dict[str, Row] = {}
-        for film, (path, _) in found.items() if resume else ():
-            if is_done(folder, film, path, files, made, overwrite):
-                rows[film] = folder.rows[film] | {"is_new": False}
-        todo = {path: (film, wish) for film, (path, wish) in found.items() if film not in rows}
+        todo = {
+            path: name
+            for path, name in found.items()
+            if not (resume and is_done(folder, path, files, made, overwrite))
+        }
         versions, truths = {path: film_version(path) for path in todo}, truths_beside(todo)
-        options["on_error"] = lambda error: report(str(error))
-        predictions = (
-            predict_iter(model, list(todo), explanation=figures or arrays, **options)
-            if todo
-            else iter(())
-        )
-        size = micro_batch_size(device, model.info.side)
+        options |= {"on_error": lambda error: report(str(error)), "explanation": figures or arrays}
+        predictions = predict_iter(model, [*todo], **options) if todo else iter(())
+        size, new = micro_batch_size(device, model.info.side), dict[Path, Row]()
         while not stop.came:
             began = time.perf_counter()
             if not (batch := list(islice(predictions, size))):
@@ -100,22 +96,22 @@ def predict_folder(
             seconds = (time.perf_counter() - began) / len(batch)
             for prediction in batch:
                 path = Path(prediction.source or "")
-                (film, wish), (label, mask) = todo[path], truths.get(path, ("", None))
-                row: Row = {"film_id": film, "film_version": versions[path], "seconds": seconds}
-                row |= {"truth": label, "is_new": True, **made}
+                label, mask = truths.get(path, ("", None))
+                more = {"film_version": versions[path], "seconds": seconds, "truth": label} | made
                 try:
-                    rows[film] = write_film(folder, prediction, wish, files, mask, row)
+                    new[path] = write_film(folder, prediction, todo[path], files, mask, more)
                 except FilmError as error:  # no DICOM Segmentation is possible
                     report(str(error))
+        done = {path: folder.rows[film_id(path)] for path in found if path not in todo}
     if stop.came:
         raise KeyboardInterrupt("stopped; the same command with --resume continues from there")
+    rows = [(done | new)[path] | {"is_new": path in new} for path in found if path in done | new]
     if faults:
         count = f"{len(faults)} of {len(faults) + len(rows)}"
         raise ValueError(f"{count} films could not be predicted: {'; '.join(faults[:3])}")
-    found_rows = [rows[film] for film in found if film in rows]
-    for done in found_rows:
-        done |= {kind: str(folder.path / done[kind]) for kind in ("mask", "overlay") if done[kind]}
-    return found_rows
+    for row in rows:
+        row |= {kind: str(folder.path / row[kind]) for kind in ("mask", "overlay") if row[kind]}
+    return rows
 
 
 def find_films(
@@ -123,28 +119,23 @@ def find_films(
     recursive: bool,
     on_error: Report,
     on_left_out: Report,
-) -> dict[str, tuple[Path, str]]:
-    """The films of files, patterns and folders, by `film_id`: file, and wanted name of outputs."""
-    films: dict[str, tuple[Path, str]] = {}
+) -> dict[Path, str]:
+    """The films of files, patterns and folders, each with the wanted name of its outputs."""
+    films: dict[str, tuple[Path, str]] = {}  # by film_id: a film may be named twice
     for given in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
         try:
-            expanded = expand(given)
+            places = expand(given)
         except ValueError as error:
             on_error(str(error))
             continue
-        for path in expanded:
-            if not path.is_dir():
-                films.setdefault(film_id(path), (path, stem_of(path)))
-                continue
-            found = look_through(path, recursive)
+        for path in places:
+            found = look_through(path, recursive) if path.is_dir() else FilmFolder([path])
             for film in found.films:
-                name = "_".join([*film.relative_to(path).parent.parts, stem_of(film)])
-                films.setdefault(film_id(film), (film, name))
-            for folder in found.unreadable:
-                on_error(f"{folder} cannot be read: no permission.")
-            if sentence := replace(found, unreadable=[]).left_out():
+                folders = film.relative_to(path).parent.parts if path.is_dir() else ()
+                films.setdefault(film_id(film), (film, "_".join([*folders, stem_of(film)])))
+            if sentence := found.left_out():
                 on_left_out(f"left out of {path}: {sentence}.")
-    return films
+    return dict(films.values())
 
 
 def how_made(
@@ -156,14 +147,14 @@ def how_made(
 
 
 def is_done(
-    folder: OutputFolder, film: str, path: Path, files: dict[str, bool], made: Row, overwrite: bool
+    folder: OutputFolder, film: Path, files: dict[str, bool], made: Row, overwrite: bool
 ) -> bool:
     """Whether the folder has a film's row and files, made of the same file in the same way.
 
     ValueError where other weights or options made the row, without `overwrite`.
     """
-    row = folder.rows.get(film)
-    if not row or row["film_version"] != film_version(path):
+    row = folder.rows.get(film_id(film))
+    if not row or row["film_version"] != film_version(film):
         return False
     if any(row[name] != made[name] for name in made):
         if overwrite:
@@ -186,15 +177,15 @@ def write_film(
     more: Row,
 ) -> Row:
     """Write a film's files and row, which has `more` cells and, with a `mask` by hand, the Dice."""
-    truth = dice = None
+    truth, film = None, film_id(prediction.source, prediction.film)
     if mask and prediction.segmented:
         try:
             truth = hand_outline(mask, prediction.film.shape)
-            dice = dice_with(prediction.mask, truth)
         except ValueError as error:
             prediction = replace(prediction, warnings=(*prediction.warnings, str(error)))
-    name = folder.choose_name(more["film_id"], wish)
+    name = folder.choose_name(film, wish)
     contents = replace(prediction, name=name).contents(files, truth)
-    row = prediction.row(name, contents) | more | {"dice": dice}
+    dice = None if truth is None else dice_with(prediction.mask, truth)
+    row = prediction.row(name, contents) | more | {"film_id": film, "dice": dice}
     folder.add(row, contents)
     return row

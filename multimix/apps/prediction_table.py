@@ -14,7 +14,6 @@ from multimix.model import CLASSES
 from multimix.predictions.output_folder import BETWEEN, MEASURES, Row
 from multimix.runtime.files import printable
 
-Truths = dict[Path, tuple[str, Path | None]]  # by film: its class or '', and a mask made by hand
 FORMS = {"probability": "{:.3f}", "lungs": "{:.1%}", "Dice": "{:.3f}", "seconds": "{:.2f}"}
 
 
@@ -30,55 +29,52 @@ def as_json(rows: Sequence[Row]) -> str:
     return json.dumps(films, indent=2)
 
 
-def as_text(rows: Sequence[Row]) -> str:
-    """The rows for the terminal; there is at least one."""
+def summary(rows: Sequence[Row], out: Path, figures: bool) -> str:
+    """The films that were predicted now, and where the files are; there is at least one row."""
     import pandas as pd  # slow to import
 
-    names = [Path(row["file"]).name for row in rows]
-    names = names if len({*names}) == len(names) else [row["file"] for row in rows]
-    table = pd.DataFrame(rows, list(map(printable, names))).rename_axis(columns="film")
+    new, place = [row for row in rows if row["is_new"]], out / "predictions.csv"
+    if not new:
+        return f"Nothing to do: all {len(rows)} films have been predicted; see {place}."
+    names = [Path(row["file"]).name for row in new]
+    names = names if len({*names}) == len(names) else [row["file"] for row in new]
+    table = pd.DataFrame(new, list(map(printable, names))).rename_axis(columns="film")
     table = table.rename(columns={"lung_share": "lungs", "dice": "Dice"})
-    table["probability"] = [row.get(row["label"]) for row in rows]
+    table["probability"] = [row.get(row["label"]) for row in new]
     table["label"] = table["label"].replace("", "no class")
     columns = ["label", "probability", "truth", "lungs", "Dice", "quality", "seconds"]
     table = table[columns].replace("", None).dropna(axis="columns", how="all")
     forms = {name: form.format for name, form in FORMS.items() if name in table}
     head, *lines = table.to_string(formatters=forms, na_rep="").splitlines()
-    for number, row in enumerate(rows):
-        for text in filter(None, row["warnings"].split(BETWEEN)):
-            lines[number] += f"\n{' ' * max(map(len, table.index))}  ! {printable(text)}"
-    return "\n".join(line.rstrip() for line in [head, *lines])
-
-
-def summary(rows: Sequence[Row], out: Path, figures: bool) -> str:
-    """The films that were predicted now, and where the files are; there is at least one row."""
-    new, table = [row for row in rows if row["is_new"]], out / "predictions.csv"
-    if not new:
-        return f"Nothing to do: all {len(rows)} films have been predicted; see {table}."
+    text, indent = [head], " " * max(map(len, table.index))
+    for line, row in zip(lines, new):
+        warnings = filter(None, row["warnings"].split(BETWEEN))
+        text += [line, *(f"{indent}  ! {printable(warning)}" for warning in warnings)]
     files = "Masks, overlays (film, lungs, explanation)" if figures else "Masks"
-    text = f"{as_text(new)}\n\n{files} and {table.name} are in {out}. "
+    end = [f"{files} and {place.name} are in {out}."]
     if earlier := len(rows) - len(new):
-        text += f"Predicted before: {earlier} more. "
-    return f"{text}For research, not for diagnosis."
+        end.append(f"Predicted before: {earlier} more.")
+    end.append("For research, not for diagnosis.")
+    return "\n".join([*(line.rstrip() for line in text), "", " ".join(end)])
 
 
-def truths_beside(films: Iterable[Path]) -> Truths:
-    """True class and hand outline of films, from `films.csv` in their folders or those above.
+def truths_beside(films: Iterable[Path]) -> dict[Path, tuple[str, Path | None]]:
+    """True class ('' if unknown), and hand outline, of films that a `films.csv` near them lists.
 
-    The table has the column `path`, and `truth`, `label` or `mask`. Other tables are ignored.
+    It is in their folder or the one above, and has the column `path`, and `truth`, `label` or
+    `mask`. Other tables are ignored.
     """
     import pandas as pd
 
-    found: Truths = {}
+    found: dict[Path, tuple[str, Path | None]] = {}
     folders = {folder for film in films for folder in film.parents[:2]}
     for folder in sorted(folders, key=lambda folder: -len(folder.parts)):  # the nearest first
         try:
             table = pd.read_csv(folder / "films.csv", dtype=str, keep_default_na=False)
-            blank = pd.Series("", table.index)
-            labels = table.get("truth", table.get("label", blank)).str.upper()
-            for name, label, mask in zip(table["path"], labels, table.get("mask", blank)):
+            for row in table.to_dict("records"):
+                label, mask = row.get("truth", row.get("label", "")).upper(), row.get("mask")
                 known = label if label in CLASSES else "", folder / mask if mask else None
-                found.setdefault(folder / name, known)
+                found.setdefault(folder / row["path"], known)
         except (ValueError, KeyError, OSError):
             continue
     return found

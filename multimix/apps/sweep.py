@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pandas as pd
 
@@ -35,10 +35,11 @@ QUICK: dict[str, Any] = {  # for --quick: about a minute on two cores
 }
 FILM = ["domain", "task", "film", "patient", "label"]  # the first columns of films.csv
 # Run several command lines in one process, as long as none fails.
-# Standard input ends when the sweep ends, however it does; then the training saves and stops.
-PROGRAM = """import json, os, signal, sys, threading
-def watch():
-    os.read(0, 1)
+# When the sweep has ended, however it did, the training saves and stops.
+PROGRAM = """import json, os, signal, sys, threading, time
+def watch(sweep=os.getppid()):
+    while os.getppid() == sweep:
+        time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread(target=watch, daemon=True).start()
 from multimix.apps.cli import main
@@ -73,12 +74,11 @@ def sweep(options: argparse.Namespace) -> list[str]:
     faults: list[str] = []
 
     def work(folder: Path) -> None:
-        fault = run_one(folder, runs[folder], more, max(1, cores // at_once), waiting)
+        fault = run_one(folder, runs[folder], more, max(1, cores // at_once))
         faults.extend([f"{folder.name}: {fault}"] if fault else [])
         print(f"{folder.name}: {fault or 'done'}", flush=True)
 
-    read_end, write_end = os.pipe()
-    with open(read_end) as waiting, ThreadPoolExecutor(at_once) as pool, open(write_end, "w"):
+    with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(work, missing))
     print(write_tables(options.out))
     if options.quick:
@@ -88,9 +88,8 @@ def sweep(options: argparse.Namespace) -> list[str]:
 
 def grid(options: argparse.Namespace) -> dict[Path, Spec]:
     """The folders and settings of all runs; a system without a task has one run for its budgets."""
-    if (seeds := 5 if options.seeds is None else options.seeds) < 1:
-        raise ValueError(f"The number of seeds is {seeds}; 1 or more are needed.")
-    systems, recipe = options.systems.split(",") if options.systems else SYSTEMS, options.recipe
+    seeds, recipe = 5 if options.seeds is None else options.seeds, options.recipe
+    systems = options.systems.split(",") if options.systems else SYSTEMS
     budgets = options.class_labels or [None], options.masks or [None]
     sets = {"test": (options.classification, options.segmentation)}
     sets["cross"] = options.cross_classification, options.cross_segmentation
@@ -101,12 +100,16 @@ def grid(options: argparse.Namespace) -> dict[Path, Spec]:
         for task, names, learnt in zip(TASKS, sets["test"], learns):
             if learnt and not names:
                 raise ValueError(f"{system} learns {task}; give --{task}, or other --systems.")
-        labels, masks = labels if config.classify else None, masks if config.segment else None
+        labels, masks = (
+            count if learnt else None for count, learnt in zip((labels, masks), learns)
+        )
         config = replace(config, class_labels=labels, masks=masks)
         films = {
             domain: [names if learnt else [] for names, learnt in zip(folders, learns)]
             for domain, folders in sets.items()
-            if domain == "test" or any(names and learnt for names, learnt in zip(folders, learns))
+        }
+        films = {
+            domain: films[domain] for domain in films if domain == "test" or any(films[domain])
         }
         spec = {"system": system, "recipe": recipe, "config": config.as_dict(), "films": films}
         parts = [system, *([] if recipe == "paper" else [recipe]), *budget_of(spec)]
@@ -129,9 +132,7 @@ def is_done(folder: Path, spec: Spec) -> bool:
         return False
 
 
-def run_one(
-    folder: Path, spec: Spec, more: Sequence[str], threads: int, standard_input: TextIO
-) -> str:
+def run_one(folder: Path, spec: Spec, more: Sequence[str], threads: int) -> str:
     """Train and measure one run in a new process; the sentence of a fault, or ''.
 
     `more` are words for each command line. What the run says of the films is printed.
@@ -147,7 +148,7 @@ def run_one(
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(commands)],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)},
-        stdin=standard_input,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         start_new_session=True,  # Ctrl-C reaches the sweep alone
     )

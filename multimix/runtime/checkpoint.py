@@ -30,8 +30,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
 
     Returns: what `save_checkpoint` was given; the authors' bare state dict as {'weights': ...}.
 
-    Errors: ValueError where the file is missing, damaged, or has more than tensors and plain
-        values in it.
+    Errors: ValueError where the file is missing, damaged, or has more than named tensors of finite
+        floats, and plain values, in it.
     """
     path = Path(path)
     if not path.is_file():
@@ -43,31 +43,19 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
                 if size > 2**30 or archive.testzip():
                     raise ValueError
         content = torch.load(path, map_location="cpu", weights_only=True)
+        content = content if "weights" in content else {"weights": content}
+        for name, tensor in content["weights"].items():
+            fits = tensor.nbytes <= tensor.untyped_storage().nbytes()  # in memory as in the file
+            plain = isinstance(name, str) and fits and tensor.is_floating_point()
+            if not (plain and tensor.isfinite().all()):
+                raise ValueError
     except Exception:  # noqa: BLE001  (torch raises many kinds, from pickle's to its own)
         raise ValueError(
-            f"{path} is not a weights file, or it is damaged, or it has program code in it, which "
-            "was not run; copy the file again, or save the network's state_dict() alone."
+            f"{path} is not a weights file of named tensors of finite floats, or it is damaged, or "
+            "it has program code in it, which was not run; copy the file again, or save the "
+            "network's state_dict() alone."
         ) from None
-    weights = content.get("weights", content) if isinstance(content, dict) else None
-    if not isinstance(weights, dict) or not all(map(is_plain, weights, weights.values())):
-        raise ValueError(
-            f"{path} is a file of torch, but not of named tensors of finite floats; save the "
-            "network's state_dict()."
-        )
-    return content if "weights" in content else {"weights": content}
-
-
-def is_plain(name: object, tensor: object) -> bool:
-    """Whether it is a named tensor of finite floats that uses no more memory than its file has."""
-    return (
-        isinstance(name, str)
-        and isinstance(tensor, Tensor)
-        and tensor.is_floating_point()
-        and tensor.layout == torch.strided
-        and tensor.device.type == "cpu"
-        and tensor.nbytes <= tensor.untyped_storage().nbytes()
-        and bool(tensor.isfinite().all())
-    )
+    return content
 
 
 def check_sha256(path: Path) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, fields
 from typing import Any
 
 from multimix.config import RENAMED, Config
 from multimix.recipes import RECIPES
 
-Option = tuple[tuple[str, ...], dict[str, Any]]  # the arguments of `add_argument`
-
-FIELDS = {field.name: field for field in fields(Config)}
 # Titles of the groups of options, each before the field that begins it.
 GROUPS = {
     "classify": "parts of the method (instead of the system's)",
@@ -24,35 +21,29 @@ GROUPS = {
 }
 
 
-def field_options(without: Sequence[str]) -> list[str | Option]:
-    """The options of all fields of Config `without` some, each group after its title."""
-    found: list[str | Option] = []
-    for name in FIELDS:
-        found += [GROUPS[name]] if name in GROUPS else []
-        found += [field_option(name)] if name not in without else []
-    return found
+def add_fields(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> None:
+    """Give a parser an option for each field of Config, `without` some, also by earlier names.
 
-
-def field_option(name: str) -> Option:
-    """The option of one field, by its present and earlier names; no default, as recipes differ."""
-    field, names = FIELDS[name], [name, *(old for old, new in RENAMED.items() if new == name)]
-    text = f"{field.metadata['help']} ({default_words(name)})".replace("%", "%%")
-    settings: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": name, "help": text}
-    if field.type == "bool":
-        settings["action"] = argparse.BooleanOptionalAction
-    else:
-        settings["type"], settings["metavar"] = VALUES[str(field.type)]
-    if field.type == "str":
-        settings["metavar"] = "|".join(field.metadata["allowed"])
-    return tuple(map(option_of, names)), settings
-
-
-def default_words(name: str) -> str:
-    """A field's value where no option gives one; for each recipe, if they differ."""
-    values = [in_words(getattr(Config.preset(recipe=recipe), name)) for recipe in RECIPES]
-    if len(set(values)) == 1:
-        return f"default: {values[0]}"
-    return "; ".join(f"{recipe}: {value}" for recipe, value in zip(RECIPES, values))
+    The options have no defaults, as those of the recipes differ.
+    """
+    group: Any = parser
+    for field in fields(Config):
+        kind, name = str(field.type), field.name
+        if name in GROUPS:
+            group = parser.add_argument_group(GROUPS[name])
+        if name in without:
+            continue
+        values = [in_words(getattr(Config.preset(recipe=recipe), name)) for recipe in RECIPES]
+        default = "; ".join(f"{recipe}: {value}" for recipe, value in zip(RECIPES, values))
+        default = f"default: {values[0]}" if len({*values}) == 1 else default
+        how: dict[str, Any] = {"help": f"{field.metadata['help']} ({default})".replace("%", "%%")}
+        if kind == "bool":
+            how["action"] = argparse.BooleanOptionalAction
+        else:
+            how["type"], how["metavar"] = TYPES[kind]
+            how["metavar"] = how["metavar"] or "|".join(field.metadata["allowed"])
+        names = [option_of(name), *(option_of(old) for old in RENAMED if RENAMED[old] == name)]
+        group.add_argument(*names, dest=name, default=argparse.SUPPRESS, **how)
 
 
 def in_words(value: object) -> str:
@@ -71,7 +62,8 @@ def option_of(name: str) -> str:
 
 def changes_of(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of Config that were given on the command line."""
-    return {name: value for name, value in vars(options).items() if name in FIELDS}
+    names = [field.name for field in fields(Config)]
+    return {name: value for name, value in vars(options).items() if name in names}
 
 
 def config_arguments(config: Config, system: str, recipe: str) -> list[str]:
@@ -89,12 +81,7 @@ def config_arguments(config: Config, system: str, recipe: str) -> list[str]:
 
 def count_or_all(text: str) -> int | None:
     """A number of labels; None for 'all'."""
-    if text == "all":
-        return None
-    if not text.isdecimal():
-        sentence = f"'{text}' is not a number of labels; write a number, or all"
-        raise argparse.ArgumentTypeError(sentence)
-    return int(text)
+    return None if text == "all" else int(text)
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
@@ -103,7 +90,7 @@ def whole_numbers(text: str) -> tuple[int, ...]:
 
 
 # How the values of a type of field are read, and their name in help texts.
-VALUES: dict[str, tuple[Callable[[str], object], str]] = {
+TYPES = {
     "int": (int, "N"),
     "float": (float, "X"),
     "str": (str, ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -20,16 +20,17 @@ def choose_device(name: str = "auto") -> torch.device:
 
     Errors: ValueError where there is no such device.
     """
-    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    available = [*(kind for kind, is_here in found.items() if is_here), "cpu"]
-    name = available[0] if name == "auto" else name
-    if name.partition(":")[0] in available:
-        with suppress(RuntimeError):
-            return torch.empty(0, device=name).device
-    choices = " or ".join(["auto", *available])
-    raise ValueError(
-        f"There is no device '{name}' here; choose {choices}, or one of several as cuda:0."
-    )
+    if name == "auto" and torch.cuda.is_available():
+        name = "cuda"
+    elif name == "auto":
+        name = "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError):  # the latter where torch is built without CUDA
+        raise ValueError(
+            f"There is no device '{name}' here; choose auto, cpu, cuda, mps, or one of several as "
+            "cuda:0."
+        ) from None
 
 
 def best_precision(device: torch.device) -> str:
@@ -37,11 +38,11 @@ def best_precision(device: torch.device) -> str:
 
     CPUs with AMX or AVX512-BF16 do (read on Linux alone), and GPUs from CUDA capability 8.0 on.
     """
-    fast = False
     if device.type == "cuda":
         fast = torch.cuda.get_device_capability(device) >= (8, 0)
-    elif device.type == "cpu" and (about := Path("/proc/cpuinfo")).exists():
-        flags = about.read_text()
+    else:
+        about = Path("/proc/cpuinfo")
+        flags = about.read_text() if device.type == "cpu" and about.exists() else ""
         fast = "amx_bf16" in flags or "avx512_bf16" in flags
     return "bfloat16" if fast else "float32"
 
@@ -87,9 +88,8 @@ def memory_in_words() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # torch has a class of its own for a GPU's memory alone.
-        known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
-        if not known and "can't allocate memory" not in str(error):
+        kinds = MemoryError, torch.cuda.OutOfMemoryError  # of other memory torch has no class
+        if not isinstance(error, kinds) and "can't allocate memory" not in str(error):
             raise
         raise ValueError(
             "There is too little memory; take fewer films at once (--micro-batch 1), a smaller "

@@ -36,28 +36,18 @@ class World:
         return range(total * self.rank // self.size, total * (self.rank + 1) // self.size)
 
     def sum_with_gradients(self, numbers: Tensor, parameters: Iterable[Tensor]) -> Tensor:
-        """The sums over all ranks of numbers, (M,), and of gradients, in place; in one message."""
-        if self.size == 1:
-            return numbers
+        """The sums over all ranks of numbers, (M,), and of gradients: both in place."""
         gradients = [p.grad for p in parameters if p.grad is not None]
-        message = torch.cat([numbers, *(gradient.flatten() for gradient in gradients)])
-        dist.all_reduce(message)
-        summed = message[len(numbers) :].split([gradient.numel() for gradient in gradients])
-        for gradient, total in zip(gradients, summed):
-            gradient.copy_(total.view(gradient.shape))
-        return message[: len(numbers)]
+        for tensor in [numbers, *gradients] if self.size > 1 else ():
+            dist.all_reduce(tensor)
+        return numbers
 
     def gather(self, part: object) -> list:
-        """The values of all ranks, in their order."""
+        """The values of all ranks, in their order, once all are here."""
         parts = [part] * self.size
         if self.size > 1:
             dist.all_gather_object(parts, part)
         return parts
-
-    def barrier(self) -> None:
-        """Wait until all ranks are here."""
-        if self.size > 1:
-            dist.barrier()
 
 
 SINGLE = World()
@@ -77,8 +67,3 @@ def connect(device: torch.device) -> Iterator[World]:
         yield World(RANK, SIZE)
     finally:
         dist.destroy_process_group()
-
-
-def is_main() -> bool:
-    """Whether this process is the one to print, also before the processes are connected."""
-    return RANK == 0

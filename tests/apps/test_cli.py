@@ -174,7 +174,7 @@ def test_without_folders_a_training_takes_the_small_set_and_shows_its_test(
     monkeypatch.setattr(commands, "load_films", lambda *given, **_: asked.append(given) or films)
     words = ["--steps", "1", "--side", str(SIDE), "--widths", "2,3,4,5,6", "--masks", "3"]
     assert main(["train", *words, "--class-labels", "all"]) == 0
-    assert asked == [([], [], SIDE, 0)]
+    assert asked == [([], [], SIDE, 0, False)]
     printed = capsys.readouterr().out
     assert "training on 32 of 32 classes (16 NORMAL, 16 PNEUMONIA), 3 of 32 masks" in printed
     assert re.search(r"test films: auc \S+, accuracy \S+, dice \S+\n", printed)

@@ -17,28 +17,26 @@ def predict_command(weights: str, out: Path, *films: Path) -> list[str]:
     return ["predict", *paths, "--weights", weights, "--out", str(out), "--no-figures"]
 
 
-NAMES = [
-    "with spaces.png",
-    "new\nline.png",
-    "tab\t.png",
-    "ünïcödé.png",
-    "-dash.png",
-    "'quote\".png",
-]
-NAMES += ["<b>.png", "%s{0}.png", "$(touch x).png", "a" * 200 + ".png", b"\xff\xfe.png"]
-NAMES += ["..png", "...png", "..%2f..png"]
+NAMES = ["with spaces.png", "a\nmultimix: forged.png", "tab\t.png", "ünïcödé.png", "-dash.png"]
+NAMES += ["'quote\".png", "<b>.png", "%s{0}.png", "$(touch x).png", "a" * 251 + ".png"]
+NAMES += [b"\xff\xfe.png", "..png", "...png", "..%2f..png", "\x1b[2J.png"]
 
 
-def test_names_of_films(tmp_path, weights):
+def test_names_of_films(tmp_path, weights, capsys):
     folder, out = tmp_path / "films", tmp_path / "a" / "out"
     folder.mkdir()
     for name in NAMES:
         with open(os.path.join(os.fsencode(folder), os.fsencode(name)), "wb") as file:
             Image.fromarray(DRAWN).save(file, "PNG")
-    assert main(predict_command(weights, out, *folder.iterdir())) == 0
+    (folder / "b\nmultimix: evil.png").write_bytes(b"")
+    assert main(predict_command(weights, out, *folder.iterdir())) == 2
     assert len(list(out.glob("*_mask.png"))) == len(NAMES)
     assert [item.name for item in (tmp_path / "a").iterdir()] == ["out"]  # nothing beside it
     assert {item.name for item in tmp_path.iterdir()} == {"films", "a"}
+    said = capsys.readouterr()
+    lines = [line for line in said.out.splitlines() if not line.lstrip().startswith("! ")]
+    assert len(said.err.splitlines()) == 1 and "\x1b" not in said.out
+    assert len(lines) == 1 + len(NAMES) + 2  # a head, an empty line, and where the files are
 
 
 def test_paths_that_are_no_files(tmp_path, weights, capsys):

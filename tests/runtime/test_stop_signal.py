@@ -8,8 +8,8 @@ import time
 
 from helpers import ROOT
 
-from multimix.runtime.files import atomic_write
-from multimix.runtime.stop_signal import StopSignal, stop_signals
+from multimix.runtime.files import lock_folder
+from multimix.runtime.stop_signal import stop_signals
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 STOPPED = "multimix: stopped.\n"
@@ -65,13 +65,8 @@ def test_a_second_signal_leaves_nothing_half_written(tmp_path):
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert (done.stdout, done.stderr, done.returncode) == ("said before\n", STOPPED, 130)
     assert not (tmp_path / "file").exists()
-    atomic_write_whole(tmp_path / "other")  # removes what the ended process has left
-    assert [path.name for path in tmp_path.iterdir()] == ["other"]
-
-
-def atomic_write_whole(path):
-    with atomic_write(path) as file:
-        file.write(b"x")
+    with lock_folder(tmp_path):  # removes what the ended process has left
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_a_hangup_that_nohup_has_switched_off_stays_so():
@@ -80,10 +75,3 @@ def test_a_hangup_that_nohup_has_switched_off_stays_so():
         assert set(stop_signals()) == {signal.SIGINT, signal.SIGTERM}
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-def test_signals_are_as_before_afterwards():
-    before = signal.getsignal(signal.SIGINT)
-    with StopSignal() as stop:
-        assert signal.getsignal(signal.SIGINT) is not before and not stop.came
-    assert signal.getsignal(signal.SIGINT) is before
