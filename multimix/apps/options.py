@@ -11,11 +11,45 @@ from pathlib import Path
 from typing import Any
 
 import multimix
+from multimix.data.dataset_layouts import LAYOUTS
 from multimix.model import CLASSES
+from multimix.recipes import RECIPES
 from multimix.runtime.config_options import add_fields, count_or_all
 from multimix.runtime.files import printable
 
 Run = Callable[[argparse.Namespace], int]  # returns the exit code
+
+# Lines of several tables.
+LAYOUT = f"{{{','.join(['auto', *LAYOUTS])}}}=auto"
+DEVICE = "--device DEVICE=auto  auto (default), cpu, cuda or mps"
+NETWORK = f"""
+--weights WEIGHTS=multimix  multimix (default), multimix_100_10, or a .pth file
+{DEVICE}"""
+MEASURING = f"""
+--flip  average with the mirrored film: twice the time
+--raw  keep specks and holes of the lungs
+{NETWORK}"""
+CLASS_NAMES = """
+--classes NAMES  what folders or a table call them: "normal=Healthy,pneumonia=Viral|Bacterial"
+"""
+FOLDERS = """
+--classification FOLDER...  {train,val,test}/{NORMAL,PNEUMONIA}, or any other layout
+--segmentation FOLDER...  images/, masks/, or any other layout
+--cache FOLDER  keep the reduced films there for the next time
+"""
+FILMS = f"""
+films (without any folder: the small set of real films that comes with multimix):
+{FOLDERS}
+--classification-layout {LAYOUT}  what the folders must have
+--segmentation-layout {LAYOUT}  what the folders must have
+{CLASS_NAMES}
+--skip-damaged  leave out films that cannot be read
+--manifest FILE  splits and labels of an earlier run
+"""
+METHOD = f"""
+--recipe {{{",".join(RECIPES)}}}=quick  quick: better than the paper in minutes (default);\
+ paper: as published; improved: better, slower
+"""
 
 PARSER = argparse.ArgumentParser(
     "python -m multimix", description="Without arguments: predict the samples."

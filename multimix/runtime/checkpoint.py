@@ -10,7 +10,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from multimix.config import RENAMED, Config
 from multimix.model import TASKS, ModelInfo, MultiMix
@@ -69,9 +68,20 @@ def check_sha256(path: Path) -> None:
 
 
 def model_from_checkpoint(content: dict, path: str | os.PathLike) -> MultiMix:
-    """The network of a checkpoint, in eval mode. ValueError, with the path, where it has none."""
+    """The network of a checkpoint, in eval mode. ValueError, with the path, where it has none.
+
+    Widths and bridge are read from the tensors' shapes. The authors' file has two tensors that were
+    never used; they are dropped.
+    """
     try:
-        model = model_from_tensors(content["weights"])
+        unused = "decoder.conv_last_saliency."
+        tensors = {n: t.float() for n, t in content["weights"].items() if not n.startswith(unused)}
+        stages = [tensors[f"encoder.dconv_down{stage}.0.weight"] for stage in range(1, 6)]
+        widths = tuple(weight.shape[0] for weight in stages)
+        bridge = tensors["decoder.dconv_up4.0.weight"].shape[1] != widths[4] + widths[3]
+        with torch.device("meta"):  # shapes alone, as these may be of any size
+            model = MultiMix(widths, bridge).eval()
+        model.load_state_dict(tensors, assign=True)
         config, calibration = config_of(content), content.get("calibration") or {}
         if calibration and not (
             0 < calibration["temperature"] < float("inf") and 0 < calibration["operating_point"] < 1
@@ -93,22 +103,6 @@ def model_from_checkpoint(content: dict, path: str | os.PathLike) -> MultiMix:
             "checkpoint."
         ) from None
     return model
-
-
-def model_from_tensors(tensors: dict[str, Tensor]) -> MultiMix:
-    """The network of a state dict, in eval mode.
-
-    Widths and bridge are read from the shapes. The authors' file has two tensors that were never
-    used; they are dropped. LookupError or RuntimeError where tensors are missing or do not fit.
-    """
-    tensors = {n: t for n, t in tensors.items() if not n.startswith("decoder.conv_last_saliency.")}
-    stages = [tensors[f"encoder.dconv_down{stage}.0.weight"] for stage in range(1, 6)]
-    widths = tuple(weight.shape[0] for weight in stages)
-    bridge = tensors["decoder.dconv_up4.0.weight"].shape[1] != widths[4] + widths[3]
-    with torch.device("meta"):  # shapes alone, as these may be of any size
-        model = MultiMix(widths, bridge)
-    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
-    return model.eval()
 
 
 def config_of(content: dict) -> Config:

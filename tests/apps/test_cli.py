@@ -15,7 +15,7 @@ from PIL import Image
 
 import multimix
 from multimix import __main__ as program
-from multimix.apps import commands
+from multimix.apps import cli
 from multimix.apps.cli import main
 from multimix.images.formats import film_paths
 from multimix.images.reading import read_film
@@ -171,7 +171,7 @@ def test_without_folders_a_training_takes_the_small_set_and_shows_its_test(
 ):
     asked = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(commands, "load_films", lambda *given, **_: asked.append(given) or films)
+    monkeypatch.setattr(cli, "load_films", lambda *given, **_: asked.append(given) or films)
     words = ["--steps", "1", "--side", str(SIDE), "--widths", "2,3,4,5,6", "--masks", "3"]
     assert main(["train", *words, "--class-labels", "all"]) == 0
     assert asked == [([], [], SIDE, 0, False)]
