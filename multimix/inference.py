@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -134,13 +136,12 @@ def predict_iter(
         with eval_mode(model) as network:
             size = micro_batch_size(network.encoder.fc.weight.device, network.info.side)
             weights = weights_hash(network)
-        numbered = enumerate(with_bar(sources), start=1)
-        while batch := list(islice(numbered, size)):
+        films_read = read_ahead(with_bar(sources), size)
+        while batch := list(islice(films_read, size)):
             images = []
-            for number, source in batch:
+            for film in batch:
                 try:
-                    image = load_image(source)
-                    images.append(image if image.name else image._replace(name=f"film-{number}"))
+                    images.append(film.result())
                 except ValueError as error:
                     if on_error is None:
                         raise
@@ -149,6 +150,24 @@ def predict_iter(
                 yield replace(found, weights=weights)
 
     return predictions()
+
+
+def read_ahead(sources: Iterable[Source], ahead: int) -> Iterator[Future[LoadedImage]]:
+    """Films in their order, the next `ahead` files of which are read while one is predicted."""
+
+    def read(number: int, source: Source) -> LoadedImage:
+        image = load_image(source)
+        return image if image.name else image._replace(name=f"film-{number}")
+
+    with ThreadPoolExecutor(1) as reader:
+        waiting: deque[Future[LoadedImage]] = deque()
+        for number, source in enumerate(sources, start=1):
+            waiting.append(reader.submit(read, number, source))
+            if not isinstance(source, (str, os.PathLike)):
+                wait(waiting)  # a generator may change or close it
+            if len(waiting) > ahead:
+                yield waiting.popleft()
+        yield from waiting
 
 
 def with_bar(films: Iterable[T]) -> Iterable[T]:

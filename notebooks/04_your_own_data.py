@@ -208,6 +208,9 @@ columns = ["file", "label", "PNEUMONIA", "lung_share", "expected_dice", "warning
 pd.read_csv(work / "predictions" / "predictions.csv", keep_default_na=False)[columns].round(2)
 
 # %% [markdown]
+# **What to see.** All eight films are called NORMAL, with probabilities of PNEUMONIA of .50 or less: after ten labels, use the outlines and
+# not the class. In Colab the files end with the session: copy the folder to Drive, or `shutil.make_archive` it and download it.
+#
 # ## For your hospital
 #
 # Set `FILMS` and `MASKS` above. For the best result use a GPU, larger films and all your labels:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import write_films
-from helpers import KINDS, SIDE, TINY, dicom, drawn, film_set, save
+from helpers import SIDE, TINY, drawn, film_set, save
 
 from multimix.data.film_set import Films
 from multimix.model import MultiMix
@@ -93,14 +93,3 @@ def real() -> Path:
     if not os.environ.get("MULTIMIX_DATA"):
         pytest.skip("MULTIMIX_DATA names no folder of real films")
     return Path(os.environ["MULTIMIX_DATA"])
-
-
-@pytest.fixture(scope="session")
-def whole(tmp_path_factory) -> dict[str, bytes]:
-    """One good file of each kind."""
-    folder, files = tmp_path_factory.mktemp("whole"), {}
-    film = drawn(5, 1, 64)[0]
-    for kind in KINDS[:-1]:
-        save(folder / f"film.{kind}", film)
-        files[kind] = (folder / f"film.{kind}").read_bytes()
-    return files | {"dcm": dicom(folder / "film.dcm", film.astype(np.uint16) * 16).read_bytes()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import functools
 import re
-from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 SIDE = 32
 TINY = (2, 3, 4, 5, 6)
-KINDS = ("png", "jpeg", "tif", "gif", "bmp", "dcm")
 SPLITS = ("train",) * 32 + ("val",) * 4 + ("test",) * 4
 CONFIG = Config(side=SIDE, widths=TINY, batch=4, steps=6, validate_every=2, learning_rate=1e-3)
 newer_torch = pytest.mark.skipif(torch.__version__ < "2.9", reason="this torch cannot export")
@@ -42,19 +40,13 @@ drawn = functools.cache(draw)
 def film_set(task: str, side: int = SIDE) -> FilmSet:
     """Forty drawn films with their classes, or with their masks."""
     first = 0 if task == "classification" else 40
-    pictures, masks = zip(*(drawn(first + i, i % 2, side) for i in range(40)))
-    names = tuple(f"{task}/film{i:02}" for i in range(40))
-    targets = torch.arange(40) % 2
-    if task == "segmentation":
-        targets = torch.from_numpy(np.stack(masks))
-    return FilmSet(
-        pixels=torch.from_numpy(np.stack(pictures)),
-        targets=targets,
-        labelled=torch.ones(40, dtype=torch.bool),
-        names=names,
-        patients=names,
-        splits=SPLITS,
+    pictures, masks = (
+        np.stack(part) for part in zip(*(drawn(first + i, i % 2, side) for i in range(40)))
     )
+    names = tuple(f"{task}/film{i:02}" for i in range(40))
+    targets = torch.arange(40) % 2 if task == "classification" else torch.from_numpy(masks)
+    labelled = torch.ones(40, dtype=torch.bool)
+    return FilmSet(torch.from_numpy(pictures), targets, labelled, names, names, SPLITS)
 
 
 def save(path: Path, picture: np.ndarray) -> None:
@@ -86,56 +78,38 @@ def harmed(content: bytes, seed: int) -> bytes:
     rng = np.random.default_rng(seed)
     if seed % 3 == 0:
         return content[: rng.integers(1, len(content))]
-    harmed = np.frombuffer(content, dtype=np.uint8).copy()
-    places = rng.integers(
-        0, min(len(harmed), 400 if seed % 2 else len(harmed)), rng.integers(1, 9)
-    )  # headers, often
-    harmed[places] = (
-        harmed[places] ^ (1 << rng.integers(0, 8, len(places)))
-        if seed % 3 == 1
-        else rng.integers(0, 256)
-    )
-    return harmed.tobytes()
+    changed = np.frombuffer(content, dtype=np.uint8).copy()
+    reach = min(len(changed), 400 if seed % 2 else len(changed))  # headers, often
+    places = rng.integers(0, reach, rng.integers(1, 9))
+    if seed % 3 == 1:
+        changed[places] ^= (1 << rng.integers(0, 8, len(places))).astype(np.uint8)
+    else:
+        changed[places] = rng.integers(0, 256)
+    return changed.tobytes()
 
 
 def upload(panel: Panel, *files: object, to: ipywidgets.FileUpload | None = None) -> None:
-    """As the browser would, in the form of the ipywidgets that is installed.
+    """Upload files as the browser does, in the form of the ipywidgets that is installed.
 
     Arguments:
         files: a name and a content, or several such pairs.
         to: the field; without one, that of the films.
     """
-    pairs = files if isinstance(files[0], tuple) else [files]
-    value: dict | tuple
-    if ipywidgets.__version__.startswith("7."):
-        value = {name: {"metadata": {}, "content": content} for name, content in pairs}
-    else:
-        value = tuple(uploaded_file(name, content) for name, content in pairs)
-    (to or panel.upload).set_trait("value", value)
-
-
-def uploaded_file(name: str, content: bytes) -> dict:
-    """One file as ipywidgets 8 has it."""
-    return {
-        "name": name,
-        "type": "",
-        "size": len(content),
-        "content": memoryview(content),
-        "last_modified": datetime.now(timezone.utc),
+    pairs = dict(files if isinstance(files[0], tuple) else [files])
+    value: dict | tuple = {
+        name: {"metadata": {}, "content": content} for name, content in pairs.items()
     }
+    if not ipywidgets.__version__.startswith("7."):
+        more = {"type": "", "last_modified": datetime.now(timezone.utc)}
+        value = tuple(
+            {"name": name, "size": len(content), "content": memoryview(content), **more}
+            for name, content in pairs.items()
+        )
+    (to or panel.upload).set_trait("value", value)
 
 
 def quietly(config, films, out, **options) -> MultiMix:
     return train(config, films, out, device="cpu", progress=False, **options)
-
-
-def raising(error: Exception) -> Callable:
-    """A function that raises it."""
-
-    def fail(*_: object) -> None:
-        raise error
-
-    return fail
 
 
 def read_log(out: Path) -> list[dict[str, str]]:

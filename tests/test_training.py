@@ -1,10 +1,11 @@
 import io
 import sys
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 import torch
-from helpers import CONFIG, SIDE, TINY, film_set, quietly, raising, read_log
+from helpers import CONFIG, SIDE, TINY, film_set, quietly, read_log
 
 from multimix.config import Config
 from multimix.data.film_set import Films
@@ -180,7 +181,8 @@ def test_wrong_arguments_make_no_folder(films, tmp_path, monkeypatch):
     ):
         with pytest.raises(ValueError, match=words):
             train(*arguments, tmp_path / "run")
-    monkeypatch.setattr(torch, "compile", raising(RuntimeError("no C++ compiler\nat all")))
+    failing = mock.Mock(side_effect=RuntimeError("no C++ compiler\nat all"))
+    monkeypatch.setattr(torch, "compile", failing)
     with pytest.raises(ValueError, match=r"compile here \(no C\+\+ compiler\); leave out --comp"):
         quietly(CONFIG, films, tmp_path / "run", compile=True)
     assert not (tmp_path / "run").exists()

@@ -15,9 +15,8 @@ import scipy
 from tqdm.auto import tqdm
 
 from multimix.data.dataset_layouts import read_layout
-from multimix.data.film_set import SPLITS
+from multimix.data.film_set import SPLITS, Film, FoundFilms
 from multimix.data.films import mask_of
-from multimix.data.found_films import Film, FoundFilms
 from multimix.data.mask_faults import UNUSUAL, first_few, mask_fault
 from multimix.data.splits import split_films
 from multimix.data.training_films import missing_labels

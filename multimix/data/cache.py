@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multimix.data.found_films import Film
+from multimix.data.film_set import Film
 from multimix.runtime.files import atomic_write, make_folder
 
 

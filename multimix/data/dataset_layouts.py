@@ -13,12 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from multimix.data.film_folder import FilmFolder, counted, expand, list_folder
+from multimix.data.film_set import Film, FoundFilms
 from multimix.data.film_table import PUBLISHED, TABLES, set_of_tables, tables_of_films
-from multimix.data.found_films import Film, FoundFilms
 from multimix.data.mat import read_mat
 from multimix.data.paths import Labels, NamedFile, films_of_paths, labels_of, root_of
-from multimix.data.patients import with_patients
-from multimix.data.splits import split_rule, with_jsrt_split
+from multimix.data.splits import split_rule, with_jsrt_split, with_patients
 from multimix.model import CLASSES
 
 Folders = Sequence[str | os.PathLike]

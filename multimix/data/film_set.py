@@ -1,9 +1,10 @@
-"""Sets of films of one size: pictures in memory or mapped from a file, seen through an index."""
+"""Films as a set's folders and tables describe them, and sets of reduced films of one size."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,34 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from multimix.images.reading import network_input
+from multimix.images.reading import Source, network_input
 
 SPLITS = ("train", "val", "test")
 NO_PICTURE = -1  # a row of a stack without a picture: it reads as zeros
+
+
+@dataclass(frozen=True)
+class Film:
+    """One film; what its set does not say is None or empty."""
+
+    source: Source  # a path, or pixels where the set is one file
+    name: str  # the path below the set's folder
+    label: int | None = None  # 0 NORMAL, 1 PNEUMONIA
+    masks: tuple[Source, ...] = ()  # their union is the lungs
+    patient: str = ""
+    split: str = ""
+    other_class: str = ""  # the name of a third class: the film is used for lungs only
+
+
+@dataclass(frozen=True)
+class FoundFilms:
+    """The films of a set, and sentences for its user."""
+
+    layout: str  # one of LAYOUTS
+    films: list[Film]
+    left_out: tuple[str, ...] = ()  # what below the folder is not read
+    split_rule: str = ""  # where the splits come from
+    folder: Path | None = None  # where the films lie
 
 
 class FilmStack:

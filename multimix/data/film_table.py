@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from multimix.data.film_folder import counted, list_folder
-from multimix.data.found_films import Film, FoundFilms
+from multimix.data.film_set import Film, FoundFilms
 from multimix.data.paths import Labels, normalised, split_of
-from multimix.data.patients import patient_of
+from multimix.data.splits import patient_of
 from multimix.data.tables import read_table
 from multimix.images.formats import stem_of
 from multimix.model import CLASSES

@@ -15,8 +15,7 @@ from tqdm.auto import tqdm
 
 from multimix.data.cache import name_cache_file, read_cache, write_cache
 from multimix.data.dataset_layouts import read_layout
-from multimix.data.film_set import NO_PICTURE, Films, FilmSet, FilmStack
-from multimix.data.found_films import Film, FoundFilms
+from multimix.data.film_set import NO_PICTURE, Film, Films, FilmSet, FilmStack, FoundFilms
 from multimix.data.splits import split_films
 from multimix.images.reading import load_image, read_mask, resize
 from multimix.model import SIDES, SIDES_NAMED

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multimix.data.film_set import SPLITS
-from multimix.data.found_films import Film
+from multimix.data.film_set import SPLITS, Film
 
 MOST_VALUES = 2**27  # that a file may unpack to
 

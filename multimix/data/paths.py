@@ -15,8 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from multimix.data.found_films import Film
-from multimix.data.patients import patients_of_folders
+from multimix.data.film_set import Film
+from multimix.data.splits import patients_of_folders
 from multimix.images.formats import stem_of
 from multimix.model import CLASSES
 from multimix.runtime.files import in_brief

@@ -16,6 +16,7 @@ from multimix.images.reading import resize
 SIDE = 48  # px that a picture is reduced to
 LEAST_SCORE = -3.0  # log-odds; some real films of patients in bed have a negative score
 TURNED_PENALTY = 4.0  # in log-odds: films are rarely turned
+SURE_SCORE = 3.0  # of one film; pictures of two had 1.4 at most
 TWO_FILMS_MARGIN = 2.0  # in log-odds, by which two films beat one
 NOT_RECOGNISED = "The picture is not recognised as a frontal chest film: it gets no class."
 TWO_FILMS = "The picture seems to hold two films: give them one by one."
@@ -45,8 +46,9 @@ def holds_two_films(grey: np.ndarray) -> bool:
     """
     if min(grey.shape) < 4:
         return False
-    whole = resize(grey, 4 * SIDE)
-    middle = 2 * SIDE
+    whole, middle = resize(grey, 4 * SIDE), 2 * SIDE
+    if scores(np.stack([resize(whole, SIDE)])) > SURE_SCORE:
+        return False  # certainly one film: its halves need not be judged
     halves = (whole[:, :middle], whole[:, middle:], whole[:middle], whole[middle:])
     films = [resize(film_box(part).of(part), SIDE) for part in (*halves, whole)]
     left, right, upper, lower, one = scores(np.stack(films))

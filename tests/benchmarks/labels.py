@@ -1,25 +1,23 @@
 """What chosen labels are worth beside drawn ones.
 
-    python tests/benchmarks/labels.py FOLDER --out RUNS [--seeds 3]
+    python tests/benchmarks/labels.py FOLDER --out RUNS [--task segmentation] [--seeds 5]
 
-The plan is as written before the first run. FOLDER (or MULTIMIX_DATA) holds chest_xray,
-jsrt and siim. Every training is the recipe `quick`; the films of Kermany and JSRT without a label
-are unlabelled ones. Each run differs in the films that keep a label, and in the seed of everything:
+The plan is as written before the first of these runs. FOLDER (or MULTIMIX_DATA) holds chest_xray,
+jsrt, montgomery and siim. Every training is the recipe `quick` for one task: the class on Kermany's
+films (`enc_ssl`), or the lungs on JSRT's (`unet`). The runs differ in the films that keep a label:
 
-    random       drawn as published, each class in its own share of the set (which needs the labels)
-    thumbnails   diverse by 16 x 16 pixels, k-means, and of each cluster the film in its middle
-    diverse      diverse by the maps of an encoder that was trained on `siim` alone (`quick`, the
-                 class, seed 0), so that the features have seen no label of Kermany
-    rounds       half of the labels diverse, and then half by the doubts of the network that was
-                 trained on these, as `suggest` does
+    random     drawn as published, each class in its own share of the set (which needs the labels)
+    diverse    k-means on the maps of an encoder that was trained on `siim` alone (`quick`, the
+               class, seed 0), so that the features have seen no label of these sets
+    rounds     half of the labels diverse, and then half by the doubts of the network that was
+               trained on these, as `suggest` does; classes alone
 
-Class labels: 50, 100 and 200 for random and diverse, 100 for thumbnails and rounds. Masks: 3 with
-50 labels, 10 with 100, 5 with 200; drawn with random, else chosen by the same features as the
-class labels (of JSRT's films). Measured at the last step on the validation films first, then on the
-test films of Kermany (AUC; accuracy at the operating point) and JSRT (Dice without post-processing,
-at the network's side). What counts is accuracy on the test films at 100 labels, and its standard
-deviation over seeds; a choice helps if its mean is above that of 100 random labels by more than
-two standard errors of the difference.
+20, 50, 100 and 200 classes (rounds: 100), and 3, 5 and 10 masks. Measured with the network that
+`train` returns: AUC, and accuracy at the operating point, on Kermany's validation and test films;
+Dice without post-processing, at the network's side, on those of JSRT and on Montgomery. What counts
+is accuracy on the test films at 100 labels, and its standard deviation over five seeds. A choice
+helps if its mean is above that of as many random labels by more than two standard errors of the
+difference.
 """
 
 from __future__ import annotations
@@ -46,25 +44,18 @@ from multimix.data.label_budget import sample_budget
 from multimix.evaluation.calibration import calibrated_log_odds
 from multimix.evaluation.evaluator import evaluate, in_batches, predict_log_odds
 from multimix.evaluation.metrics import classification_metrics
-from multimix.images.reading import resize
 from multimix.images.scaling import rescale
 from multimix.model import TASKS, MultiMix
 from multimix.predictions.outputs import run_network
 
 GRID = {
-    **{("random", labels): masks for labels, masks in ((100, 10), (50, 3), (200, 5))},
-    **{("diverse", labels): masks for labels, masks in ((100, 10), (50, 3), (200, 5))},
-    **{("rounds", 100): 10, ("thumbnails", 100): 10},
+    "classification": [(by, n) for n in (100, 50, 20, 200) for by in ("random", "diverse")]
+    + [("rounds", 100)],
+    "segmentation": [(by, n) for n in (3, 5, 10) for by in ("random", "diverse")],
 }
+SYSTEM = {"classification": "enc_ssl", "segmentation": "unet"}
 
 POOL = 10  # in later rounds films are chosen of so many times more, the most doubtful ones
-
-
-def thumbnails(films: FilmSet) -> np.ndarray:
-    """Films as (N, 256) floats: 16 x 16 px, each film with mean 0 and variance 1."""
-    small = np.stack([resize(film.numpy(), 16) for film in films.pixels]).reshape(len(films), -1)
-    centred = small - small.mean(1, keepdims=True)
-    return centred / centred.std(1, keepdims=True).clip(1)
 
 
 def choose_diverse(
@@ -161,79 +152,83 @@ def with_labels_of(films: FilmSet, kept: torch.Tensor) -> FilmSet:
     return replace(films, labelled=labelled)
 
 
-def choose(films: FilmSet, strategy: str, count: int, seed: int, elsewhere: MultiMix):
+def choose(films: FilmSet, by: str, count: int, seed: int, elsewhere: MultiMix) -> Tensor:
     """Indices of the training films that keep their targets."""
     usable = torch.tensor([split == "train" for split in films.splits]) & films.labelled
     places = usable.nonzero().flatten()
     part = films[places]
-    if strategy == "random":
+    if by == "random":
         return places[sample_budget(part, count, seed)]
-    features = thumbnails(part) if strategy == "thumbnails" else pooled_maps(elsewhere, part)
-    return places[choose_diverse(features, count, seed)]
+    return places[choose_diverse(pooled_maps(elsewhere, part), count, seed)]
 
 
-def trained(films: Films, out: Path, seed: int) -> MultiMix:
-    config = Config.preset("multimix", "quick", seed=seed)
-    return train(config, films, out, resume=True, progress=False)
+def trained(films: FilmSet, kept: Tensor, task: str, out: Path, seed: int) -> MultiMix:
+    """A network that learnt one task from the targets of the training films `kept`."""
+    config = Config.preset(SYSTEM[task], "quick", seed=seed)
+    known = Films(**{task: with_labels_of(films, kept)})
+    return train(config, known, out, resume=True, progress=False)
 
 
-def measure(model: MultiMix, films: Films, split: str) -> dict[str, float]:
-    """AUC and accuracy as `predict` decides, and Dice as the lungs come."""
-    part = films.classification.split(split)
-    odds = predict_log_odds(model, part).numpy()
-    found = classification_metrics(
-        expit(calibrated_log_odds(odds, model.info.calibration)), part.labels.numpy()
-    )
-    lungs = evaluate(model, replace(films, classification=None), split, clean=False)
-    names = {"auc": found["auc"], "accuracy": found["accuracy"], "dice": lungs["dice"]}
-    return {f"{split}_{name}": round(value, 4) for name, value in names.items()}
+def measure(model: MultiMix, sets: dict[str, FilmSet], task: str) -> dict[str, float]:
+    """AUC and accuracy as `predict` decides, or Dice as the lungs come, of each set."""
+    found = {}
+    for name, films in sets.items():
+        if task == "segmentation":
+            results = evaluate(model, Films(segmentation=films), "all", clean=False)
+            found[f"{name}_dice"] = results["dice"]
+            continue
+        odds = predict_log_odds(model, films).numpy()
+        probabilities = expit(calibrated_log_odds(odds, model.info.calibration))
+        results = classification_metrics(probabilities, films.labels.numpy())
+        found |= {f"{name}_{key}": results[key] for key in ("auc", "accuracy")}
+    return {name: round(value, 4) for name, value in found.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="?", type=Path, default=os.environ.get("MULTIMIX_DATA"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--task", choices=TASKS, default=TASKS[0])
+    parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    side, cache = Config.preset("multimix", "quick").side, options.out / "cache"
-    films = load_films(options.data / "chest_xray", options.data / "jsrt", side, cache=cache)
-    siim = load_films(options.data / "siim", None, side, cache=cache)
-    train(Config.preset("enc", "quick"), siim, options.out / "siim", resume=True, progress=False)
-    elsewhere = load_model(options.out / "siim" / "best.pth")
-    table = options.out / "labels.csv"
+    out, task = options.out, options.task
+    out.mkdir(parents=True, exist_ok=True)
+    more = dict(side=Config.preset("multimix", "quick").side, cache=out / "cache", progress=False)
+    folders = {"classification": "chest_xray", "segmentation": "jsrt"}
+    films = getattr(load_films(**{task: options.data / folders[task]}, **more), task)
+    sets = {split: films.split(split) for split in ("val", "test")}
+    if task == "segmentation":
+        sets["montgomery"] = load_films(None, options.data / "montgomery", **more).segmentation
+    siim = load_films(options.data / "siim", None, **more)
+    train(Config.preset("enc", "quick"), siim, out / "siim", resume=True, progress=False)
+    elsewhere = load_model(out / "siim" / "best.pth")
+    table = out / f"{task}.csv"
     rows = pd.read_csv(table).to_dict("records") if table.exists() else []
-    done = {(row["strategy"], row["labels"], row["seed"]) for row in rows}
+    done = {(row["by"], row["labels"], row["seed"]) for row in rows}
     for seed in range(options.seeds):
-        for (strategy, labels), masks in GRID.items():
-            if (strategy, labels, seed) in done:
+        for by, labels in GRID[task]:
+            if (by, labels, seed) in done:
                 continue
-            first = labels // 2 if strategy == "rounds" else labels
-            by = "diverse" if strategy == "rounds" else strategy
-            kept = choose(films.classification, by, first, seed, elsewhere)
-            outlined = choose(films.segmentation, by, masks, seed, elsewhere)
-            lungs = with_labels_of(films.segmentation, outlined)
-            known = Films(with_labels_of(films.classification, kept), lungs)
-            name = f"{strategy}-{labels}-{seed}"
-            if strategy == "rounds":
-                model = trained(known, options.out / f"{name}-half", seed)
-                train_films = torch.tensor([s == "train" for s in films.classification.splits])
-                places = train_films.nonzero().flatten()
-                asked = suggest(model, known.classification[places], labels - first, seed=seed)
+            if by == "rounds":
+                kept = choose(films, "diverse", labels // 2, seed, elsewhere)
+                model = trained(films, kept, task, out / f"diverse-{labels // 2}-{seed}", seed)
+                usable = torch.tensor([split == "train" for split in films.splits])
+                places = usable.nonzero().flatten()
+                known = with_labels_of(films, kept)[places]
+                asked = suggest(model, known, labels - len(kept), task, seed)
                 kept = torch.cat([kept, places[asked]])
-                known = Films(with_labels_of(films.classification, kept), lungs)
-            model = trained(known, options.out / name, seed)
-            row = {"strategy": strategy, "labels": labels, "masks": masks, "seed": seed}
-            row["share_pneumonia"] = round(
-                films.classification.labels[kept].float().mean().item(), 3
-            )
-            rows.append(row | measure(model, films, "val") | measure(model, films, "test"))
+            else:
+                kept = choose(films, by, labels, seed, elsewhere)
+            model = trained(films, kept, task, out / f"{by}-{labels}-{seed}", seed)
+            row = {"by": by, "labels": labels, "seed": seed, **measure(model, sets, task)}
+            if task == "classification":
+                row["pneumonia"] = round(films.labels[kept].float().mean().item(), 3)
+            rows.append(row)
             pd.DataFrame(rows).to_csv(table, index=False)
-            print(rows[-1], flush=True)
-    results = pd.DataFrame(rows).drop(columns="seed").groupby(["strategy", "labels", "masks"])
+            print(row, flush=True)
+    results = pd.DataFrame(rows).drop(columns="seed").groupby(["by", "labels"])
     print(results.agg(["mean", "std"]).round(3).to_string())
 
 
 if __name__ == "__main__":
-    np.set_printoptions(precision=3)
     main()

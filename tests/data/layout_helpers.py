@@ -10,7 +10,7 @@ import numpy as np
 from drawn import draw
 from helpers import SIDE
 
-from multimix.data.found_films import FoundFilms
+from multimix.data.film_set import FoundFilms
 from multimix.images.preparation import film_box
 from multimix.images.reading import resize
 

@@ -7,7 +7,7 @@ import pytest
 from helpers import harmed
 
 from multimix.data.cache import name_cache_file, read_cache, write_cache
-from multimix.data.found_films import Film
+from multimix.data.film_set import Film
 
 STACK = np.arange(6 * 8 * 8, dtype=np.uint8).reshape(6, 8, 8)
 

@@ -6,9 +6,8 @@ import pytest
 from layout_helpers import splits, touch
 
 from multimix.data.dataset_layouts import read_layout
-from multimix.data.found_films import Film
-from multimix.data.patients import patient_of, with_patients
-from multimix.data.splits import MIN_VALIDATION, split_films
+from multimix.data.film_set import Film
+from multimix.data.splits import MIN_VALIDATION, patient_of, split_films, with_patients
 
 
 def split_by_patient(patients, splits, labels, seed) -> tuple[str, ...]:
