@@ -20,7 +20,7 @@ from multimix.images.reading import network_input
 from multimix.images.scaling import rescale
 from multimix.joint_augment import joint_views, sample_affine
 from multimix.model import CLASSES, TASKS
-from multimix.runtime.distributed import SINGLE, World
+from multimix.runtime.device import SINGLE, World
 
 
 class Batch(NamedTuple):

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import torch
+
 from multimix.apps.check_data import examine
 from multimix.apps.options import (
     CLASS_NAMES,
@@ -24,6 +26,7 @@ from multimix.apps.options import (
     METHOD,
     NETWORK,
     PARSER,
+    changes_of,
     command,
     complain,
 )
@@ -43,10 +46,8 @@ from multimix.inference import INVERT, load_model, weights_file
 from multimix.model import TASKS
 from multimix.recipes import SYSTEMS
 from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint
-from multimix.runtime.config_options import changes_of
-from multimix.runtime.device import best_precision, memory_in_words
-from multimix.runtime.distributed import RANK
-from multimix.runtime.files import bundled, make_folder
+from multimix.runtime.device import RANK, best_precision
+from multimix.runtime.files import bundled
 from multimix.runtime.stop_signal import STOPPED
 from multimix.training import train
 
@@ -231,7 +232,7 @@ def calibrate_command(options: argparse.Namespace) -> int:
     place = (options.classification, (), model.info.side, model.info.seed)
     found = calibrate_to_site(model, load_films(*place, progress, **layout), progress)
     content = read_checkpoint(weights_file(options.weights))
-    make_folder(out.parent)
+    out.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(out, {**content, "calibration": found.values})
     before = model.info.calibration.get("operating_point")
     earlier = "none before" if before is None else f"{before:.3f} before"
@@ -277,8 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = PARSER.parse_args(arguments or ["predict", *samples])
     code, sentence = 2, ""
     try:
-        with memory_in_words():
-            code = options.run(options)
+        code = options.run(options)
         print(end="", flush=True)  # a full disk shows here, not after the end
     except BrokenPipeError:  # as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -290,6 +290,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except ValueError as error:
         sentence = str(error)
+    except (MemoryError, RuntimeError) as error:
+        kinds = MemoryError, torch.cuda.OutOfMemoryError  # of other memory torch has no class
+        if not isinstance(error, kinds) and "can't allocate memory" not in str(error):
+            raise
+        sentence = (
+            "There is too little memory; take fewer films at once (--micro-batch 1), a smaller "
+            "--side, or keep the films on the disk (--cache DIR)."
+        )
     except KeyboardInterrupt as stop:
         code, sentence = STOPPED, f"{str(stop) or 'stopped'}."
     with suppress(OSError):  # a closed terminal

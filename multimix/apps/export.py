@@ -20,7 +20,7 @@ from multimix.evaluation.calibration import class_probabilities
 from multimix.images.reading import Source, network_input, picture_for_network
 from multimix.model import CLASSES, MultiMix
 from multimix.predictions.outputs import eval_mode, logits_over_sides
-from multimix.runtime.files import atomic_write, in_brief, make_folder
+from multimix.runtime.files import atomic_write, in_brief
 
 OUTPUTS = {  # by the task that the network must have learnt; all float32
     "classification": ("class_logits", "probabilities", "saliency"),
@@ -50,7 +50,7 @@ def export(
     with eval_mode(model) as network, torch.inference_mode(False):
         model = copy.deepcopy(network).float().cpu()
     exact, found = copy.deepcopy(model).double(), dict[str, float]()
-    make_folder(out.parent)
+    out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as file:  # opened first, as exporting takes a while
         content = onnx_file(model, precision)
         import onnxruntime

@@ -1,4 +1,4 @@
-"""The parser of the command line: commands with tables of options that read like their help."""
+"""The options of the command line: tables that read like their help, and the fields of Config."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import multimix
+from multimix.config import RENAMED, Config
 from multimix.data.dataset_layouts import LAYOUTS
 from multimix.model import CLASSES
 from multimix.recipes import RECIPES
-from multimix.runtime.config_options import add_fields, count_or_all
 from multimix.runtime.files import printable
 
 Run = Callable[[argparse.Namespace], int]  # returns the exit code
@@ -50,6 +51,17 @@ METHOD = f"""
 --recipe {{{",".join(RECIPES)}}}=quick  quick: better than the paper in minutes (default);\
  paper: as published; improved: better, slower
 """
+
+# Titles of the groups of options, each before the field that begins it.
+GROUPS = {
+    "classify": "parts of the method (instead of the system's)",
+    "pseudo_label_weight": "losses",
+    "class_labels": "labels that training may see",
+    "steps": "optimisation",
+    "mask_augmentation": "what the improved recipe adds",
+    "side": "other settings",
+}
+VALUES = {"int": "N", "float": "X", "int | None": "N|all", "tuple[int, ...]": "N,N,..."}
 
 PARSER = argparse.ArgumentParser(
     "python -m multimix", description="Without arguments: predict the samples."
@@ -105,6 +117,63 @@ def add_option(group: argparse.ArgumentParser, line: str) -> None:
     group.add_argument(name, help=help, **how)
 
 
+def add_fields(parser: argparse.ArgumentParser, without: list[str]) -> None:
+    """Add an option for each field of Config, `without` some, also by its earlier names.
+
+    The options have no defaults, as those of the recipes differ.
+    """
+    group: Any = parser
+    for field in fields(Config):
+        name = field.name
+        if name in GROUPS:
+            group = parser.add_argument_group(GROUPS[name])
+        if name in without:
+            continue
+        values = [in_words(getattr(Config.preset(recipe=recipe), name)) for recipe in RECIPES]
+        default = "; ".join(f"{recipe}: {value}" for recipe, value in zip(RECIPES, values))
+        default = f"default: {values[0]}" if len({*values}) == 1 else default
+        how: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        if field.type != "bool":
+            value = VALUES.get(str(field.type)) or "|".join(field.metadata["allowed"])
+            how = {"metavar": value, "type": TYPES.get(value, str)}
+        how["help"] = f"{field.metadata['help']} ({default})".replace("%", "%%")
+        names = [option_of(name), *(option_of(old) for old in RENAMED if RENAMED[old] == name)]
+        group.add_argument(*names, dest=name, default=argparse.SUPPRESS, **how)
+
+
+def in_words(value: object) -> str:
+    """A field's value in help texts and command lines."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "all" if value is None else str(value)
+
+
+def option_of(name: str) -> str:
+    """'--learning-rate' for 'learning_rate'."""
+    return f"--{name.replace('_', '-')}"
+
+
+def changes_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of Config that were given on the command line."""
+    names = [field.name for field in fields(Config)]
+    return {name: value for name, value in vars(options).items() if name in names}
+
+
+def config_arguments(config: Config, system: str, recipe: str) -> list[str]:
+    """The words of `train` that change a system's and a recipe's config to this one."""
+    usual = asdict(Config.preset(system, recipe, side=config.side))
+    usual["side"] = Config.preset(system, recipe).side
+    words = []
+    for name, value in asdict(config).items():
+        if value != usual[name] and isinstance(value, bool):
+            words.append(option_of(name if value else f"no_{name}"))
+        elif value != usual[name]:
+            words += [option_of(name), in_words(value)]
+    return words
+
+
 def complain(sentences: Iterable[object]) -> None:
     """A line on standard error for each sentence, whatever characters a file's name has."""
     for sentence in sentences:
@@ -131,12 +200,23 @@ def class_names(text: str) -> dict[str, str]:
     return found
 
 
+def count_or_all(text: str) -> int | None:
+    """A number of labels; None for 'all'."""
+    return None if text == "all" else int(text)
+
+
 def numbers_of_labels(text: str) -> list[int | None]:
     """Numbers of labels between commas."""
     return [count_or_all(part) for part in text.split(",")]
 
 
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers between commas, or 'none'."""
+    return () if text == "none" else tuple(map(int, text.split(",")))
+
+
 TYPES: dict[str, Callable[[str], Any]] = {  # by the name of the value; others are texts
-    **{"FOLDER": path, "FILE": path, "WEIGHTS": os.path.expanduser},
-    **{"N": int, "N,N": numbers_of_labels, "NAMES": class_names},
+    **{"FOLDER": path, "FILE": path, "WEIGHTS": os.path.expanduser, "NAMES": class_names},
+    **{"N": int, "X": float, "N|all": count_or_all, "N,N": numbers_of_labels},
+    "N,N,...": whole_numbers,
 }

@@ -20,12 +20,12 @@ from typing import Any
 
 import pandas as pd
 
+from multimix.apps.options import changes_of, config_arguments
 from multimix.config import Config
 from multimix.model import TASKS
 from multimix.recipes import SYSTEMS
-from multimix.runtime.config_options import changes_of, config_arguments
 from multimix.runtime.device import choose_device
-from multimix.runtime.files import bundled, make_folder, printable, write_text
+from multimix.runtime.files import bundled, printable, write_text
 
 SPLITS = {"test": "test", "cross": "all"}  # the split that is measured, by domain
 SMALL = [str(bundled("sample_data") / "small")]
@@ -64,7 +64,7 @@ def sweep(options: argparse.Namespace) -> list[str]:
     if not options.classification and not options.segmentation:
         raise ValueError("No films were given; name their folders, or take the small set: --quick.")
     runs, device = grid(options), choose_device(options.device)
-    make_folder(options.out)
+    options.out.mkdir(parents=True, exist_ok=True)
     missing = [folder for folder, spec in runs.items() if not is_done(folder, spec)]
     cores = os.cpu_count() or 1
     at_once = options.jobs or (cores if device.type == "cpu" else 1)

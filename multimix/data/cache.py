@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from multimix.data.film_set import Film
-from multimix.runtime.files import atomic_write, make_folder
+from multimix.runtime.files import atomic_write
 
 
 def name_cache_file(cache: Path | None, films: Sequence[Film], kind: str) -> Path | None:
@@ -36,7 +36,7 @@ def write_cache(path: Path | None, stack: np.ndarray) -> None:
     """Keep a stack (N, side, side) in a NumPy file with a checksum of 4 bytes at its end."""
     if path is None:
         return
-    make_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(stack))
         file.write(stack.data)  # numpy.save does not notice a full disk

@@ -11,7 +11,7 @@ import pandas as pd
 
 from multimix.data.film_set import FilmSet
 from multimix.evaluation.metrics import DEFINITIONS, RAW
-from multimix.runtime.files import make_folder, write_text
+from multimix.runtime.files import write_text
 
 
 class Results(dict[str, float]):
@@ -78,7 +78,7 @@ def write_results(results: Results, path: Path, **more: object) -> None:
     metrics = {name: {key: values.get(name) for key, values in found.items()} for name in results}
     content = {"metrics": metrics, "notes": results.notes, "subgroups": results.subgroups}
     table = table_beside(path)
-    make_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(table, pd.DataFrame(results.rows).to_csv(index=False, lineterminator="\r\n"))
     write_text(path, json.dumps({**more, **content, "films": results.rows}, indent=1))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import zipfile
@@ -55,16 +54,6 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
             "network's state_dict() alone."
         ) from None
     return content
-
-
-def check_sha256(path: Path) -> None:
-    """ValueError where a file is not the one of SHA256SUMS beside it."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if f"{digest}  {path.name}\n" not in path.with_name("SHA256SUMS").read_text():
-        raise ValueError(
-            f"{path} is not the file that was published: its SHA-256 differs. Check it out again, "
-            "or give its path instead of its name to use it all the same."
-        )
 
 
 def model_from_checkpoint(content: dict, path: str | os.PathLike) -> MultiMix:

@@ -48,18 +48,13 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
             part.unlink(missing_ok=True)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder, with those above it. OSError where a file is in the way."""
-    folder.mkdir(parents=True, exist_ok=True)
-
-
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Make a folder, lock it, and remove what an ended process has left half-written there.
 
     ValueError where another process has locked it.
     """
-    make_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     if (folder / ".lock").is_symlink():
         raise ValueError(f"{folder / '.lock'} is a link; choose another folder, or remove it.")
     lock = FileLock(folder / ".lock")

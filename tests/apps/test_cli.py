@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import torch
 from drawn import draw
 from helpers import ROOT, SIDE, save
 from PIL import Image
@@ -140,6 +142,21 @@ def test_faults_are_one_line_and_exit_code_2(tmp_path, capsys, arguments, words)
     printed = capsys.readouterr().err
     assert words in printed and printed.count("\n") == 1 and printed.startswith("multimix: ")
     assert not (tmp_path / "run").exists()
+
+
+def test_too_little_memory_is_a_sentence(tmp_path, monkeypatch, capsys):
+    command = ["predict", "film.png", "--out", str(tmp_path)]
+    for error in (
+        MemoryError(),
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ):
+        monkeypatch.setattr(cli, "load_model", Mock(side_effect=error))
+        assert main(command) == 2
+        assert re.search("too little memory; .*--micro-batch 1", capsys.readouterr().err)
+    monkeypatch.setattr(cli, "load_model", Mock(side_effect=RuntimeError("shapes differ")))
+    with pytest.raises(RuntimeError, match="shapes differ"):  # other faults stay as they are
+        main(command)
 
 
 def test_train_resume_evaluate(tmp_path, sets, capsys):

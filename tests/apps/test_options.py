@@ -7,9 +7,9 @@ import pytest
 from helpers import TINY
 
 from multimix.apps.cli import PARSER, main
+from multimix.apps.options import changes_of, config_arguments
 from multimix.config import RENAMED, Config
 from multimix.recipes import RECIPES, SYSTEMS
-from multimix.runtime.config_options import changes_of, config_arguments
 
 
 def another_value(field: Field, preset: Config) -> object:

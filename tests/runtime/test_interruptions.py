@@ -16,8 +16,7 @@ from helpers import ROOT, SIDE, TINY, newer_torch, save
 from PIL import Image
 
 from multimix.apps.cli import main
-from multimix.inference import load_model
-from multimix.runtime.files import bundled, lock_folder
+from multimix.runtime.files import lock_folder
 
 SETS = ["--classification", "{classes}", "--segmentation", "{lungs}"]
 SMALL = ["--side", str(SIDE), "--widths", ",".join(map(str, TINY)), "--batch", "2"]
@@ -147,17 +146,6 @@ def test_two_runs_do_not_share_a_folder(tmp_path, films, weights, capsys):
         assert main(command) == 2
     assert f"Another process is writing to {out}" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == [".lock"] and main(command) == 0
-
-
-def test_a_bundled_file_that_was_changed_is_not_loaded(tmp_path, monkeypatch):
-    shutil.copytree(bundled("weights"), tmp_path / "weights")
-    with open(tmp_path / "weights" / "multimix.pth", "ab") as file:
-        file.write(b"x")
-    monkeypatch.setattr(sys.modules["multimix.inference"], "bundled", lambda name: tmp_path / name)
-    with pytest.raises(
-        ValueError, match=r"multimix\.pth is not the file that was published: its SHA-256 differs"
-    ):
-        load_model("multimix", "cpu")
 
 
 def test_devices_and_links_stay_what_they_are(tmp_path, sets, weights, capsys):

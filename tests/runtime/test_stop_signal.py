@@ -47,8 +47,9 @@ WRITING = """
 import os, signal, sys
 from pathlib import Path
 from multimix.runtime.files import atomic_write
-from multimix.runtime.stop_signal import StopSignal, end_quietly_when_stopped
-end_quietly_when_stopped()
+from multimix.runtime.stop_signal import StopSignal, end_at_once
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, end_at_once)
 print("said before")
 with StopSignal() as stop:
     os.kill(os.getpid(), signal.SIGTERM)
