@@ -40,13 +40,13 @@ def imported_modules() -> set[str]:
 def test_requirements_are_those_of_the_project():
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     listed = [line for line in lines if line and not line.startswith("#")]
-    extras = [line for name in ("export", "dicom-seg", "panel", "dev") for line in EXTRAS[name]]
+    extras = [line for name in ("export", "dicom-seg", "dev") for line in EXTRAS[name]]
     assert listed == [*PROJECT["dependencies"], *extras]
 
 
 def test_every_import_is_declared_and_every_dependency_imported():
     declared = {module_of(line) for line in PROJECT["dependencies"]}
-    extras = {module_of(line) for name in ("export", "dicom-seg", "panel") for line in EXTRAS[name]}
+    extras = {module_of(line) for name in ("export", "dicom-seg") for line in EXTRAS[name]}
     assert imported_modules() == (declared | extras) - NOT_IMPORTED
 
 

@@ -16,23 +16,10 @@ from pathlib import Path
 import torch
 
 from multimix.apps.check_data import examine
-from multimix.apps.options import (
-    CLASS_NAMES,
-    DEVICE,
-    FILMS,
-    FOLDERS,
-    LAYOUT,
-    MEASURING,
-    METHOD,
-    NETWORK,
-    PARSER,
-    changes_of,
-    command,
-    complain,
-)
+from multimix.apps.options import PARSER, changes_of, command, complain
 from multimix.apps.predict_folder import as_json, predict_folder, summary
 from multimix.apps.sweep import sweep
-from multimix.config import PRECISIONS, Config
+from multimix.config import Config
 from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.data.manifest import apply_manifest
@@ -42,9 +29,8 @@ from multimix.evaluation.results import as_table, table_beside, write_results
 from multimix.evaluation.site import calibrate_to_site
 from multimix.evaluation.subgroups import subgroups
 from multimix.images.formats import film_paths
-from multimix.inference import INVERT, load_model, weights_file
+from multimix.inference import load_model, weights_file
 from multimix.model import TASKS
-from multimix.recipes import SYSTEMS
 from multimix.runtime.checkpoint import read_checkpoint, save_checkpoint
 from multimix.runtime.device import RANK, best_precision
 from multimix.runtime.files import bundled
@@ -67,7 +53,7 @@ def films_of(options: argparse.Namespace, side: int, seed: int = 0) -> Films:
     return films
 
 
-@command(f"""predict: predict films: class, lungs, explanation
+@command("""predict: predict films: class, lungs, explanation
 paths PATH...!  films, or folders of films
 --out FOLDER=predictions  for overlays, masks and table
 --recursive  films in the folders below a folder, too
@@ -78,8 +64,8 @@ paths PATH...!  films, or folders of films
 --dicom-seg  a DICOM Segmentation of each DICOM film: pip install multimix[dicom-seg]
 --resume  skip films that predictions.csv has, of the same weights and options
 --overwrite  with --resume: predict again what other weights or options predicted
---precision {{{",".join(PRECISIONS)}}}=float32  of convolutions
---invert {{{",".join(INVERT)}}}=auto  the grey values: if they look so
+--precision {{float32,bfloat16,auto}}=float32  of convolutions
+--invert {{auto,never,always}}=auto  the grey values: if they look so
 {MEASURING}""")
 def predict_command(options: argparse.Namespace) -> int:
     """2 where films could not be predicted; they are named at the end."""
@@ -105,7 +91,7 @@ def predict_command(options: argparse.Namespace) -> int:
     return 2 if faults else 0
 
 
-@command(f"""evaluate: measure a network on films with known classes or masks
+@command("""evaluate: measure a network on films with known classes or masks
 {FILMS}
 measurement:
 --split {{train,val,test,all}}=test  default: test
@@ -133,7 +119,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     return 0
 
 
-@command(f"""doctor: tell what folders have in them, and whether they are fit to train on
+@command("""doctor: tell what folders have in them, and whether they are fit to train on
 folders FOLDER...  default: the small set
 --layout {LAYOUT}  what the folders must have
 {CLASS_NAMES}""")
@@ -147,9 +133,9 @@ def doctor_command(options: argparse.Namespace) -> int:
     return 0 if fit else 2
 
 
-@command(f"""train: train a network on folders of films, or on the small set
+@command("""train: train a network on folders of films, or on the small set
 --out FOLDER  for weights and log (default for the small set: runs/quick)
---system {{{",".join(SYSTEMS)}}}=multimix  of the paper: unet has lungs alone, enc the class alone,\
+--system {{{SYSTEM_NAMES}}}=multimix  of the paper: unet has lungs alone, enc the class alone,\
  umtl both; with _ssl unlabelled films, with _s the saliency bridge; multimix has all (default)
 {METHOD}
 {DEVICE}
@@ -159,7 +145,7 @@ def doctor_command(options: argparse.Namespace) -> int:
 {FILMS}
 fields of Config""")
 def train_command(options: argparse.Namespace) -> int:
-    """Train on the films of the tasks that the system has; on the small set, show the result."""
+    """Train on the films of the tasks that the system has."""
     small = not options.classification and not options.segmentation
     if not small and options.out is None:
         raise ValueError("There is no folder for the weights and the log; name one with --out.")
@@ -179,26 +165,19 @@ def train_command(options: argparse.Namespace) -> int:
             print(f"{task}: {film_set.counts()}")
     initial = None if options.init is None else load_model(options.init, "cpu")
     how = dict(resume=options.resume, device=options.device, compile=options.compile)
-    model, best = train(config, films, out, init_from=initial, **how), out / "best.pth"
-    if RANK == 0 and small:
-        from multimix.evaluation.figures import plot_overlays, save_figure  # slow to import
-
-        results = evaluate(model, films, "test")
-        names = [name for name in ("auc", "accuracy", "dice") if name in results]
-        print(f"test films: {', '.join(f'{name} {results[name]:.3f}' for name in names)}")
-        if results.segmentation is not None:
-            picture = save_figure(plot_overlays(results), out / "test_films.png")
-            print(f"Eight of them, with true (green) and found (red) outlines: {picture}")
+    train(config, films, out, init_from=initial, **how)
     if RANK == 0:
-        print(f"The best network is in {best}; use it with: ", end="")
-        print(f"python -m multimix predict FILM --weights {best}")
+        use = f"python -m multimix {{}} --weights {out / 'best.pth'}".format
+        print(f"The best network is in {out}. Use it: {use('predict FILM')}")
+        if small:
+            print(f"Measure it on the test films: {use(f'evaluate --figures {out}')}")
     return 0
 
 
-@command(f"""sweep: train and compare systems: the paper's table 2
+@command("""sweep: train and compare systems: the paper's table 2
 --out FOLDER!  for the runs and the tables
 --quick  short trainings on the small set, unless other options say otherwise
---systems A,B  of {", ".join(SYSTEMS)} (default: all; with --quick: unet,enc,multimix)
+--systems A,B  of {SYSTEM_NAMES} (default: all; with --quick: unet,enc,multimix)
 {METHOD}
 --class-labels N,N  such as 100,1000,all (default: all)
 --masks N,N  such as 10,50,all (default: all)
@@ -216,7 +195,7 @@ def sweep_command(options: argparse.Namespace) -> int:
     return 2 if faults else 0
 
 
-@command(f"""calibrate: fit a network's threshold to films of your own site
+@command("""calibrate: fit a network's threshold to films of your own site
 classification FOLDER...!  films with labels
 --out FILE!  the new weights file, a .pth
 {CLASS_NAMES}
@@ -244,7 +223,7 @@ def calibrate_command(options: argparse.Namespace) -> int:
 @command("""export: write a network as an ONNX file, the saliency bridge inside
 out FILE!  such as multimix.onnx
 --weights WEIGHTS=multimix  multimix (default), multimix_100_10, or a .pth file
---precision {float32,float16}=float32  of weights""")
+--precision {{float32,float16}}=float32  of weights""")
 def export_command(options: argparse.Namespace) -> int:
     """Print the file's size and its difference from torch."""
     from multimix.apps.export import export
@@ -268,10 +247,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns: the exit code: 0, or 2 with one sentence on standard error, 130 when stopped, 141 when
         the reader of standard output has gone.
     """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the parent process
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (to the end)
-        elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may be any bytes
     arguments = sys.argv[1:] if arguments is None else arguments
     samples = map(str, film_paths(bundled("sample_data")))

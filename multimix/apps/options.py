@@ -14,13 +14,13 @@ from typing import Any
 import multimix
 from multimix.config import RENAMED, Config
 from multimix.data.dataset_layouts import LAYOUTS
-from multimix.model import CLASSES
-from multimix.recipes import RECIPES
+from multimix.recipes import RECIPES, SYSTEMS
 from multimix.runtime.files import printable
 
 Run = Callable[[argparse.Namespace], int]  # returns the exit code
 
-# Lines of several tables.
+# Parts of tables.
+SYSTEM_NAMES = ",".join(SYSTEMS)
 LAYOUT = f"{{{','.join(['auto', *LAYOUTS])}}}=auto"
 DEVICE = "--device DEVICE=auto  auto (default), cpu, cuda or mps"
 NETWORK = f"""
@@ -76,8 +76,9 @@ def command(table: str) -> Callable[[Run], Run]:
     The table's first line has the command's name and help; each further line has an option, its
     value (... several, ! needed, = and the default), two spaces, and its help. A line with a colon
     at its end is the title of a group; 'fields of Config without NAME ...' is all their options.
+    {NAME} stands for a constant of this file.
     """
-    first, *lines = filter(None, table.splitlines())
+    first, *lines = filter(None, table.format_map(globals()).splitlines())
     name, help = first.split(": ", 1)
     usage = f"{PARSER.prog} {name} [options]" if "fields of Config" in table else None  # so many
     parser = COMMANDS.add_parser(name, help=help, usage=usage)
@@ -188,15 +189,9 @@ def path(text: str) -> Path:
 def class_names(text: str) -> dict[str, str]:
     """Class names on disk, each with ours: 'normal=Healthy,pneumonia=Viral|Bacterial'."""
     found: dict[str, str] = {}
-    for part in text.split(","):
-        ours, _, theirs = part.partition("=")
-        found |= dict.fromkeys(map(str.strip, theirs.split("|")), ours.strip().upper())
-    each_once = len(found) == 1 + text.count(",") + text.count("|")
-    if not each_once or "" in found or not {*found.values()} <= {*CLASSES}:
-        raise argparse.ArgumentTypeError(
-            f"'{text[:60]}' names no classes, or one twice; write for example "
-            '"normal=Healthy,pneumonia=Viral|Bacterial"'
-        )
+    for ours, _, names in (part.partition("=") for part in text.split(",")):
+        for name in map(str.strip, names.split("|")):  # one that is in both classes is refused
+            found[name] = f"{found[name]} and {ours}" if name in found else ours
     return found
 
 

@@ -1,6 +1,6 @@
 """The panel: choose or upload films, see their lungs and classes, look closer, download.
 
-It works with ipywidgets 7.7 and 8, in Jupyter and Voila. With anywidget the mouse works, too.
+It works with ipywidgets 7.7 (as in Colab) and 8.
 """
 
 from __future__ import annotations
@@ -8,11 +8,9 @@ from __future__ import annotations
 import base64
 import html
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -33,26 +31,6 @@ LEGEND = f"""lungs <b style='color: {pictures.LUNG}'>by the network</b>,
 <b style='color: {pictures.BY_HAND}'>by hand</b> (some samples);
 explanation: <b style='color: {pictures.FOR}'>for</b> and
 <b style='color: {pictures.AGAINST}'>against</b> PNEUMONIA"""
-MOUSE = """
-export default { initialize({ model }) {
-  let from = null, sent = 0;
-  const react = (event) => {
-    if (!event.target.matches?.(".PICTURE")) return;
-    const { clientHeight, clientWidth } = event.target, moves = event.type === "pointermove";
-    const at = [event.offsetY / clientHeight, event.offsetX / clientWidth];
-    event.target.title = "Wheel: zoom. Drag: brightness and contrast.";
-    if (!moves) event.preventDefault();
-    if (moves && event.buttons !== 1) from = at;
-    else if (event.type !== "dragstart" && Date.now() > sent + 80) {  // drawing takes that long
-      const drag = moves && from ? [at[0] - from[0], at[1] - from[1]] : [0, 0];
-      model.send({ at, drag, wheel: moves ? 0 : -Math.sign(event.deltaY) });
-      [from, sent] = [at, Date.now()];
-    }
-  };
-  for (const name of ["wheel", "dragstart", "pointermove"])
-    addEventListener(name, react, { capture: true, passive: false });
-} };
-"""
 
 
 @dataclass(eq=False)
@@ -94,15 +72,15 @@ class Panel(widgets.VBox):
         limits = {"max_width": "100%", "max_height": "90vh", "align_self": "flex-start"}
         self.picture = widgets.Image(format="jpeg", layout=limits)
         self.zoom = slider("Zoom", 1, 1, 8)
+        self.across, self.down = slider("Across", 0.5, 0, 1), slider("Down", 0.5, 0, 1)
         self.threshold = slider("Lung if probability >", 0.5, 0, 1)
         self.opacity = slider("Opacity of colours", 0.35, 0, 1)
         self.brightness = slider("Brightness", 0, -1, 1)
         self.contrast = slider("Contrast", 1, 0.2, 4)
         self.look = (self.threshold, self.opacity, self.brightness, self.contrast)
-        # The centre and the upper left corner of the part that is shown, as shares of the film.
-        self.centre, self.corner = np.full(2, 0.5), np.zeros(2)
+        self.place = (self.zoom, self.across, self.down)
         texts = [self.busy, self.message, self.answer, self.downloads, self.table]
-        views = [self.view, self.picture, widgets.HTML(LEGEND), self.zoom, *self.look]
+        views = [self.view, self.picture, widgets.HTML(LEGEND), *self.place, *self.look]
         parts = ([self.choice, self.upload, *texts], "1 1 22em"), (views, "3 1 26em")
         columns = [
             widgets.VBox(part, layout={"flex": flex, "max_width": "100%"}) for part, flex in parts
@@ -111,9 +89,8 @@ class Panel(widgets.VBox):
         super().__init__([widgets.HBox(columns, layout=flow)])
         self.choice.observe(self.choose, "value")
         self.upload.observe(self.take_films, "value")
-        for setting in (self.view, self.zoom, *self.look):
+        for setting in (self.view, *self.place, *self.look):
             setting.observe(self.update, "value")
-        listen_to_mouse(self.picture, self.use_mouse)
         self.show()
 
     def __repr__(self) -> str:
@@ -128,19 +105,6 @@ class Panel(widgets.VBox):
         still.thumbnail((900, 900))
         data = base64.b64encode(pictures.file_content(still, "JPEG")).decode()
         return {**bundle, "image/jpeg": data}, {"image/jpeg": {"alt": repr(self.prediction)}}
-
-    @contextmanager
-    def working_on(self, film: PanelFilm) -> Iterator[None]:
-        """Show that the panel is busy; a ValueError becomes a message, and the picture stays."""
-        self.busy.value = f"Predicting {html.escape(film.file)} ..."
-        try:
-            yield
-        except ValueError as error:
-            film.row = {}
-            sentence = html.escape(f"{film.file}: {error}")
-            self.message.value += f"<p style='color: {pictures.WARNING}'><b>{sentence}</b></p>"
-        finally:
-            self.busy.value = ""
 
     def titles(self) -> list[tuple[str, PanelFilm]]:
         """The entries of the list of films."""
@@ -161,46 +125,36 @@ class Panel(widgets.VBox):
 
     def show(self) -> None:
         """Predict the chosen film and draw it, then predict the other films of the table."""
-        film = self.choice.value
-        with self.working_on(film):
-            prediction = self.predict(film)
-            self.truth = hand_outline(film.mask, prediction.film.shape) if film.mask else None
-            self.prediction = prediction
-            self.update()
-        for other in self.films:
-            if other.in_table and other.row is None:
-                with self.working_on(other):
-                    self.predict(other)
+        chosen = self.choice.value
+        others = (film for film in self.films if film.in_table and film.row is None)
+        for film in chain([chosen], others):
+            self.busy.value = f"Predicting {html.escape(film.file)} ..."
+            try:
+                (found,) = predict_iter(self.model, film.source)
+                prediction = replace(found, name=stem_of(Path(film.file)))
+                more = {"warnings": " | ".join(found.warnings), "network": found.network}
+                film.row = {"file": film.file, "label": found.label, **found.numbers, **more}
+                if film is chosen:
+                    shape = found.film.shape
+                    self.truth = hand_outline(film.mask, shape) if film.mask else None
+                    self.prediction = prediction
+                    self.update()
+                else:
                     self.write()
-
-    def predict(self, film: PanelFilm) -> Prediction:
-        """Predict a film and make its row of the table. ValueError if it cannot be read."""
-        (found,) = predict_iter(self.model, film.source)
-        prediction = replace(found, name=stem_of(Path(film.file)))
-        words = {"warnings": " | ".join(prediction.warnings), "network": prediction.network}
-        film.row = {"file": film.file, "label": prediction.label, **prediction.numbers, **words}
-        return prediction
-
-    def use_mouse(self, message: dict) -> None:
-        """Zoom at the pointer by the wheel; change brightness and contrast by dragging."""
-        down, right = message["drag"]
-        self.brightness.value -= down
-        self.contrast.value += 2 * right
-        pointer = np.array(message["at"])
-        place = self.corner + pointer / self.zoom.value
-        zoom = min(max(self.zoom.value * 1.2 ** message["wheel"], 1), self.zoom.max)
-        self.centre = place + (0.5 - pointer) / zoom
-        self.zoom.value = zoom
+            except ValueError as error:  # the last picture stays
+                film.row = {}
+                sentence = html.escape(f"{film.file}: {error}")
+                self.message.value += f"<p style='color: {pictures.WARNING}'><b>{sentence}</b></p>"
+        self.busy.value = ""
 
     def update(self, change: dict | None = None) -> None:
         """Draw the film; if a setting has changed, only what depends on it is made anew."""
         if self.prediction is None:
             return
         setting = change["owner"] if change else None
-        if setting in (None, self.zoom):
-            size = 1 / self.zoom.value
-            self.corner = (self.centre - size / 2).clip(0, 1 - size)
-            part = (*self.corner, size)
+        if setting in (None, *self.place):
+            size = 1 / self.zoom.value  # of the part that is shown, as a share of the film
+            part = ((1 - size) * self.down.value, (1 - size) * self.across.value, size)
             self.layers = pictures.layers_of(self.prediction, 1000, 1000, part, self.truth)
         if setting in (None, self.threshold):
             self.write()
@@ -276,17 +230,3 @@ def uploaded_files(upload: widgets.FileUpload) -> list[tuple[str, bytes]]:
     for _, file in files:
         file["content"] = b""  # so that uploading the same file again is a change
     return found
-
-
-def listen_to_mouse(picture: widgets.Image, report: Callable[[dict], None]) -> None:
-    """Report the wheel and dragging in a picture, where anywidget is installed.
-
-    Not in Colab: there anywidget has all widgets shown by another front end, from the internet.
-    """
-    if find_spec("anywidget") is None or "google.colab" in sys.modules:
-        return
-    from anywidget import AnyWidget
-
-    picture.add_class(name := f"multimix-{picture.model_id}")
-    mouse = type("Mouse", (AnyWidget,), {"_esm": MOUSE.replace("PICTURE", name)})()
-    mouse.on_msg(lambda _mouse, message, _buffers: report(message))

@@ -7,7 +7,6 @@ import base64
 import html
 import io
 import re
-import sys
 from types import SimpleNamespace
 
 import ipywidgets
@@ -80,43 +79,14 @@ def test_every_setting_draws_another_picture(panel):
         (panel.brightness, 0.3),
         (panel.contrast, 2),
         (panel.zoom, 3),
+        (panel.across, 0.9),
+        (panel.down, 0.2),
     ):
         setting.value = value
         pictures.add(panel.picture.value)
-    assert len(pictures) == len(VIEWS) + 4
+    assert len(pictures) == len(VIEWS) + 6
     panel.threshold.value = 0.35
     assert np.array_equal(mask_of(panel), panel.prediction.mask_probability > 0.35)
-
-
-def use_mouse(panel: multimix.Panel, **message: object) -> None:
-    """Send what the picture's listener sends from the browser."""
-    (name,) = [name for name in panel.picture._dom_classes if name.startswith("multimix-")]
-    widgets = getattr(ipywidgets.Widget, "widgets", None) or ipywidgets.widgets.widget._instances
-    (mouse,) = [each for each in widgets.values() if name in getattr(each, "_esm", "")]
-    mouse._handle_custom_msg({"at": [0.5, 0.5], "drag": [0, 0], "wheel": 0} | message, [])
-
-
-def test_the_mouse_zooms_at_its_place_and_changes_the_grey_values(panel):
-    pytest.importorskip("anywidget")
-    use_mouse(panel, at=[0.0, 1.0], wheel=1)
-    assert panel.zoom.value == pytest.approx(1.2)
-    np.testing.assert_allclose(panel.corner, [0, 1 - 1 / 1.2])  # the upper right corner stays
-    use_mouse(panel, at=[0.5, 0.5], wheel=1)
-    np.testing.assert_allclose(panel.corner + 0.5 / 1.44, [0.5 / 1.2, 1 - 0.5 / 1.2])
-    for _ in range(3):
-        use_mouse(panel, wheel=-1)
-    assert panel.zoom.value == 1 and not panel.corner.any()
-    use_mouse(panel, drag=[-0.1, 0.2])
-    assert (panel.brightness.value, panel.contrast.value) == pytest.approx((0.1, 1.4))
-
-
-@pytest.mark.parametrize("module, value", (("anywidget", None), ("google.colab", "there")))
-def test_without_anywidget_there_are_the_sliders(panel, monkeypatch, module, value, weights):
-    monkeypatch.setitem(sys.modules, module, value)
-    plain = multimix.Panel(panel.choice.value.source.parent, weights)
-    assert not plain.picture._dom_classes
-    plain.zoom.value = 2
-    np.testing.assert_allclose(plain.corner, [0.25, 0.25])
 
 
 def test_several_uploads(panel):
