@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +52,17 @@ def export(
     exact, found = copy.deepcopy(model).double(), dict[str, float]()
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as file:  # opened first, as exporting takes a while
-        content = onnx_file(model, precision)
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        content, session = onnx_file(model, precision)
         for source in films:
             pixels = torch.tensor(picture_for_network(source, model.info.side))
             film = network_input(pixels[None, None])
             with torch.no_grad():  # in float32 rounding decides which of two pixels pooling takes
                 expected = outputs_of(exact, film.double())
-            for name, output in zip(expected, session.run([*expected], {"film": film.numpy()})):
+            for name in (name for name in expected if "logits" not in name):
+                (output,) = session.run([name], {"film": film.numpy()})
                 off = np.abs(output - expected[name].numpy())
                 largest = float(off.mean() if name == "saliency" else off.max())
-                if "logits" not in name:
-                    found[name] = max(found.get(name, 0.0), largest)
+                found[name] = max(found.get(name, 0.0), largest)
         if not max(found.values()) < (1e-3 if precision == "float32" else 1e-2):
             raise ValueError(
                 f"The exported network differs from torch's by {max(found.values()):.1g}, so {out} "
@@ -79,49 +76,37 @@ def outputs_of(model: MultiMix, films: Tensor) -> dict[str, Tensor]:
     """The outputs, for films (N, 1, side, side) in [-1, 1], of the tasks that were learnt."""
     class_logits, mask_logits, saliency = model(films)
     class_logits = logits_over_sides(model, films, class_logits)
-    found: dict[str, Any] = {"class_logits": class_logits, "saliency": saliency}
-    found |= {"mask_logits": mask_logits, "mask_probability": torch.sigmoid(mask_logits)}
+    found: dict[str, Any] = dict(class_logits=class_logits, saliency=saliency)
+    found |= dict(mask_logits=mask_logits, mask_probability=torch.sigmoid(mask_logits))
     found["probabilities"] = class_probabilities(class_logits, model.info.calibration)
-    learnt = [OUTPUTS[task] for task in OUTPUTS if task in model.info.tasks]
-    return {name: found[name] for names in learnt for name in names}
+    learnt = [name for task in OUTPUTS if task in model.info.tasks for name in OUTPUTS[task]]
+    return {name: found[name] for name in learnt}
 
 
-def onnx_file(model: MultiMix, precision: str = "float32") -> bytes:
-    """The content of the ONNX file of a network in eval mode."""
+def onnx_file(model: MultiMix, precision: str = "float32") -> tuple[bytes, Any]:
+    """The content of the ONNX file of a network in eval mode, and onnxruntime's session of it."""
     films = torch.zeros(2, 1, model.info.side, model.info.side)
     try:
-        import onnxruntime  # noqa: F401  (it will be needed, and exporting takes a while)
+        from onnxruntime import InferenceSession
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what torch itself will change
             plain = PlainMultiMix(model).eval()
-            program: Any = torch.onnx.export(
-                plain,
-                (films,),
-                input_names=["film"],
-                output_names=plain.names,
-                dynamic_shapes=({0: torch.export.Dim("films", max=4096)},),
-                dynamo=True,
-                opset_version=18,
-                verbose=False,
-            )
+            how: Any = dict(input_names=["film"], output_names=plain.names, opset_version=18)
+            how["dynamic_shapes"] = ({0: torch.export.Dim("films", max=4096)},)
+            program: Any = torch.onnx.export(plain, (films,), dynamo=True, verbose=False, **how)
     except Exception as error:
         raise ValueError(
             f"Exporting is not possible here ({type(error).__name__}: {in_brief(error, 100)}); "
             "install what it needs: pip install -U torch onnx onnxscript onnxruntime."
         ) from error
-    about = {
-        "side": model.info.side,
-        "classes": CLASSES,
-        "film": "grey level / 127.5 - 1, without plain borders",
-        "probabilities": "calibrated, of the classes in their order",
-        "mask_probability": "of lung, before specks are removed and holes filled",
-    }
-    program.model.metadata_props["multimix"] = json.dumps(about | model.info.calibration)
+    about = {"side": model.info.side, "classes": CLASSES, **model.info.calibration}
+    program.model.metadata_props["multimix"] = json.dumps(about)
     proto = program.model_proto
     if precision == "float16":
         halve_weights(proto.graph)
-    return proto.SerializeToString()
+    content = proto.SerializeToString()
+    return content, InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
 def halve_weights(graph: Any) -> None:
@@ -148,11 +133,11 @@ class PlainMultiMix(nn.Module):
             if isinstance(module, nn.LeakyReLU):
                 module.inplace = False  # its gradient has no ONNX operators
         aten = torch.ops.aten
-        operators: dict[Any, Callable[..., Any]] = {
-            aten.convolution_backward.default: convolution_backward,
-            aten.max_pool2d_with_indices_backward.default: max_pool_backward,
-            **get_decompositions([aten.native_batch_norm_backward, aten.leaky_relu_backward]),
-        }
+        operators: dict = get_decompositions(
+            [aten.native_batch_norm_backward, aten.leaky_relu_backward]
+        )
+        operators[aten.convolution_backward.default] = convolution_backward
+        operators[aten.max_pool2d_with_indices_backward.default] = max_pool_backward
         encode, options = self.model._encode_with_saliency, {"_allow_non_fake_inputs": True}
         # Below autograd, where the backward pass is operators too. Symbolic: it takes any number of
         # films; with one, torch would take their number as fixed.

@@ -6,7 +6,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from multimix.data.film_folder import FilmFolder, expand, look_through
-from multimix.images.formats import FilmError, stem_of
+from multimix.images.formats import stem_of
 from multimix.images.reading import read_mask
 from multimix.inference import predict_iter
 from multimix.model import CLASSES, MultiMix
@@ -40,7 +40,6 @@ from multimix.runtime.files import printable
 from multimix.runtime.stop_signal import StopSignal
 
 Report = Callable[[str], object]  # is called with a sentence
-FORMS = {"probability": "{:.3f}", "lungs": "{:.1%}", "Dice": "{:.3f}", "seconds": "{:.2f}"}
 
 
 def predict_folder(
@@ -88,28 +87,22 @@ def predict_folder(
     made = {"weights": weights_hash(model), "how": how_made(precision, label_mask, **options)}
     narrow = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
     with StopSignal() as stop, open_folder(Path(out)) as folder, narrow:
-        todo = {
-            path: name
-            for path, name in found.items()
-            if not (resume and is_done(folder, path, files, made, overwrite))
-        }
+        todo = dict(found)
+        for path in found if resume else ():
+            if is_done(folder, path, files, made, overwrite):
+                del todo[path]
         versions, truths = {path: film_version(path) for path in todo}, truths_beside(todo)
         options |= {"on_error": lambda error: report(str(error)), "explanation": figures or arrays}
-        predictions = predict_iter(model, [*todo], **options) if todo else iter(())
         size, new = micro_batch_size(device, model.info.side), dict[Path, Row]()
-        while not stop.came:
-            began = time.perf_counter()
-            if not (batch := list(islice(predictions, size))):
-                break
-            seconds = (time.perf_counter() - began) / len(batch)
-            for prediction in batch:
-                path = Path(prediction.source or "")
-                label, mask = truths.get(path, ("", None))
-                more = {"film_version": versions[path], "seconds": seconds, "truth": label} | made
-                try:
-                    new[path] = write_film(folder, prediction, todo[path], files, mask, more)
-                except FilmError as error:  # no DICOM Segmentation is possible
-                    report(str(error))
+        predictions = predict_iter(model, [*todo], **options) if todo else iter(())
+        for prediction, seconds in timed(predictions, size, stop):
+            path = Path(prediction.source or "")
+            label, mask = truths.get(path, ("", None))
+            more = {"film_version": versions[path], "seconds": seconds, "truth": label} | made
+            try:
+                new[path] = write_film(folder, prediction, todo[path], files, mask, more)
+            except ValueError as error:  # no DICOM Segmentation is possible, or the mask is damaged
+                report(str(error))
         done = {path: folder.rows[film_id(path)] for path in found if path not in todo}
     if stop.came:
         raise KeyboardInterrupt("stopped; the same command with --resume continues from there")
@@ -120,6 +113,18 @@ def predict_folder(
     for row in rows:
         row |= {kind: str(folder.path / row[kind]) for kind in ("mask", "overlay") if row[kind]}
     return rows
+
+
+def timed(
+    predictions: Iterator[Prediction], size: int, stop: StopSignal
+) -> Iterator[tuple[Prediction, float]]:
+    """Each prediction and its part of the seconds of its batch; no new batch after a signal."""
+    while not stop.came:
+        began = time.perf_counter()
+        if not (batch := list(islice(predictions, size))):
+            break
+        seconds = (time.perf_counter() - began) / len(batch)
+        yield from ((prediction, seconds) for prediction in batch)
 
 
 def find_films(
@@ -185,12 +190,8 @@ def write_film(
     more: Row,
 ) -> Row:
     """Write a film's files and row, which has `more` cells and, with a `mask` by hand, the Dice."""
-    truth, film = None, film_id(prediction.source, prediction.film)
-    if mask and prediction.segmented:
-        try:
-            truth = hand_outline(mask, prediction.film.shape)
-        except ValueError as error:
-            prediction = replace(prediction, warnings=(*prediction.warnings, str(error)))
+    film, shape = film_id(prediction.source, prediction.film), prediction.film.shape
+    truth = hand_outline(mask, shape) if mask and prediction.segmented else None
     name = folder.choose_name(film, wish)
     contents = replace(prediction, name=name).contents(files, truth)
     dice = None if truth is None else dice_with(prediction.mask, truth)
@@ -224,8 +225,9 @@ def summary(rows: Sequence[Row], out: Path, figures: bool) -> str:
     table["label"] = table["label"].replace("", "no class")
     columns = ["label", "probability", "truth", "lungs", "Dice", "quality", "seconds"]
     table = table[columns].replace("", None).dropna(axis="columns", how="all")
-    forms = {name: form.format for name, form in FORMS.items() if name in table}
-    head, *lines = table.to_string(formatters=forms, na_rep="").splitlines()
+    forms = {"probability": "{:.3f}", "lungs": "{:.1%}", "Dice": "{:.3f}", "seconds": "{:.2f}"}
+    formatters = {name: form.format for name, form in forms.items() if name in table}
+    head, *lines = table.to_string(formatters=formatters, na_rep="").splitlines()
     text, indent = [head], " " * max(map(len, table.index))
     for line, row in zip(lines, new):
         warnings = filter(None, row["warnings"].split(BETWEEN))

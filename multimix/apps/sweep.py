@@ -1,6 +1,7 @@
 """The command `sweep`: train and measure a grid of systems, label budgets and seeds.
 
-Each run is what a user would type, `train` and then `evaluate`, in a process of its own.
+Each run is what a user would type, `train` and then `evaluate`, in a process of its own, which
+Ctrl-C stops too.
 """
 
 from __future__ import annotations
@@ -34,16 +35,10 @@ QUICK: dict[str, Any] = {  # for --quick: about a minute on two cores
     **dict(systems="unet,enc,multimix", side=64, steps=120, validate_every=40),
 }
 FILM = ["domain", "task", "film", "patient", "label"]  # the first columns of films.csv
-# Run several command lines in one process, as long as none fails.
-# When the sweep has ended, however it did, the training saves and stops.
-PROGRAM = """import json, os, signal, sys, threading, time
-def watch(sweep=os.getppid()):
-    while os.getppid() == sweep:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
-threading.Thread(target=watch, daemon=True).start()
+# Run several command lines in one process, which takes seconds to start, as long as none fails.
+PROGRAM = """import json, sys
 from multimix.apps.cli import main
-sys.exit(any(main(words) for words in json.loads(sys.argv[1])))"""
+sys.exit(any(map(main, json.loads(sys.argv[1]))))"""
 
 # What must match for a finished run to be reused: system, recipe, config, and the folders of both
 # tasks by domain ('films'). It is in the run's test.json.
@@ -94,23 +89,18 @@ def grid(options: argparse.Namespace) -> dict[Path, Spec]:
     sets = {"test": (options.classification, options.segmentation)}
     sets["cross"] = options.cross_classification, options.cross_segmentation
     runs, changes = {}, changes_of(options) | {"class_labels": None, "masks": None}
-    for seed, system, labels, masks in product(range(seeds), systems, *budgets):
+    for seed, system, *counts in product(range(seeds), systems, *budgets):
         config = Config.preset(system, recipe, **changes | {"seed": seed})
         learns = config.classify, config.segment
         for task, names, learnt in zip(TASKS, sets["test"], learns):
             if learnt and not names:
                 raise ValueError(f"{system} learns {task}; give --{task}, or other --systems.")
-        labels, masks = (
-            count if learnt else None for count, learnt in zip((labels, masks), learns)
-        )
+        labels, masks = (count if learnt else None for count, learnt in zip(counts, learns))
         config = replace(config, class_labels=labels, masks=masks)
-        films = {
-            domain: [names if learnt else [] for names, learnt in zip(folders, learns)]
-            for domain, folders in sets.items()
-        }
-        films = {
-            domain: films[domain] for domain in films if domain == "test" or any(films[domain])
-        }
+        films: dict[str, list] = {}
+        for domain, folders in sets.items():
+            used = [names if learnt else [] for names, learnt in zip(folders, learns)]
+            films |= {domain: used} if any(used) else {}
         spec = {"system": system, "recipe": recipe, "config": config.as_dict(), "films": films}
         parts = [system, *([] if recipe == "paper" else [recipe]), *budget_of(spec)]
         folder = options.out / "-".join([*parts, f"seed{seed}"])
@@ -150,15 +140,12 @@ def run_one(folder: Path, spec: Spec, more: Sequence[str], threads: int) -> str:
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        start_new_session=True,  # Ctrl-C reaches the sweep alone
     )
     said = process.stderr.decode("utf-8", "replace").strip()
-    if process.returncode < 0:
-        signal = f"its process was ended by signal {-process.returncode}"
-        return f"{signal}; try fewer at once (--jobs)"
     if process.returncode:
-        last = said.rpartition("\n")[2].removeprefix("multimix: ")
-        return last or f"exit code {process.returncode}"
+        last = said.rpartition("\n")[2] if process.returncode > 0 else ""  # else it was killed
+        ended = f"its process ended with code {process.returncode}; try fewer at once (--jobs)"
+        return last.removeprefix("multimix: ") or ended
     notes = [line for line in said.splitlines() if line.startswith("multimix: ")]
     print(*dict.fromkeys(notes), sep="\n", end="\n" * bool(notes), file=sys.stderr)
     content = json.loads((folder / "test.json").read_bytes())
@@ -168,9 +155,9 @@ def run_one(folder: Path, spec: Spec, more: Sequence[str], threads: int) -> str:
 
 def training(spec: Spec) -> list[str]:
     """The words of `train` for a run, without its folder."""
-    system, recipe, config = spec["system"], spec["recipe"], Config.from_dict(spec["config"])
-    words = ["train", "--system", system, "--recipe", recipe, *words_of(spec["films"]["test"])]
-    return words + config_arguments(config, system, recipe)
+    named = spec["system"], spec["recipe"]
+    words = ["train", "--system", named[0], "--recipe", named[1], *words_of(spec["films"]["test"])]
+    return words + config_arguments(Config.from_dict(spec["config"]), *named)
 
 
 def words_of(folders: list[list[str]]) -> list[str]:

@@ -55,8 +55,6 @@ def lock_folder(folder: Path) -> Iterator[None]:
     ValueError where another process has locked it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / ".lock").is_symlink():
-        raise ValueError(f"{folder / '.lock'} is a link; choose another folder, or remove it.")
     lock = FileLock(folder / ".lock")
     try:
         with suppress(NotImplementedError):  # a file system without locks

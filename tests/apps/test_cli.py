@@ -13,6 +13,7 @@ import pytest
 import torch
 from drawn import draw
 from helpers import ROOT, SIDE, save
+from hostile_helpers import bounded_memory
 
 import multimix
 from multimix import __main__ as program
@@ -132,12 +133,19 @@ RUN = "train --out {tmp}/run "
         (RUN + "--no-classify --no-segment", "no task is on"),
         ("sweep --quick --out {tmp}/run --batch 0", "batch is 0; a number from 1 to 10000 is"),
         ("sweep --out {tmp}/film.png --quick", "film.png"),
+        ("predict {tmp}/film.png --out {tmp}/film.png", "film.png"),
+        ("predict " + "x" * 5000, "There is no film or folder"),
+        (RUN + "--classification " + "x" * 5000, "xxx"),
+        (RUN + "--seed 9223372036854775808", "seed is"),
+        (RUN + "--side 1000000000", "side is"),
+        (RUN + "--learning-rate inf", "learning_rate is inf"),
     ),
 )
 def test_faults_are_one_line_and_exit_code_2(tmp_path, capsys, arguments, words):
     (tmp_path / "empty").mkdir()
     save(tmp_path / "film.png", draw(1, 0, 40)[0])
-    assert main([word.format(tmp=tmp_path) for word in arguments.split()]) == 2
+    with bounded_memory():
+        assert main([word.format(tmp=tmp_path) for word in arguments.split()]) == 2
     printed = capsys.readouterr().err
     assert words in printed and printed.count("\n") == 1 and printed.startswith("multimix: ")
     assert not (tmp_path / "run").exists()

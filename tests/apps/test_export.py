@@ -116,7 +116,9 @@ def test_a_file_that_exists_stays(tmp_path, capsys):
 
 
 def test_another_networks_file_is_not_written(tmp_path, model, exported, monkeypatch):
-    monkeypatch.setattr(module, "onnx_file", lambda *_: exported[1].read_bytes())
+    content = exported[1].read_bytes()
+    made = content, onnxruntime.InferenceSession(content)
+    monkeypatch.setattr(module, "onnx_file", lambda *_: made)
     model.encoder.fc.bias.data += torch.tensor([0.0, 1.0])
     with pytest.raises(ValueError, match="was not written"):
         export(model, tmp_path / "a.onnx", FILMS)

@@ -8,7 +8,7 @@ from helpers import TINY
 
 from multimix.apps.cli import PARSER, main
 from multimix.apps.options import changes_of, config_arguments
-from multimix.config import RENAMED, Config
+from multimix.config import Config
 from multimix.data.paths import labels_of
 from multimix.recipes import RECIPES, SYSTEMS
 
@@ -90,11 +90,7 @@ def test_options_win_over_system_and_recipe_and_all_is_none():
     assert found == (False, True, 5, 0.995)
     config = config_of("--class-labels", "all", "--side", "64", "--sides", "none")
     assert (config.class_labels, config.sides, changes_of(parsed())) == (None, (), {})
-
-
-def test_earlier_names_of_options_go_on_working():
-    assert RENAMED == {"films_at_once": "micro_batch"}
-    assert changes_of(parsed("--films-at-once", "2")) == {"micro_batch": 2}
+    assert changes_of(parsed("--films-at-once", "2")) == {"micro_batch": 2}  # an earlier name
 
 
 @pytest.mark.parametrize("command", ("train", "sweep"))

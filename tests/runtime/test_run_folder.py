@@ -95,15 +95,11 @@ def test_a_disk_that_fills_up_leaves_whole_files(films, tmp_path, monkeypatch, r
     assert [int(row["step"]) for row in read_log(tmp_path)] == [*range(2, 21, 2)] and before < 20
 
 
-def test_what_a_killed_training_has_left_half_written_is_removed(films, tmp_path):
-    for name in ("movie.part", ".multimix-123-456.part"):
-        (tmp_path / name).write_text("half")
-    quietly(replace(CONFIG, steps=2), films, tmp_path)
-    assert [path.name for path in tmp_path.glob("*.part")] == ["movie.part"]
-
-
 def test_resuming_what_is_finished_says_so(films, tmp_path, capsys):
+    for name in ("movie.part", ".multimix-123-456.part"):  # the second of a killed training
+        (tmp_path / name).write_text("half")
     done = quietly(CONFIG, films, tmp_path)
+    assert [path.name for path in tmp_path.glob("*.part")] == ["movie.part"]
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     again = train(CONFIG, films, tmp_path, device="cpu", resume=True)
     said = capsys.readouterr()
@@ -126,12 +122,17 @@ def test_a_loss_that_is_no_number_stops_with_its_name(films, tmp_path, monkeypat
     assert read_checkpoint(tmp_path / "last.pth")["step"] == 2
 
 
-def test_a_log_that_was_cut_anywhere_is_written_again(films, tmp_path):
+def test_a_log_that_was_cut_anywhere_is_written_again(films, tmp_path, monkeypatch):
     quietly(CONFIG, films, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="after step 2 of"):
+        patch.setattr("multimix.trainer.validate", lambda *_: None)  # stopped in a validation
+        quietly(CONFIG, films, tmp_path / "stopped")
+    assert not (tmp_path / "stopped" / "log.csv").exists()
     quietly(replace(CONFIG, steps=4), films, tmp_path / "long")
     header, row, _ = (tmp_path / "whole" / "log.csv").read_bytes().split(b"\n", 2)
     starts = {"empty": b"", "short": header[:7], "odd": header + b"\n\xff,1\n", "early": row}
-    for name, log in {**starts, "long": b"1"}.items():  # of a row that would begin with step 10
+    # The row of 'long' would begin with step 10.
+    for name, log in {**starts, "stopped": b"", "long": b"1"}.items():
         (tmp_path / name).mkdir(exist_ok=True)
         with open(tmp_path / name / "log.csv", "ab") as file:
             file.write(log)
@@ -152,16 +153,6 @@ def test_other_films_are_refused_and_some_settings_may_change(films, tmp_path):
     changed = replace(CONFIG, steps=5, validate_every=1, patience=9, micro_batch=1)
     quietly(changed, films, tmp_path, resume=True)
     assert [int(row["step"]) for row in read_log(tmp_path)] == [2, 3, 4, 5]
-
-
-def test_a_stopped_validation_is_made_when_the_training_is_resumed(films, tmp_path, monkeypatch):
-    quietly(CONFIG, films, tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="after step 2 of"):
-        patch.setattr("multimix.trainer.validate", lambda *_: None)
-        quietly(CONFIG, films, tmp_path / "cut")
-    assert not (tmp_path / "cut" / "log.csv").exists()
-    quietly(CONFIG, films, tmp_path / "cut", resume=True)
-    assert rows_without_time(tmp_path / "cut") == rows_without_time(tmp_path / "whole")
 
 
 def test_training_ends_early_when_nothing_gets_better(films, tmp_path, monkeypatch):

@@ -27,15 +27,11 @@ while True:
 
 def test_a_signal_while_a_library_is_imported_that_swallows_it(tmp_path):
     (tmp_path / "torch.py").write_text(SWALLOWING)
-    environment = ENVIRONMENT | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    begun = tmp_path / "begun"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "multimix", "doctor", "nowhere"],
-        env=environment | {"BEGUN": str(begun)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    path, begun = f"{tmp_path}{os.pathsep}{ROOT}", tmp_path / "begun"
+    environment = ENVIRONMENT | {"PYTHONPATH": path, "BEGUN": str(begun)}
+    command = [sys.executable, "-m", "multimix", "doctor", "nowhere"]
+    options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environment, **options)
     while not begun.exists():
         assert process.poll() is None
         time.sleep(0.01)
