@@ -93,20 +93,21 @@ def predict_folder(
                 del todo[path]
         versions, truths = {path: film_version(path) for path in todo}, truths_beside(todo)
         options |= {"on_error": lambda error: report(str(error)), "explanation": figures or arrays}
-        size, new = micro_batch_size(device, model.info.side), dict[Path, Row]()
+        size, new = micro_batch_size(device, model.info.side), set[Path]()
         predictions = predict_iter(model, [*todo], **options) if todo else iter(())
         for prediction, seconds in timed(predictions, size, stop):
             path = Path(prediction.source or "")
             label, mask = truths.get(path, ("", None))
             more = {"film_version": versions[path], "seconds": seconds, "truth": label} | made
             try:
-                new[path] = write_film(folder, prediction, todo[path], files, mask, more)
+                write_film(folder, prediction, todo[path], files, mask, more)
+                new.add(path)
             except ValueError as error:  # no DICOM Segmentation is possible, or the mask is damaged
                 report(str(error))
-        done = {path: folder.rows[film_id(path)] for path in found if path not in todo}
     if stop.came:
         raise KeyboardInterrupt("stopped; the same command with --resume continues from there")
-    rows = [(done | new)[path] | {"is_new": path in new} for path in found if path in done | new]
+    made_now_or_before = (path for path in found if path in new or path not in todo)
+    rows = [folder.rows[film_id(path)] | {"is_new": path in new} for path in made_now_or_before]
     if faults:
         count = f"{len(faults)} of {len(faults) + len(rows)}"
         raise ValueError(f"{count} films could not be predicted: {'; '.join(faults[:3])}")
@@ -188,7 +189,7 @@ def write_film(
     files: dict[str, bool],
     mask: Path | None,
     more: Row,
-) -> Row:
+) -> None:
     """Write a film's files and row, which has `more` cells and, with a `mask` by hand, the Dice."""
     film, shape = film_id(prediction.source, prediction.film), prediction.film.shape
     truth = hand_outline(mask, shape) if mask and prediction.segmented else None
@@ -197,7 +198,6 @@ def write_film(
     dice = None if truth is None else dice_with(prediction.mask, truth)
     row = prediction.row(name, contents) | more | {"film_id": film, "dice": dice}
     folder.add(row, contents)
-    return row
 
 
 def as_json(rows: Sequence[Row]) -> str:
