@@ -18,7 +18,7 @@ from multimix.data.training_films import sample_budget
 from multimix.images.reading import network_input, rescale
 from multimix.joint_augment import joint_views, sample_affine
 from multimix.model import CLASSES, TASKS
-from multimix.runtime.distributed import SINGLE, World
+from multimix.runtime.device import SINGLE, World
 
 
 class Batch(NamedTuple):

@@ -29,7 +29,7 @@ from multimix.predictions.lungs import SENTENCES, expected_dice, outline_quality
 from multimix.predictions.output_folder import weights_hash
 from multimix.predictions.outputs import eval_mode, explain, films_for, run_network
 from multimix.predictions.prediction import Prediction
-from multimix.runtime.checkpoint import check_sha256, model_from_checkpoint, read_checkpoint
+from multimix.runtime.checkpoint import model_from_checkpoint, read_checkpoint
 from multimix.runtime.device import choose_device, micro_batch_size, to_device
 from multimix.runtime.files import bundled
 
@@ -71,7 +71,6 @@ def weights_file(weights: str | os.PathLike) -> Path:
             f"There is no bundled network '{weights}'; choose {' or '.join(known)}, or give the "
             "path of a .pth file."
         )
-    check_sha256(path)
     return path
 
 

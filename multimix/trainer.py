@@ -15,8 +15,7 @@ from multimix.config import Config
 from multimix.data.film_set import Films
 from multimix.evaluation.evaluator import score, validate
 from multimix.model import MultiMix
-from multimix.runtime.device import best_precision, micro_batch_size, to_device
-from multimix.runtime.distributed import SINGLE, World
+from multimix.runtime.device import SINGLE, World, best_precision, micro_batch_size, to_device
 from multimix.training_step import train_step
 
 

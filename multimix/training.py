@@ -18,8 +18,7 @@ from multimix.data.training_films import check_training_films, manifest_of
 from multimix.evaluation.evaluator import films_of_split
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import model_from_checkpoint, read_checkpoint
-from multimix.runtime.device import choose_device, compile_parts, to_device, usual_settings
-from multimix.runtime.distributed import connect
+from multimix.runtime.device import choose_device, compile_parts, connect, to_device
 from multimix.runtime.files import lock_folder
 from multimix.runtime.run_folder import RunFolder
 from multimix.runtime.stop_signal import StopSignal
@@ -69,7 +68,7 @@ def train(
     place, out = choose_device(device), Path(out)
     validation = films_of_split(check_training_films(films, config), "val")
     printed, shown = redirect_stdout(safe(sys.stdout)), redirect_stderr(safe(sys.stderr))
-    with printed, shown, connect(place) as world, StopSignal() as stop, usual_settings(place):
+    with printed, shown, connect(place) as world, StopSignal() as stop:
         loader = Loader(films, config, place, world)
         trainer = Trainer(config, validation, place, world, init_from)
         if compile:
@@ -80,7 +79,7 @@ def train(
                 trainer.load_state_dict(content)
             with progress_bar(trainer, loader, progress and world.is_main) as bar:
                 run(trainer, loader, folder, stop, bar, on_validation)
-        world.barrier()
+        world.gather(None)  # all wait for the main one, which writes
         model = model_from_checkpoint(read_checkpoint(out / "best.pth"), out / "best.pth")
         to_device(model, place)
         return model

@@ -12,10 +12,10 @@ import scipy
 from helpers import ROOT
 
 from multimix.apps.cli import PARSER
+from multimix.apps.options import changes_of
 from multimix.config import Config
 from multimix.evaluation.metrics import placements
 from multimix.recipes import SYSTEMS
-from multimix.runtime.config_options import changes_of
 from notebooks.paper_table.paired_tests import (
     METRICS,
     SAME_FILM,

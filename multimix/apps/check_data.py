@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,17 @@ from multimix.images.quality import looks_inverted, looks_turned
 from multimix.images.reading import load_image, read_mask, resize
 from multimix.model import CLASSES
 
-Problem = tuple[str, str, str]  # '?' (look at it) or 'x' (repair it), what it is, which film
+# ' ' (a fact), '?' (look at it) or 'x' (repair it before training); what it is; the film, or ''
+Line = tuple[str, str, str]
 
 
 @dataclass
 class Findings:
     """Facts about a folder, then what needs a look, then what must be repaired before training."""
 
-    facts: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
+    facts: list[str]
+    remarks: list[str]
+    faults: list[str]
 
     @property
     def fit(self) -> bool:
@@ -68,19 +69,15 @@ def examine(
         bar = tqdm(scans, "reading", len(found.films), False, unit="film", disable=not progress)
         films = pd.DataFrame(list(bar))
     films["use"] = split_films(found.films, seed=0)  # in training
-    readable = films[films["digest"] != ""]
-    findings = Findings(facts_of(found, films))
-    problems = [*films["problems"].explode().dropna()]
-    if len(readable):
-        problems += common_problems(readable)
-    table = pd.DataFrame(problems, columns=["mark", "what", "name"])
+    lines = [*facts_of(found, films), *films["problems"].explode().dropna()]
+    if len(films := films[films["digest"] != ""]):  # those that can be read
+        lines += [*common_problems(films), *look_alikes(films), *training_plan(films)]
+    lines += [("?", text, "") for text in found.left_out]
+    marked: dict[str, list[str]] = {" ": [], "?": [], "x": []}
+    table = pd.DataFrame(lines, columns=["mark", "what", "name"])
     for (mark, what), names in table.groupby(["mark", "what"], sort=False)["name"]:
-        lines = findings.remarks if mark == "?" else findings.faults
-        lines.append(f"{what}: {first_few(list(names))}")
-    if len(readable):
-        plan_training(findings, readable)
-    findings.remarks += found.left_out
-    return findings
+        marked[mark].append(f"{what}: {first_few(list(names))}" if any(names) else what)
+    return Findings(*marked.values())
 
 
 def scan_film(film: Film) -> dict[str, Any]:
@@ -116,42 +113,38 @@ def scan_film(film: Film) -> dict[str, Any]:
     return row
 
 
-def facts_of(found: FoundFilms, films: pd.DataFrame) -> list[str]:
+def facts_of(found: FoundFilms, films: pd.DataFrame) -> Iterator[Line]:
     """Layout, splits, classes, masks, sizes."""
     patients = films["patient"].nunique()
-    facts = [f"layout: {found.layout}, {len(films)} films of {patients} patients"]
+    yield " ", f"layout: {found.layout}, {len(films)} films of {patients} patients", ""
     for split in (*SPLITS, ""):
         part = films[films["split"] == split]
         counts = {**part["class"].value_counts().sort_index(), "with mask": part["masked"].sum()}
         if words := ", ".join(f"{count} {kind}" for kind, count in counts.items() if count):
-            facts.append(f"{split or 'no split'}: {words}")
-    facts += [found.split_rule] if found.split_rule else []
+            yield " ", f"{split or 'no split'}: {words}", ""
+    if found.split_rule:
+        yield " ", found.split_rule, ""
     if "width" in films:
         low, high = (films[["width", "height"]].agg(end).astype(int) for end in ("min", "max"))
-        facts.append("sizes: {} x {} to {} x {}".format(*low, *high))
-    return facts
+        yield " ", "sizes: {} x {} to {} x {}".format(*low, *high), ""
 
 
-def common_problems(films: pd.DataFrame) -> Iterator[Problem]:
+def common_problems(films: pd.DataFrame) -> Iterator[Line]:
     """What several films show: masks that some lack, duplicates, patients in several splits."""
-    if films["masked"].any():
-        for name in films["name"][~films["masked"]]:
-            yield "?", "films without a mask, used as unlabelled", name
-    for _, group in films.groupby("digest", sort=False):
-        if len(group) > 1:
-            names = " = ".join(group["name"].iloc[:5])
-            yield "?", "groups of identical films", names
-            if group["split"].nunique() > 1:
-                yield "x", "groups of identical films in several splits", names
-            if group["class"].nunique() > 1:
-                yield "x", "groups of identical films with several classes", names
-    yield from look_alikes(films)
+    for name in films["name"][~films["masked"]] if films["masked"].any() else ():
+        yield "?", "films without a mask, used as unlabelled", name
+    for _, group in films[films.duplicated("digest", keep=False)].groupby("digest", sort=False):
+        names = " = ".join(group["name"].iloc[:5])
+        yield "?", "groups of identical films", names
+        for column, more in (("split", "in several splits"), ("class", "with several classes")):
+            if group[column].nunique() > 1:
+                yield "x", f"groups of identical films {more}", names
     splits = films.groupby("patient")["split"].nunique()
     for patient in splits.index[splits > 1]:
         yield "?", "patients in several splits, going by their keys", patient
 
 
-def look_alikes(films: pd.DataFrame) -> Iterator[Problem]:
+def look_alikes(films: pd.DataFrame) -> Iterator[Line]:
     """Each film that looks the same as a later one that is not identical."""
     digests, splits = (pd.factorize(films[column])[0] for column in ("digest", "split"))
     hashes, names = np.array([*films["hash"]]), films["name"].to_numpy()
@@ -167,22 +160,23 @@ def look_alikes(films: pd.DataFrame) -> Iterator[Problem]:
                 yield "?", f"films that look the same as {what}", pair
 
 
-def plan_training(findings: Findings, films: pd.DataFrame) -> None:
+def training_plan(films: pd.DataFrame) -> Iterator[Line]:
     """How a training on this folder alone would use it, and what it would lack."""
     classes = films["label"][~films["other_class"]]
     labels = {"classification": classes, "segmentation": films["has_lung"]}
     labels = {task: column for task, column in labels.items() if column.notna().any()}
     if not labels:
-        findings.faults.append("nothing to train on: no film has a class or a mask")
+        yield "x", "nothing to train on: no film has a class or a mask", ""
     for task, column in labels.items():
-        uses, lacks = [], []
+        uses, lacks = [], ""
         for split, use in zip(SPLITS, ("train on", "validate on", "test on")):
             part = column[films["use"] == split]
             labelled = part.dropna().astype(int)
             some = f" ({len(labelled)} labelled)" if len(labelled) < len(part) else ""
             uses.append(f"{use} {len(part)}{some}")
-            lacks.append("" if split == "test" else missing_labels(task, split, set(labelled)))
-        findings.facts.append(f"{task} will {', '.join(uses)} of these films")
-        can_train_lungs = task == "classification" and "segmentation" in labels
-        lines = findings.remarks if can_train_lungs else findings.faults
-        lines += list(filter(None, lacks))[:1]
+            if split != "test":
+                lacks = lacks or missing_labels(task, split, set(labelled))
+        yield " ", f"{task} will {', '.join(uses)} of these films", ""
+        if lacks:
+            can_train_lungs = task == "classification" and "segmentation" in labels
+            yield "?" if can_train_lungs else "x", lacks, ""

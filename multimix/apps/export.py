@@ -5,33 +5,26 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections.abc import Callable, Sequence
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch._decomp import get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from multimix.evaluation.calibration import calibrated_log_odds
-from multimix.images.reading import Source, filter_weights, network_input, picture_for_network
-from multimix.model import CLASSES, MultiMix, bridge_maps
+from multimix.images.reading import Source, network_input, picture_for_network
+from multimix.model import CLASSES, MultiMix
 from multimix.predictions.outputs import eval_mode, logits_over_sides
-from multimix.runtime.files import atomic_write, make_folder
+from multimix.runtime.files import atomic_write, in_brief
 
 OUTPUTS = {  # by the task that the network must have learnt; all float32
     "classification": ("class_logits", "probabilities", "saliency"),
     "segmentation": ("mask_logits", "mask_probability"),
-}
-ABOUT = {
-    "classes": CLASSES,
-    "film": "grey level / 127.5 - 1, without plain borders",
-    "probabilities": "calibrated, of the classes in their order",
-    "mask_probability": "of lung, before specks are removed and holes filled",
 }
 
 
@@ -54,15 +47,22 @@ def export(
     Errors: ValueError if a package is missing or too old, or if an output differs by 0.001 or more
         (float16: 0.01). Then nothing is written.
     """
-    if missing := [name for name in ("onnxscript", "onnxruntime") if not find_spec(name)]:
-        raise ValueError(f"Exporting needs {missing[0]}: pip install onnxscript onnxruntime.")
     with eval_mode(model) as network, torch.inference_mode(False):
         model = copy.deepcopy(network).float().cpu()
-    pixels = np.stack([picture_for_network(film, model.info.side) for film in films])
-    make_folder(out.parent)
+    exact, found = copy.deepcopy(model).double(), dict[str, float]()
+    out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as file:  # opened first, as exporting takes a while
-        content = onnx_file(model, precision)
-        found = differences(model, content, network_input(torch.from_numpy(pixels)[:, None]))
+        content, session = onnx_file(model, precision)
+        for source in films:
+            pixels = torch.tensor(picture_for_network(source, model.info.side))
+            film = network_input(pixels[None, None])
+            with torch.no_grad():  # in float32 rounding decides which of two pixels pooling takes
+                expected = outputs_of(exact, film.double())
+            for name in (name for name in expected if "logits" not in name):
+                (output,) = session.run([name], {"film": film.numpy()})
+                off = np.abs(output - expected[name].numpy())
+                largest = float(off.mean() if name == "saliency" else off.max())
+                found[name] = max(found.get(name, 0.0), largest)
         if not max(found.values()) < (1e-3 if precision == "float32" else 1e-2):
             raise ValueError(
                 f"The exported network differs from torch's by {max(found.values()):.1g}, so {out} "
@@ -72,33 +72,43 @@ def export(
     return found
 
 
-def names_of_outputs(model: MultiMix) -> list[str]:
-    """The outputs of the tasks that the network has learnt."""
-    return [name for task, names in OUTPUTS.items() if task in model.info.tasks for name in names]
+def outputs_of(model: MultiMix, films: Tensor) -> dict[str, Tensor]:
+    """The outputs, for films (N, 1, side, side) in [-1, 1], of the tasks that were learnt."""
+    class_logits, mask_logits, saliency = model(films)
+    class_logits = logits_over_sides(model, films, class_logits)
+    found: dict[str, Any] = dict(class_logits=class_logits, saliency=saliency)
+    found |= dict(mask_logits=mask_logits, mask_probability=torch.sigmoid(mask_logits))
+    log_odds = class_logits[:, 1:] - class_logits[:, :1]
+    log_odds = calibrated_log_odds(log_odds, model.info.calibration)
+    found["probabilities"] = torch.sigmoid(torch.cat([-log_odds, log_odds], 1))
+    learnt = [name for task in OUTPUTS if task in model.info.tasks for name in OUTPUTS[task]]
+    return {name: found[name] for name in learnt}
 
 
-def onnx_file(model: MultiMix, precision: str = "float32") -> bytes:
-    """The content of the ONNX file of a network in eval mode."""
+def onnx_file(model: MultiMix, precision: str = "float32") -> tuple[bytes, Any]:
+    """The content of the ONNX file of a network in eval mode, and onnxruntime's session of it."""
     films = torch.zeros(2, 1, model.info.side, model.info.side)
-    how: dict[str, Any] = {"dynamo": True, "opset_version": 18, "verbose": False}
-    how |= {"input_names": ["film"], "output_names": names_of_outputs(model)}
-    how["dynamic_shapes"] = ({0: torch.export.Dim("films", max=4096)},)
     try:
+        from onnxruntime import InferenceSession
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what torch itself will change
-            program = torch.onnx.export(TracedMultiMix(model).eval(), (films,), **how)
+            plain = PlainMultiMix(model).eval()
+            how: Any = dict(input_names=["film"], output_names=plain.names, opset_version=18)
+            how["dynamic_shapes"] = ({0: torch.export.Dim("films", max=4096)},)
+            program: Any = torch.onnx.export(plain, (films,), dynamo=True, verbose=False, **how)
     except Exception as error:
         raise ValueError(
-            f"torch {torch.__version__} cannot export with the onnxscript that is installed "
-            f"({type(error).__name__}); newer ones can: pip install -U torch onnxscript."
+            f"Exporting is not possible here ({type(error).__name__}: {in_brief(error, 100)}); "
+            "install what it needs: pip install -U torch onnx onnxscript onnxruntime."
         ) from error
-    assert program is not None  # as always with dynamo
-    about = {"side": model.info.side, **ABOUT, **model.info.calibration}
+    about = {"side": model.info.side, "classes": CLASSES, **model.info.calibration}
     program.model.metadata_props["multimix"] = json.dumps(about)
     proto = program.model_proto
     if precision == "float16":
         halve_weights(proto.graph)
-    return proto.SerializeToString()
+    content = proto.SerializeToString()
+    return content, InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
 def halve_weights(graph: Any) -> None:
@@ -113,57 +123,36 @@ def halve_weights(graph: Any) -> None:
             graph.node.insert(0, cast)
 
 
-class TracedMultiMix(nn.Module):
+class PlainMultiMix(nn.Module):
     """A network in eval mode whose saliency is made of plain operators, without autograd."""
 
     def __init__(self, model: MultiMix):
         super().__init__()
-        self.model = copy.deepcopy(model)
         # In channels-last memory every norm would take the batch apart, film by film.
-        for parameter in self.model.parameters():
-            parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
-        self.encode = traced_encoder(self.model)
-        for side in model.info.class_sides:  # kept in a cache: while tracing they are not numbers
-            filter_weights(model.info.side, side)
+        how: Any = {"memory_format": torch.contiguous_format}
+        self.model = copy.deepcopy(model).to(**how)
+        for module in self.model.modules():
+            if isinstance(module, nn.LeakyReLU):
+                module.inplace = False  # its gradient has no ONNX operators
+        aten = torch.ops.aten
+        operators: dict = get_decompositions(
+            [aten.native_batch_norm_backward, aten.leaky_relu_backward]
+        )
+        operators[aten.convolution_backward.default] = convolution_backward
+        operators[aten.max_pool2d_with_indices_backward.default] = max_pool_backward
+        encode, options = self.model._encode_with_saliency, {"_allow_non_fake_inputs": True}
+        # Below autograd, where the backward pass is operators too. Symbolic: it takes any number of
+        # films; with one, torch would take their number as fixed.
+        trace = make_fx(lambda x: encode(x), operators, tracing_mode="symbolic", **options)
+        films = next(model.parameters()).new_zeros(2, 1, model.info.side, model.info.side)
+        with torch.no_grad():
+            # This caches filters, too: while tracing they are not numbers.
+            self.names = [*outputs_of(self.model, films)]
+            self.model.__dict__["_encode_with_saliency"] = self.encode = trace(films)
 
-    def forward(self, films: Tensor) -> tuple[Tensor, ...]:
-        """Films (N, 1, side, side) in [-1, 1] to the outputs of the tasks that were learnt."""
-        class_logits, maps, saliency = self.encode(films)
-        bridge = bridge_maps(films, saliency) if self.model.bridge else None
-        mask_logits = self.model.decoder(maps, bridge)
-        class_logits = logits_over_sides(self.model, films, class_logits)
-        log_odds = class_logits[:, 1:] - class_logits[:, :1]
-        log_odds = calibrated_log_odds(log_odds, self.model.info.calibration)
-        found = {
-            "class_logits": class_logits,
-            "probabilities": torch.sigmoid(torch.cat([-log_odds, log_odds], 1)),
-            "saliency": saliency,
-            "mask_logits": mask_logits,
-            "mask_probability": torch.sigmoid(mask_logits),
-        }
-        return tuple(found[name] for name in names_of_outputs(self.model))
-
-
-def traced_encoder(model: MultiMix) -> fx.GraphModule:
-    """Films to class logits, maps and saliency, as torch computes them: gradient and all.
-
-    The network's own method is traced below autograd, so that the operators of the backward pass
-    are recorded like those of the forward pass. It takes any number of films.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.LeakyReLU):
-            module.inplace = False  # its gradient has no ONNX operators
-    aten = torch.ops.aten
-    operators: dict[Any, Callable[..., Any]] = {
-        aten.convolution_backward.default: convolution_backward,
-        aten.max_pool2d_with_indices_backward.default: max_pool_backward,
-        **get_decompositions([aten.native_batch_norm_backward, aten.leaky_relu_backward]),
-    }
-    # Symbolic: the sizes are not fixed. With one film, torch would take their number as fixed.
-    encode, options = model._encode_with_saliency, {"_allow_non_fake_inputs": True}
-    trace = make_fx(lambda x: encode(x), operators, tracing_mode="symbolic", **options)
-    with torch.no_grad():
-        return trace(next(model.parameters()).new_zeros(2, 1, model.info.side, model.info.side))
+    def forward(self, films: Tensor) -> list[Tensor]:
+        """Films (N, 1, side, side) in [-1, 1] to the values of `outputs_of`."""
+        return [*outputs_of(self.model, films).values()]
 
 
 def convolution_backward(
@@ -181,23 +170,3 @@ def max_pool_backward(gradient: Tensor, maps: Tensor, *settings: object) -> Tens
     indices: Tensor = settings[-1]  # type: ignore[assignment]
     pixels = torch.zeros_like(maps).flatten(2)
     return pixels.scatter(2, indices.flatten(2), gradient.flatten(2)).view_as(maps)
-
-
-def differences(model: MultiMix, content: bytes, films: Tensor) -> dict[str, float]:
-    """How far a file's outputs for films (N, 1, side, side) are from torch's in float64.
-
-    Not from float32: rounding decides there in single pixels which of two equal values a pooling
-    takes, and so where the gradient goes.
-    """
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    exact, names = TracedMultiMix(copy.deepcopy(model).double()), names_of_outputs(model)
-    found = {name: 0.0 for name in names if "logits" not in name}
-    for film in films.split(1):
-        with torch.no_grad():
-            expected = dict(zip(names, exact(film.double())))
-        for name, output in zip(found, session.run(list(found), {"film": film.numpy()})):
-            off = np.abs(output - expected[name].numpy())
-            found[name] = max(found[name], float(off.mean() if name == "saliency" else off.max()))
-    return found

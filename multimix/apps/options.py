@@ -1,27 +1,26 @@
-"""The commands of the command line and their options, as tables that read like their help."""
+"""The options of the command line: tables that read like their help, and the fields of Config."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import multimix
-from multimix.config import PRECISIONS
+from multimix.config import RENAMED, Config
 from multimix.data.dataset_layouts import LAYOUTS
-from multimix.inference import INVERT
-from multimix.model import CLASSES
 from multimix.recipes import RECIPES, SYSTEMS
-from multimix.runtime.config_options import Option, count_or_all
 from multimix.runtime.files import printable
 
 Run = Callable[[argparse.Namespace], int]  # returns the exit code
 
-# A line has an option, its value (... several, ! needed, = and the default), two spaces, its help.
-# A line with a colon at its end is the title of a group.
+# Parts of tables.
+SYSTEM_NAMES = ",".join(SYSTEMS)
 LAYOUT = f"{{{','.join(['auto', *LAYOUTS])}}}=auto"
 DEVICE = "--device DEVICE=auto  auto (default), cpu, cuda or mps"
 NETWORK = f"""
@@ -52,68 +51,17 @@ METHOD = f"""
 --recipe {{{",".join(RECIPES)}}}=quick  quick: better than the paper in minutes (default);\
  paper: as published; improved: better, slower
 """
-PREDICT = f"""predict films: class, lungs, explanation
-paths PATH...!  films, or folders of films
---out FOLDER=predictions  for overlays, masks and table
---recursive  films in the folders below a folder, too
---json  print JSON instead of a table
---no-figures  masks and table alone: faster
---arrays  an .npz of lung probability, saliency and explanation, too
---label-mask  masks of 0, 1 (right lung) and 2 (left)
---dicom-seg  a DICOM Segmentation of each DICOM film: pip install multimix[dicom-seg]
---resume  skip films that predictions.csv has, of the same weights and options
---overwrite  with --resume: predict again what other weights or options predicted
---precision {{{",".join(PRECISIONS)}}}=float32  of convolutions
---invert {{{",".join(INVERT)}}}=auto  the grey values: if they look so
-{MEASURING}"""
-EVALUATE = f"""measure a network on films with known classes or masks
-{FILMS}
-measurement:
---split {{train,val,test,all}}=test  default: test
---json FILE  write everything, with a row for each film, and a .csv
---figures FOLDER  draw the results
---subgroups NAME...  a CSV and its columns, such as age: measure the class in each of their groups
-{MEASURING}"""
-DOCTOR = f"""tell what folders have in them, and whether they are fit to train on
-folders FOLDER...  default: the small set
---layout {LAYOUT}  what the folders must have
-{CLASS_NAMES}"""
-TRAIN = f"""train a network on folders of films, or on the small set
---out FOLDER  for weights and log (default for the small set: runs/quick)
---system {{{",".join(SYSTEMS)}}}=multimix  of the paper: unet has lungs alone, enc the class alone,\
- umtl both; with _ssl unlabelled films, with _s the saliency bridge; multimix has all (default)
-{METHOD}
-{DEVICE}
---resume  continue what is in the folder
---init WEIGHTS  a network's name or file to start from
---compile  have torch compile the network
-{FILMS}"""
-SWEEP = f"""train and compare systems: the paper's table 2
---out FOLDER!  for the runs and the tables
---quick  short trainings on the small set, unless other options say otherwise
---systems A,B  of {", ".join(SYSTEMS)} (default: all; with --quick: unet,enc,multimix)
-{METHOD}
---class-labels N,N  such as 100,1000,all (default: all)
---masks N,N  such as 10,50,all (default: all)
---seeds N  trainings of each (default: 5; with --quick: 1)
---jobs N  at once (default: one a core)
-{DEVICE}
-films:
-{FOLDERS}
---cross-classification FOLDER...  films from elsewhere, or any other layout
---cross-segmentation FOLDER...  films from elsewhere, or any other layout
-"""
-CALIBRATE = f"""fit a network's threshold to films of your own site
-classification FOLDER...!  films with labels
---out FILE!  the new weights file, a .pth
-{CLASS_NAMES}
---layout {LAYOUT}  what the folders must have
-{NETWORK}"""
-EXPORT = """write a network as an ONNX file, the saliency bridge inside
-out FILE!  such as multimix.onnx
---weights WEIGHTS=multimix  multimix (default), multimix_100_10, or a .pth file
---precision {float32,float16}=float32  of weights
-"""
+
+# Titles of the groups of options, each before the field that begins it.
+GROUPS = {
+    "classify": "parts of the method (instead of the system's)",
+    "pseudo_label_weight": "losses",
+    "class_labels": "labels that training may see",
+    "steps": "optimisation",
+    "mask_augmentation": "what the improved recipe adds",
+    "side": "other settings",
+}
+VALUES = {"int": "N", "float": "X", "int | None": "N|all", "tuple[int, ...]": "N,N,..."}
 
 PARSER = argparse.ArgumentParser(
     "python -m multimix", description="Without arguments: predict the samples."
@@ -122,17 +70,26 @@ PARSER.add_argument("--version", action="version", version=f"multimix {multimix.
 COMMANDS = PARSER.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
 
-def command(name: str, table: str, fields: Iterable[str | Option] = ()) -> Callable[[Run], Run]:
-    """Make a function a command: a table of its help and options, and fields of Config."""
-    help, *lines = filter(None, table.splitlines())
-    usage = f"{PARSER.prog} {name} [options]" if fields else None  # there are too many to show
+def command(table: str) -> Callable[[Run], Run]:
+    """Make a function a command.
+
+    The table's first line has the command's name and help; each further line has an option, its
+    value (... several, ! needed, = and the default), two spaces, and its help. A line with a colon
+    at its end is the title of a group; 'fields of Config without NAME ...' is all their options.
+    {NAME} stands for a constant of this file.
+    """
+    first, *lines = filter(None, table.format_map(globals()).splitlines())
+    name, help = first.split(": ", 1)
+    usage = f"{PARSER.prog} {name} [options]" if "fields of Config" in table else None  # so many
     parser = COMMANDS.add_parser(name, help=help, usage=usage)
     group: Any = parser
-    for each in (*map(option_of, lines), *fields):
-        if isinstance(each, str):  # a title
-            group = parser.add_argument_group(each)
+    for line in lines:
+        if line.startswith("fields of Config"):
+            add_fields(parser, without=line.split()[4:])
+        elif line.endswith(":"):
+            group = parser.add_argument_group(line[:-1])
         else:
-            group.add_argument(*each[0], **each[1])
+            add_option(group, line)
 
     def register(run: Run) -> Run:
         parser.set_defaults(run=run)
@@ -141,26 +98,81 @@ def command(name: str, table: str, fields: Iterable[str | Option] = ()) -> Calla
     return register
 
 
-def option_of(line: str) -> str | Option:
-    """The arguments of `add_argument` for a line of a table; or the title of a group."""
-    if line.endswith(":"):
-        return line[:-1]
-    names, help = re.split("  +", line, maxsplit=1)
-    name, _, value = names.partition(" ")
+def add_option(group: argparse.ArgumentParser, line: str) -> None:
+    """Add the option of a line of a table."""
+    words, help = re.split("  +", line, maxsplit=1)
+    name, _, value = words.partition(" ")
     value, _, default = value.partition("=")
     metavar = value.rstrip(".!")
-    settings: dict[str, Any] = {"help": help, "default": default or None}
+    how: dict[str, Any] = {"default": default or None}
     if not value:
-        settings = {"help": help, "action": "store_true"}
+        how = {"action": "store_true"}
     elif value.startswith("{"):
-        settings["choices"] = value[1:-1].split(",")
+        how["choices"] = value[1:-1].split(",")
     else:
-        settings |= {"metavar": metavar, "type": TYPES.get(metavar, str)}
+        how |= {"metavar": metavar, "type": TYPES.get(metavar, str)}
     if "..." in value:
-        settings |= {"nargs": "+" if name.startswith("--") or "!" in value else "*", "default": []}
+        how |= {"nargs": "+" if name.startswith("--") or "!" in value else "*", "default": []}
     if "!" in value and name.startswith("--"):
-        settings["required"] = True
-    return (name,), settings
+        how["required"] = True
+    group.add_argument(name, help=help, **how)
+
+
+def add_fields(parser: argparse.ArgumentParser, without: list[str]) -> None:
+    """Add an option for each field of Config, `without` some, also by its earlier names.
+
+    The options have no defaults, as those of the recipes differ.
+    """
+    group: Any = parser
+    for field in fields(Config):
+        name = field.name
+        if name in GROUPS:
+            group = parser.add_argument_group(GROUPS[name])
+        if name in without:
+            continue
+        values = [in_words(getattr(Config.preset(recipe=recipe), name)) for recipe in RECIPES]
+        default = "; ".join(f"{recipe}: {value}" for recipe, value in zip(RECIPES, values))
+        default = f"default: {values[0]}" if len({*values}) == 1 else default
+        how: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        if field.type != "bool":
+            value = VALUES.get(str(field.type)) or "|".join(field.metadata["allowed"])
+            how = {"metavar": value, "type": TYPES.get(value, str)}
+        how["help"] = f"{field.metadata['help']} ({default})".replace("%", "%%")
+        names = [option_of(name), *(option_of(old) for old in RENAMED if RENAMED[old] == name)]
+        group.add_argument(*names, dest=name, default=argparse.SUPPRESS, **how)
+
+
+def in_words(value: object) -> str:
+    """A field's value in help texts and command lines."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "all" if value is None else str(value)
+
+
+def option_of(name: str) -> str:
+    """'--learning-rate' for 'learning_rate'."""
+    return f"--{name.replace('_', '-')}"
+
+
+def changes_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of Config that were given on the command line."""
+    names = [field.name for field in fields(Config)]
+    return {name: value for name, value in vars(options).items() if name in names}
+
+
+def config_arguments(config: Config, system: str, recipe: str) -> list[str]:
+    """The words of `train` that change a system's and a recipe's config to this one."""
+    usual = asdict(Config.preset(system, recipe, side=config.side))
+    usual["side"] = Config.preset(system, recipe).side
+    words = []
+    for name, value in asdict(config).items():
+        if value != usual[name] and isinstance(value, bool):
+            words.append(option_of(name if value else f"no_{name}"))
+        elif value != usual[name]:
+            words += [option_of(name), in_words(value)]
+    return words
 
 
 def complain(sentences: Iterable[object]) -> None:
@@ -169,24 +181,37 @@ def complain(sentences: Iterable[object]) -> None:
         print(f"multimix: {printable(str(sentence))}", file=sys.stderr)
 
 
+def path(text: str) -> Path:
+    """A path; ~ is the home folder also where no shell has replaced it."""
+    return Path(os.path.expanduser(text))
+
+
 def class_names(text: str) -> dict[str, str]:
     """Class names on disk, each with ours: 'normal=Healthy,pneumonia=Viral|Bacterial'."""
     found: dict[str, str] = {}
-    for part in text.split(","):
-        ours, _, theirs = part.partition("=")
-        for name in map(str.strip, theirs.split("|")):
-            known = found.setdefault(name, ours.strip().upper())
-            if known not in CLASSES or known != ours.strip().upper() or not name or "=" in name:
-                raise argparse.ArgumentTypeError(
-                    f"'{text[:60]}' names no classes, or one twice; write for example "
-                    '"normal=Healthy,pneumonia=Viral|Bacterial"'
-                )
+    for ours, _, names in (part.partition("=") for part in text.split(",")):
+        for name in map(str.strip, names.split("|")):  # one that is in both classes is refused
+            found[name] = f"{found[name]} and {ours}" if name in found else ours
     return found
 
 
-def budgets(text: str) -> list[int | None]:
+def count_or_all(text: str) -> int | None:
+    """A number of labels; None for 'all'."""
+    return None if text == "all" else int(text)
+
+
+def numbers_of_labels(text: str) -> list[int | None]:
     """Numbers of labels between commas."""
     return [count_or_all(part) for part in text.split(",")]
 
 
-TYPES = {"FOLDER": Path, "FILE": Path, "PATH": Path, "N": int, "N,N": budgets, "NAMES": class_names}
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers between commas, or 'none'."""
+    return () if text == "none" else tuple(map(int, text.split(",")))
+
+
+TYPES: dict[str, Callable[[str], Any]] = {  # by the name of the value; others are texts
+    **{"FOLDER": path, "FILE": path, "WEIGHTS": os.path.expanduser, "NAMES": class_names},
+    **{"N": int, "X": float, "N|all": count_or_all, "N,N": numbers_of_labels},
+    "N,N,...": whole_numbers,
+}

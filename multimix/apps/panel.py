@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from multimix.apps.prediction_table import hand_outline, truths_beside
+from multimix.apps.predict_folder import hand_outline, truths_beside
 from multimix.data.film_folder import look_through
 from multimix.images.formats import stem_of
 from multimix.inference import load_model, predict_iter

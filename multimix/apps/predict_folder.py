@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
+from PIL import Image
 
-from multimix.apps.prediction_table import hand_outline, truths_beside
-from multimix.data.film_folder import expand, look_through
-from multimix.images.formats import FilmError, stem_of
+from multimix.data.film_folder import FilmFolder, expand, look_through
+from multimix.images.formats import stem_of
+from multimix.images.reading import read_mask
 from multimix.inference import predict_iter
-from multimix.model import MultiMix
+from multimix.model import CLASSES, MultiMix
 from multimix.predictions.dicom_seg import check_highdicom
 from multimix.predictions.lungs import dice_with
 from multimix.predictions.output_folder import (
+    BETWEEN,
+    MEASURES,
     OutputFolder,
     Row,
     film_id,
@@ -30,6 +36,7 @@ from multimix.predictions.output_folder import (
 )
 from multimix.predictions.prediction import Prediction
 from multimix.runtime.device import micro_batch_size
+from multimix.runtime.files import printable
 from multimix.runtime.stop_signal import StopSignal
 
 Report = Callable[[str], object]  # is called with a sentence
@@ -80,42 +87,45 @@ def predict_folder(
     made = {"weights": weights_hash(model), "how": how_made(precision, label_mask, **options)}
     narrow = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
     with StopSignal() as stop, open_folder(Path(out)) as folder, narrow:
-        rows: dict[str, Row] = {}
-        for film, (path, _) in found.items() if resume else ():
-            if is_done(folder, film, path, files, made, overwrite):
-                rows[film] = folder.rows[film] | {"is_new": False}
-        todo = {path: (film, wish) for film, (path, wish) in found.items() if film not in rows}
+        todo = dict(found)
+        for path in found if resume else ():
+            if is_done(folder, path, files, made, overwrite):
+                del todo[path]
         versions, truths = {path: film_version(path) for path in todo}, truths_beside(todo)
-        options["on_error"] = lambda error: report(str(error))
-        predictions = (
-            predict_iter(model, list(todo), explanation=figures or arrays, **options)
-            if todo
-            else iter(())
-        )
-        size = micro_batch_size(device, model.info.side)
-        while not stop.came:
-            began = time.perf_counter()
-            if not (batch := list(islice(predictions, size))):
-                break
-            seconds = (time.perf_counter() - began) / len(batch)
-            for prediction in batch:
-                path = Path(prediction.source or "")
-                (film, wish), (label, mask) = todo[path], truths.get(path, ("", None))
-                row: Row = {"film_id": film, "film_version": versions[path], "seconds": seconds}
-                row |= {"truth": label, "is_new": True, **made}
-                try:
-                    rows[film] = write_film(folder, prediction, wish, files, mask, row)
-                except FilmError as error:  # no DICOM Segmentation is possible
-                    report(str(error))
+        options |= {"on_error": lambda error: report(str(error)), "explanation": figures or arrays}
+        size, new = micro_batch_size(device, model.info.side), set[Path]()
+        predictions = predict_iter(model, [*todo], **options) if todo else iter(())
+        for prediction, seconds in timed(predictions, size, stop):
+            path = Path(prediction.source or "")
+            label, mask = truths.get(path, ("", None))
+            more = {"film_version": versions[path], "seconds": seconds, "truth": label} | made
+            try:
+                write_film(folder, prediction, todo[path], files, mask, more)
+                new.add(path)
+            except ValueError as error:  # no DICOM Segmentation is possible, or the mask is damaged
+                report(str(error))
     if stop.came:
         raise KeyboardInterrupt("stopped; the same command with --resume continues from there")
+    made_now_or_before = (path for path in found if path in new or path not in todo)
+    rows = [folder.rows[film_id(path)] | {"is_new": path in new} for path in made_now_or_before]
     if faults:
         count = f"{len(faults)} of {len(faults) + len(rows)}"
         raise ValueError(f"{count} films could not be predicted: {'; '.join(faults[:3])}")
-    found_rows = [rows[film] for film in found if film in rows]
-    for done in found_rows:
-        done |= {kind: str(folder.path / done[kind]) for kind in ("mask", "overlay") if done[kind]}
-    return found_rows
+    for row in rows:
+        row |= {kind: str(folder.path / row[kind]) for kind in ("mask", "overlay") if row[kind]}
+    return rows
+
+
+def timed(
+    predictions: Iterator[Prediction], size: int, stop: StopSignal
+) -> Iterator[tuple[Prediction, float]]:
+    """Each prediction and its part of the seconds of its batch; no new batch after a signal."""
+    while not stop.came:
+        began = time.perf_counter()
+        if not (batch := list(islice(predictions, size))):
+            break
+        seconds = (time.perf_counter() - began) / len(batch)
+        yield from ((prediction, seconds) for prediction in batch)
 
 
 def find_films(
@@ -123,28 +133,23 @@ def find_films(
     recursive: bool,
     on_error: Report,
     on_left_out: Report,
-) -> dict[str, tuple[Path, str]]:
-    """The films of files, patterns and folders, by `film_id`: file, and wanted name of outputs."""
-    films: dict[str, tuple[Path, str]] = {}
+) -> dict[Path, str]:
+    """The films of files, patterns and folders, each with the wanted name of its outputs."""
+    films: dict[str, tuple[Path, str]] = {}  # by film_id: a film may be named twice
     for given in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
         try:
-            expanded = expand(given)
+            places = expand(given)
         except ValueError as error:
             on_error(str(error))
             continue
-        for path in expanded:
-            if not path.is_dir():
-                films.setdefault(film_id(path), (path, stem_of(path)))
-                continue
-            found = look_through(path, recursive)
+        for path in places:
+            found = look_through(path, recursive) if path.is_dir() else FilmFolder([path])
             for film in found.films:
-                name = "_".join([*film.relative_to(path).parent.parts, stem_of(film)])
-                films.setdefault(film_id(film), (film, name))
-            for folder in found.unreadable:
-                on_error(f"{folder} cannot be read: no permission.")
-            if sentence := replace(found, unreadable=[]).left_out():
+                folders = film.relative_to(path).parent.parts if path.is_dir() else ()
+                films.setdefault(film_id(film), (film, "_".join([*folders, stem_of(film)])))
+            if sentence := found.left_out():
                 on_left_out(f"left out of {path}: {sentence}.")
-    return films
+    return dict(films.values())
 
 
 def how_made(
@@ -156,14 +161,14 @@ def how_made(
 
 
 def is_done(
-    folder: OutputFolder, film: str, path: Path, files: dict[str, bool], made: Row, overwrite: bool
+    folder: OutputFolder, film: Path, files: dict[str, bool], made: Row, overwrite: bool
 ) -> bool:
     """Whether the folder has a film's row and files, made of the same file in the same way.
 
     ValueError where other weights or options made the row, without `overwrite`.
     """
-    row = folder.rows.get(film)
-    if not row or row["film_version"] != film_version(path):
+    row = folder.rows.get(film_id(film))
+    if not row or row["film_version"] != film_version(film):
         return False
     if any(row[name] != made[name] for name in made):
         if overwrite:
@@ -184,17 +189,78 @@ def write_film(
     files: dict[str, bool],
     mask: Path | None,
     more: Row,
-) -> Row:
+) -> None:
     """Write a film's files and row, which has `more` cells and, with a `mask` by hand, the Dice."""
-    truth = dice = None
-    if mask and prediction.segmented:
-        try:
-            truth = hand_outline(mask, prediction.film.shape)
-            dice = dice_with(prediction.mask, truth)
-        except ValueError as error:
-            prediction = replace(prediction, warnings=(*prediction.warnings, str(error)))
-    name = folder.choose_name(more["film_id"], wish)
+    film, shape = film_id(prediction.source, prediction.film), prediction.film.shape
+    truth = hand_outline(mask, shape) if mask and prediction.segmented else None
+    name = folder.choose_name(film, wish)
     contents = replace(prediction, name=name).contents(files, truth)
-    row = prediction.row(name, contents) | more | {"dice": dice}
+    dice = None if truth is None else dice_with(prediction.mask, truth)
+    row = prediction.row(name, contents) | more | {"film_id": film, "dice": dice}
     folder.add(row, contents)
-    return row
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """The rows for programs; `probability` is that of the label."""
+    columns = ("file", *MEASURES, "quality", "truth", "dice", "seconds", "mask", "overlay")
+    films = []
+    for row in rows:
+        found = {"label": row["label"] or None, "probability": row.get(row["label"])}
+        found["probabilities"] = {name: row[name] for name in CLASSES if row[name] is not None}
+        found["warnings"] = list(filter(None, row["warnings"].split(BETWEEN)))
+        films.append({name: row[name] for name in columns} | found)
+    return json.dumps(films, indent=2)
+
+
+def summary(rows: Sequence[Row], out: Path, figures: bool) -> str:
+    """The films that were predicted now, and where the files are; there is at least one row."""
+    new, place = [row for row in rows if row["is_new"]], out / "predictions.csv"
+    if not new:
+        return f"Nothing to do: all {len(rows)} films have been predicted; see {place}."
+    names = [Path(row["file"]).name for row in new]
+    names = names if len({*names}) == len(names) else [row["file"] for row in new]
+    table = pd.DataFrame(new, list(map(printable, names))).rename_axis(columns="film")
+    table = table.rename(columns={"lung_share": "lungs", "dice": "Dice"})
+    table["probability"] = [row.get(row["label"]) for row in new]
+    table["label"] = table["label"].replace("", "no class")
+    columns = ["label", "probability", "truth", "lungs", "Dice", "quality", "seconds"]
+    table = table[columns].replace("", None).dropna(axis="columns", how="all")
+    forms = {"probability": "{:.3f}", "lungs": "{:.1%}", "Dice": "{:.3f}", "seconds": "{:.2f}"}
+    formatters = {name: form.format for name, form in forms.items() if name in table}
+    head, *lines = table.to_string(formatters=formatters, na_rep="").splitlines()
+    text, indent = [head], " " * max(map(len, table.index))
+    for line, row in zip(lines, new):
+        warnings = filter(None, row["warnings"].split(BETWEEN))
+        text += [line, *(f"{indent}  ! {printable(warning)}" for warning in warnings)]
+    files = "Masks, overlays (film, lungs, explanation)" if figures else "Masks"
+    end = [f"{files} and {place.name} are in {out}."]
+    if earlier := len(rows) - len(new):
+        end.append(f"Predicted before: {earlier} more.")
+    end.append("For research, not for diagnosis.")
+    return "\n".join([*(line.rstrip() for line in text), "", " ".join(end)])
+
+
+def truths_beside(films: Iterable[Path]) -> dict[Path, tuple[str, Path | None]]:
+    """True class ('' if unknown), and hand outline, of films that a `films.csv` near them lists.
+
+    It is in their folder or the one above, and has the column `path`, and `truth`, `label` or
+    `mask`. Other tables are ignored.
+    """
+    found: dict[Path, tuple[str, Path | None]] = {}
+    folders = {folder for film in films for folder in film.parents[:2]}
+    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):  # the nearest first
+        try:
+            table = pd.read_csv(folder / "films.csv", dtype=str, keep_default_na=False)
+            for row in table.to_dict("records"):
+                label, mask = row.get("truth", row.get("label", "")).upper(), row.get("mask")
+                known = label if label in CLASSES else "", folder / mask if mask else None
+                found.setdefault(folder / row["path"], known)
+        except (ValueError, KeyError, OSError):
+            continue
+    return found
+
+
+def hand_outline(mask: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The lungs outlined by hand, (H, W) bool at the film's size; ValueError if unreadable."""
+    square = Image.fromarray(read_mask([mask], max(shape)))
+    return np.asarray(square.resize((shape[1], shape[0])))

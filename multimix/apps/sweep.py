@@ -20,12 +20,12 @@ from typing import Any, TextIO
 
 import pandas as pd
 
+from multimix.apps.options import changes_of, config_arguments
 from multimix.config import Config
 from multimix.model import TASKS
 from multimix.recipes import SYSTEMS
-from multimix.runtime.config_options import changes_of, config_arguments
 from multimix.runtime.device import choose_device
-from multimix.runtime.files import bundled, make_folder, printable, write_text
+from multimix.runtime.files import bundled, printable, write_text
 
 SPLITS = {"test": "test", "cross": "all"}  # the split that is measured, by domain
 SMALL = [str(bundled("sample_data") / "small")]
@@ -34,7 +34,7 @@ QUICK: dict[str, Any] = {  # for --quick: about a minute on two cores
     **dict(systems="unet,enc,multimix", side=64, steps=120, validate_every=40),
 }
 FILM = ["domain", "task", "film", "patient", "label"]  # the first columns of films.csv
-# Run several command lines in one process, as long as none fails.
+# Run several command lines in one process, which takes seconds to start, as long as none fails.
 # Standard input ends when the sweep ends, however it does; then the training saves and stops.
 PROGRAM = """import json, os, signal, sys, threading
 def watch():
@@ -42,7 +42,7 @@ def watch():
     os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread(target=watch, daemon=True).start()
 from multimix.apps.cli import main
-sys.exit(any(main(words) for words in json.loads(sys.argv[1])))"""
+sys.exit(any(map(main, json.loads(sys.argv[1]))))"""
 
 # What must match for a finished run to be reused: system, recipe, config, and the folders of both
 # tasks by domain ('films'). It is in the run's test.json.
@@ -63,7 +63,7 @@ def sweep(options: argparse.Namespace) -> list[str]:
     if not options.classification and not options.segmentation:
         raise ValueError("No films were given; name their folders, or take the small set: --quick.")
     runs, device = grid(options), choose_device(options.device)
-    make_folder(options.out)
+    options.out.mkdir(parents=True, exist_ok=True)
     missing = [folder for folder, spec in runs.items() if not is_done(folder, spec)]
     cores = os.cpu_count() or 1
     at_once = options.jobs or (cores if device.type == "cpu" else 1)
@@ -88,26 +88,24 @@ def sweep(options: argparse.Namespace) -> list[str]:
 
 def grid(options: argparse.Namespace) -> dict[Path, Spec]:
     """The folders and settings of all runs; a system without a task has one run for its budgets."""
-    if (seeds := 5 if options.seeds is None else options.seeds) < 1:
-        raise ValueError(f"The number of seeds is {seeds}; 1 or more are needed.")
-    systems, recipe = options.systems.split(",") if options.systems else SYSTEMS, options.recipe
+    seeds, recipe = 5 if options.seeds is None else options.seeds, options.recipe
+    systems = options.systems.split(",") if options.systems else SYSTEMS
     budgets = options.class_labels or [None], options.masks or [None]
     sets = {"test": (options.classification, options.segmentation)}
     sets["cross"] = options.cross_classification, options.cross_segmentation
     runs, changes = {}, changes_of(options) | {"class_labels": None, "masks": None}
-    for seed, system, labels, masks in product(range(seeds), systems, *budgets):
+    for seed, system, *counts in product(range(seeds), systems, *budgets):
         config = Config.preset(system, recipe, **changes | {"seed": seed})
         learns = config.classify, config.segment
         for task, names, learnt in zip(TASKS, sets["test"], learns):
             if learnt and not names:
                 raise ValueError(f"{system} learns {task}; give --{task}, or other --systems.")
-        labels, masks = labels if config.classify else None, masks if config.segment else None
+        labels, masks = (count if learnt else None for count, learnt in zip(counts, learns))
         config = replace(config, class_labels=labels, masks=masks)
-        films = {
-            domain: [names if learnt else [] for names, learnt in zip(folders, learns)]
-            for domain, folders in sets.items()
-            if domain == "test" or any(names and learnt for names, learnt in zip(folders, learns))
-        }
+        films: dict[str, list] = {}
+        for domain, folders in sets.items():
+            used = [names if learnt else [] for names, learnt in zip(folders, learns)]
+            films |= {domain: used} if any(used) else {}
         spec = {"system": system, "recipe": recipe, "config": config.as_dict(), "films": films}
         parts = [system, *([] if recipe == "paper" else [recipe]), *budget_of(spec)]
         folder = options.out / "-".join([*parts, f"seed{seed}"])
@@ -152,12 +150,10 @@ def run_one(
         start_new_session=True,  # Ctrl-C reaches the sweep alone
     )
     said = process.stderr.decode("utf-8", "replace").strip()
-    if process.returncode < 0:
-        signal = f"its process was ended by signal {-process.returncode}"
-        return f"{signal}; try fewer at once (--jobs)"
     if process.returncode:
-        last = said.rpartition("\n")[2].removeprefix("multimix: ")
-        return last or f"exit code {process.returncode}"
+        last = said.rpartition("\n")[2] if process.returncode > 0 else ""  # else it was killed
+        ended = f"its process ended with code {process.returncode}; try fewer at once (--jobs)"
+        return last.removeprefix("multimix: ") or ended
     notes = [line for line in said.splitlines() if line.startswith("multimix: ")]
     print(*dict.fromkeys(notes), sep="\n", end="\n" * bool(notes), file=sys.stderr)
     content = json.loads((folder / "test.json").read_bytes())
@@ -167,9 +163,9 @@ def run_one(
 
 def training(spec: Spec) -> list[str]:
     """The words of `train` for a run, without its folder."""
-    system, recipe, config = spec["system"], spec["recipe"], Config.from_dict(spec["config"])
-    words = ["train", "--system", system, "--recipe", recipe, *words_of(spec["films"]["test"])]
-    return words + config_arguments(config, system, recipe)
+    named = spec["system"], spec["recipe"]
+    words = ["train", "--system", named[0], "--recipe", named[1], *words_of(spec["films"]["test"])]
+    return words + config_arguments(Config.from_dict(spec["config"]), *named)
 
 
 def words_of(folders: list[list[str]]) -> list[str]:

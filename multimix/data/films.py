@@ -20,7 +20,7 @@ from multimix.data.film_set import Film, Films, FilmSet, FilmStack, FoundFilms
 from multimix.data.splits import split_films
 from multimix.images.reading import load_image, read_mask, resize
 from multimix.model import SIDES, SIDES_NAMED
-from multimix.runtime.files import atomic_write, bundled, make_folder
+from multimix.runtime.files import atomic_write, bundled
 
 Folders = str | os.PathLike | Sequence[str | os.PathLike] | None
 
@@ -166,7 +166,7 @@ def read_films(
         if skipped is not None:
             skipped += faults
         if kept and not faults:
-            make_folder(kept.parent)
+            kept.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(kept) as file:
                 file.write(stack.data)
     masked = torch.tensor([bool(film.masks) for film in films])

@@ -19,8 +19,7 @@ from multimix.evaluation.calibration import calibrate, calibrated_log_odds
 from multimix.evaluation.results import Results
 from multimix.model import CLASSES, TASKS, ModelInfo, MultiMix
 from multimix.predictions.outputs import class_log_odds, eval_mode, films_for, run_network
-from multimix.runtime.device import micro_batch_size
-from multimix.runtime.distributed import SINGLE, World
+from multimix.runtime.device import SINGLE, World, micro_batch_size
 
 Stop = Callable[[], bool]  # is called between two batches; True ends the work
 

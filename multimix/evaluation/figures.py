@@ -19,7 +19,7 @@ from multimix.evaluation.results import Results
 from multimix.model import CLASSES
 from multimix.predictions.pictures import overlay
 from multimix.predictions.prediction import Prediction, file_content
-from multimix.runtime.files import atomic_write, make_folder
+from multimix.runtime.files import atomic_write
 
 TRUE, PREDICTED, CURVE = "#009E73", "#D55E00", "#0072B2"  # truth, prediction, a curve
 
@@ -31,7 +31,7 @@ def save_evaluation(results: Results, out: Path) -> list[Path]:
         figures["classes"] = plot_classes(pd.DataFrame(rows), results.get("auc"))
     if results.segmentation is not None:
         figures["lungs"] = plot_overlays(results)
-    make_folder(out)
+    out.mkdir(parents=True, exist_ok=True)
     return [save_figure(figure, out / f"{name}.png") for name, figure in figures.items()]
 
 

@@ -14,7 +14,7 @@ from multimix.data.film_set import FilmSet
 from multimix.data.tables import COLUMNS, plain, read_table
 from multimix.evaluation.metrics import DEFINITIONS, RAW, classification_metrics, intervals
 from multimix.model import CLASSES
-from multimix.runtime.files import make_folder, write_text
+from multimix.runtime.files import write_text
 
 
 class Results(dict[str, float]):
@@ -81,7 +81,7 @@ def write_results(results: Results, path: Path, **more: object) -> None:
     metrics = {name: {key: values.get(name) for key, values in found.items()} for name in results}
     content = {"metrics": metrics, "notes": results.notes, "subgroups": results.subgroups}
     table = table_beside(path)
-    make_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(table, pd.DataFrame(results.rows).to_csv(index=False, lineterminator="\r\n"))
     write_text(path, json.dumps({**more, **content, "films": results.rows}, indent=1))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import zipfile
@@ -10,7 +9,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from multimix.config import RENAMED, Config
 from multimix.model import TASKS, ModelInfo, MultiMix
@@ -30,8 +28,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
 
     Returns: what `save_checkpoint` was given; the authors' bare state dict as {'weights': ...}.
 
-    Errors: ValueError where the file is missing, damaged, or has more than tensors and plain
-        values in it.
+    Errors: ValueError where the file is missing, damaged, or has more than named tensors of finite
+        floats, and plain values, in it.
     """
     path = Path(path)
     if not path.is_file():
@@ -43,47 +41,36 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
                 if size > 2**30 or archive.testzip():
                     raise ValueError
         content = torch.load(path, map_location="cpu", weights_only=True)
+        content = content if "weights" in content else {"weights": content}
+        for name, tensor in content["weights"].items():
+            fits = tensor.nbytes <= tensor.untyped_storage().nbytes()  # in memory as in the file
+            plain = isinstance(name, str) and fits and tensor.is_floating_point()
+            if not (plain and tensor.isfinite().all()):
+                raise ValueError
     except Exception:  # noqa: BLE001  (torch raises many kinds, from pickle's to its own)
         raise ValueError(
-            f"{path} is not a weights file, or it is damaged, or it has program code in it, which "
-            "was not run; copy the file again, or save the network's state_dict() alone."
+            f"{path} is not a weights file of named tensors of finite floats, or it is damaged, or "
+            "it has program code in it, which was not run; copy the file again, or save the "
+            "network's state_dict() alone."
         ) from None
-    weights = content.get("weights", content) if isinstance(content, dict) else None
-    if not isinstance(weights, dict) or not all(map(is_plain, weights, weights.values())):
-        raise ValueError(
-            f"{path} is a file of torch, but not of named tensors of finite floats; save the "
-            "network's state_dict()."
-        )
-    return content if "weights" in content else {"weights": content}
-
-
-def is_plain(name: object, tensor: object) -> bool:
-    """Whether it is a named tensor of finite floats that uses no more memory than its file has."""
-    return (
-        isinstance(name, str)
-        and isinstance(tensor, Tensor)
-        and tensor.is_floating_point()
-        and tensor.layout == torch.strided
-        and tensor.device.type == "cpu"
-        and tensor.nbytes <= tensor.untyped_storage().nbytes()
-        and bool(tensor.isfinite().all())
-    )
-
-
-def check_sha256(path: Path) -> None:
-    """ValueError where a file is not the one of SHA256SUMS beside it."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if f"{digest}  {path.name}\n" not in path.with_name("SHA256SUMS").read_text():
-        raise ValueError(
-            f"{path} is not the file that was published: its SHA-256 differs. Check it out again, "
-            "or give its path instead of its name to use it all the same."
-        )
+    return content
 
 
 def model_from_checkpoint(content: dict, path: str | os.PathLike) -> MultiMix:
-    """The network of a checkpoint, in eval mode. ValueError, with the path, where it has none."""
+    """The network of a checkpoint, in eval mode. ValueError, with the path, where it has none.
+
+    Widths and bridge are read from the tensors' shapes. The authors' file has two tensors that were
+    never used; they are dropped.
+    """
     try:
-        model = model_from_tensors(content["weights"])
+        unused = "decoder.conv_last_saliency."
+        tensors = {n: t.float() for n, t in content["weights"].items() if not n.startswith(unused)}
+        stages = [tensors[f"encoder.dconv_down{stage}.0.weight"] for stage in range(1, 6)]
+        widths = tuple(weight.shape[0] for weight in stages)
+        bridge = tensors["decoder.dconv_up4.0.weight"].shape[1] != widths[4] + widths[3]
+        with torch.device("meta"):  # shapes alone, as these may be of any size
+            model = MultiMix(widths, bridge).eval()
+        model.load_state_dict(tensors, assign=True)
         config, calibration = config_of(content), content.get("calibration") or {}
         if calibration and not (
             0 < calibration["temperature"] < float("inf") and 0 < calibration["operating_point"] < 1
@@ -105,22 +92,6 @@ def model_from_checkpoint(content: dict, path: str | os.PathLike) -> MultiMix:
             "checkpoint."
         ) from None
     return model
-
-
-def model_from_tensors(tensors: dict[str, Tensor]) -> MultiMix:
-    """The network of a state dict, in eval mode.
-
-    Widths and bridge are read from the shapes. The authors' file has two tensors that were never
-    used; they are dropped. LookupError or RuntimeError where tensors are missing or do not fit.
-    """
-    tensors = {n: t for n, t in tensors.items() if not n.startswith("decoder.conv_last_saliency.")}
-    stages = [tensors[f"encoder.dconv_down{stage}.0.weight"] for stage in range(1, 6)]
-    widths = tuple(weight.shape[0] for weight in stages)
-    bridge = tensors["decoder.dconv_up4.0.weight"].shape[1] != widths[4] + widths[3]
-    with torch.device("meta"):  # shapes alone, as these may be of any size
-        model = MultiMix(widths, bridge)
-    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
-    return model.eval()
 
 
 def config_of(content: dict) -> Config:

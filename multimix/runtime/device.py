@@ -1,14 +1,23 @@
-"""Where the network runs, and how much of a batch it takes at once there."""
+"""Where a network runs: its device, how much that takes at once, and processes that work as one.
+
+torchrun starts such processes (on one machine: --standalone); it listens on every network
+interface, without a password. World, rank and size are torch.distributed's words.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import torch
-from torch import nn
+import torch.distributed as dist
+from torch import Tensor, nn
+
+RANK, SIZE = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 # OpenMP's threads do not exist in a forked process, which would wait for them for ever.
 if hasattr(os, "register_at_fork"):
@@ -20,16 +29,17 @@ def choose_device(name: str = "auto") -> torch.device:
 
     Errors: ValueError where there is no such device.
     """
-    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    available = [*(kind for kind, is_here in found.items() if is_here), "cpu"]
-    name = available[0] if name == "auto" else name
-    if name.partition(":")[0] in available:
-        with suppress(RuntimeError):
-            return torch.empty(0, device=name).device
-    choices = " or ".join(["auto", *available])
-    raise ValueError(
-        f"There is no device '{name}' here; choose {choices}, or one of several as cuda:0."
-    )
+    if name == "auto" and torch.cuda.is_available():
+        name = "cuda"
+    elif name == "auto":
+        name = "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError):  # the latter where torch is built without CUDA
+        raise ValueError(
+            f"There is no device '{name}' here; choose auto, cpu, cuda, mps, or one of several as "
+            "cuda:0."
+        ) from None
 
 
 def best_precision(device: torch.device) -> str:
@@ -37,11 +47,11 @@ def best_precision(device: torch.device) -> str:
 
     CPUs with AMX or AVX512-BF16 do (read on Linux alone), and GPUs from CUDA capability 8.0 on.
     """
-    fast = False
     if device.type == "cuda":
         fast = torch.cuda.get_device_capability(device) >= (8, 0)
-    elif device.type == "cpu" and (about := Path("/proc/cpuinfo")).exists():
-        flags = about.read_text()
+    else:
+        about = Path("/proc/cpuinfo")
+        flags = about.read_text() if device.type == "cpu" and about.exists() else ""
         fast = "amx_bf16" in flags or "avx512_bf16" in flags
     return "bfloat16" if fast else "float32"
 
@@ -57,19 +67,6 @@ def micro_batch_size(device: torch.device, side: int) -> int:
     return max(1, min(16, 2 * 256**2 // side**2)) if device.type == "cpu" else 64
 
 
-@contextmanager
-def usual_settings(device: torch.device) -> Iterator[None]:
-    """torch's settings for training, whatever the caller has set: gradients, and float32."""
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    no_autocast = torch.autocast(device.type, enabled=False)
-    try:
-        with torch.inference_mode(False), torch.enable_grad(), no_autocast:
-            yield
-    finally:
-        torch.set_default_dtype(default)
-
-
 def compile_parts(*parts: nn.Module) -> None:
     """Have torch compile modules in place. ValueError where it cannot, as without a compiler."""
     try:
@@ -81,17 +78,54 @@ def compile_parts(*parts: nn.Module) -> None:
         part.compile()
 
 
+@dataclass(frozen=True)
+class World:
+    """All processes, as this one sees them. The main one writes files and prints."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank 0."""
+        return self.rank == 0
+
+    def share(self, total: int) -> range:
+        """This rank's part of `total` items: together the ranks have each item once, in order."""
+        return range(total * self.rank // self.size, total * (self.rank + 1) // self.size)
+
+    def sum_with_gradients(self, numbers: Tensor, parameters: Iterable[Tensor]) -> Tensor:
+        """The sums over all ranks of numbers, (M,), and of gradients: both in place."""
+        tensors = [numbers, *(p.grad for p in parameters if p.grad is not None)]
+        if self.size > 1:
+            message = torch.cat([tensor.flatten() for tensor in tensors])
+            dist.all_reduce(message)  # at once, as each message takes its time
+            for tensor, total in zip(tensors, message.split([t.numel() for t in tensors])):
+                tensor.copy_(total.view_as(tensor))
+        return numbers
+
+    def gather(self, part: object) -> list:
+        """The values of all ranks, in their order, once all are here."""
+        parts = [part] * self.size
+        if self.size > 1:
+            dist.all_gather_object(parts, part)
+        return parts
+
+
+SINGLE = World()
+
+
 @contextmanager
-def memory_in_words() -> Iterator[None]:
-    """ValueError that says what to lower, where there is too little memory."""
+def connect(device: torch.device) -> Iterator[World]:
+    """The processes that torchrun has started, connected; without torchrun this one alone."""
+    if SIZE == 1:
+        yield SINGLE
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(minutes=10))  # a silent process is lost
     try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        # torch has a class of its own for a GPU's memory alone.
-        known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
-        if not known and "can't allocate memory" not in str(error):
-            raise
-        raise ValueError(
-            "There is too little memory; take fewer films at once (--micro-batch 1), a smaller "
-            "--side, or keep the films on the disk (--cache DIR)."
-        ) from None
+        yield World(RANK, SIZE)
+    finally:
+        dist.destroy_process_group()

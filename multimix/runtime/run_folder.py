@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -35,18 +36,19 @@ class RunFolder:
                 f"{self.out} already has a training in it; resume it (--resume) or choose another "
                 "folder."
             )
-        content = read_checkpoint(path) if path else None
+        content, step = read_checkpoint(path) if path else None, 0
         if path and content:
-            self._check_same_training(path, content)
+            step = self._validated_step(path, content)
         if self.writes:
             write_text(self.out / "manifest.csv", self.manifest)
-            self._cut_log(content)
+            self._cut_log(step)
         return content
 
-    def _check_same_training(self, path: Path, content: dict) -> None:
+    def _validated_step(self, path: Path, content: dict) -> int:
+        """The last step that may be in the log. ValueError for a checkpoint of another training."""
         try:
             before, step = config_of(content).as_dict(), int(content["step"])
-            content["training"].get("sums")
+            pending = bool(content["training"].get("sums"))  # its own step is not validated yet
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(
                 f"{path} has no training state, or it is damaged ({in_brief(error)}); --resume "
@@ -70,6 +72,18 @@ class RunFolder:
                 f"{path} was trained with other settings: {', '.join(changed[:4])}; resume with "
                 "the same settings, or start in another folder."
             )
+        return step - pending
+
+    def _cut_log(self, step: int) -> None:
+        """Remove half-written rows of the log, and those after `step`: they will be made again."""
+        path = self.out / "log.csv"
+        log = path.read_bytes() if path.exists() else b""
+        rows = [row[0] for row in re.finditer(rb"(?m)^(\d+),.*\n", log) if int(row[1]) <= step]
+        if rows:
+            with atomic_write(path) as file:
+                file.write(b"".join([log[: log.index(b"\n") + 1], *rows]))
+        else:
+            path.unlink(missing_ok=True)
 
     def save(self, content: dict, best: bool = False) -> None:
         """Write `last.pth`; if it is the best, `best.pth` too, without the training's state."""
@@ -92,19 +106,3 @@ class RunFolder:
         path = self.out / "log.csv"
         if self.writes:
             pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
-
-    def _cut_log(self, content: dict | None) -> None:
-        """Remove a half-written row, and those after the checkpoint: they will be made again."""
-        path, step = self.out / "log.csv", content["step"] if content else 0
-        if content and content["training"].get("sums"):  # its step is not validated yet
-            step -= 1
-        kept: list[bytes] = []
-        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
-            first = line.partition(b",")[0]
-            if line.endswith(b"\n") and (not kept or (first.isdigit() and int(first) <= step)):
-                kept.append(line)
-        if kept:
-            with atomic_write(path) as file:
-                file.write(b"".join(kept))
-        else:
-            path.unlink(missing_ok=True)

@@ -18,12 +18,6 @@ def stop_signals() -> list[int]:
     return [signal.SIGINT, signal.SIGTERM, *heard]
 
 
-def end_quietly_when_stopped() -> None:
-    """Let every such signal end this program at once."""
-    for number in stop_signals():
-        signal.signal(number, end_at_once)
-
-
 def end_at_once(*_: object) -> None:
     """Print one sentence and end, without an exception: libraries change or drop these."""
     with suppress(Exception):  # closed, or interrupted while it was written to

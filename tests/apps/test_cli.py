@@ -7,15 +7,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import torch
 from drawn import draw
 from helpers import ROOT, SIDE, save
+from hostile_helpers import bounded_memory
 from PIL import Image
 
 import multimix
 from multimix import __main__ as program
-from multimix.apps import commands
+from multimix.apps import cli
 from multimix.apps.cli import main
 from multimix.images.formats import film_paths
 from multimix.images.reading import read_film
@@ -66,46 +69,53 @@ def test_it_starts_without_what_only_some_commands_need():
 
 
 def test_without_arguments_it_predicts_the_samples(tmp_path):
-    command, environment = (
-        [sys.executable, "-m", "multimix"],
-        os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    options = {"cwd": tmp_path, "env": environment, "timeout": 300, "text": True}
-    run = subprocess.run(command, capture_output=True, check=False, **options)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    options = dict(cwd=tmp_path, env=environment, timeout=300, text=True, capture_output=True)
+    run = subprocess.run([sys.executable, "-m", "multimix"], **options)
     assert run.returncode == 0 and run.stderr == ""
+    head, *lines = [line.split() for line in run.stdout.splitlines() if line[:1].strip()]
     samples = [path.name for path in film_paths(bundled("sample_data"))]
-    lines = run.stdout.splitlines()
-    assert lines[0].split()[:3] == ["film", "label", "probability"]
-    assert [line.split()[0] for line in lines if line[:1].strip()][1 : 1 + len(samples)] == samples
+    assert head[:3] == ["film", "label", "probability"]
+    assert [line[0] for line in lines[: len(samples)]] == samples
     for name in samples:
         stem = tmp_path / "predictions" / Path(name).stem
         assert stem.with_suffix(".png").exists()
-        shape = read_film(bundled("sample_data") / name).shape
-        assert read_film(f"{stem}_mask.png").shape == shape
+        assert read_film(f"{stem}_mask.png").shape == read_film(bundled("sample_data") / name).shape
 
 
-def test_predict_takes_films_and_folders(tmp_path, predicted, capsys):
+def test_predict_takes_films_and_folders_and_names_what_is_bad(tmp_path, predicted, capsys):
     for i in range(10):
         save(tmp_path / "films" / f"film{i}.png", draw(i, 0, 40)[0])
     save(tmp_path / "single.png", draw(20, 1, 40)[0])
-    assert predicted("films", "single.png", "--json") == 0
-    rows = json.loads(capsys.readouterr().out)
+    (tmp_path / "films" / "bad.png").write_text("no picture")
+    assert predicted("films", "single.png", "none.png", "x" * 300, "--json") == 2
+    printed = capsys.readouterr()
+    rows = json.loads(printed.out)
     names = [Path(row["file"]).name for row in rows]
     assert names == [f"film{i}.png" for i in range(10)] + ["single.png"]
     for row in rows:
         assert row["label"] in row["probabilities"]
         assert 0 <= row["lung_share"] <= 1 and row["seconds"] > 0
     assert len(list((tmp_path / "out").glob("[!.]*"))) == 23
+    said = printed.err.splitlines()
+    assert len(said) == 3 and all(line.startswith("multimix: ") for line in said)
+    for name in ("bad.png", "There is no film or folder", "xxx"):
+        assert name in printed.err
 
 
-def test_bad_films_are_named_and_the_others_predicted(tmp_path, predicted, capsys):
-    save(tmp_path / "films" / "good.png", draw(1, 0, 40)[0])
-    (tmp_path / "films" / "bad.png").write_text("no picture")
-    assert predicted("films", "none.png") == 2
-    printed = capsys.readouterr()
-    assert "good.png" in printed.out and "bad.png" not in printed.out
-    assert [line.partition(":")[0] for line in printed.err.splitlines()] == ["multimix", "multimix"]
-    assert "bad.png" in printed.err and "There is no film" in printed.err
+def test_an_address_is_named_as_it_was_given_and_the_home_folder_is_known(
+    tmp_path, weights, monkeypatch, capsys
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "film.png", draw(1, 0, 40)[0])
+    (tmp_path / "tiny.pth").symlink_to(weights)
+    words = ["~/film.png", "https://a.b/c.png", "--weights=~/tiny.pth", "--out=~/out"]
+    assert main(["predict", *words]) == 2
+    assert (
+        "There is no film or folder https://a.b/c.png on this computer" in capsys.readouterr().err
+    )
+    assert (tmp_path / "out" / "film_mask.png").is_file() and not Path("~").exists()
 
 
 RUN = "train --out {tmp}/run "
@@ -114,34 +124,49 @@ RUN = "train --out {tmp}/run "
 @pytest.mark.parametrize(
     "arguments, words",
     (
-        ("predict {tmp}/none.png", "There is no film"),
         ("predict {tmp}/empty", "There are no films in"),
         ("predict {tmp}/film.png --weights {tmp}/none.pth", "There is no weights file"),
         ("predict {tmp}/film.png --device tpu", "There is no device 'tpu'"),
         ("evaluate --classification {tmp}/nowhere", "nowhere"),
         (RUN + "--classification {tmp}/empty", "empty"),
-        (
-            RUN + "--system enc --segmentation {tmp}/empty",
-            "of this system were given; give --class",
-        ),
+        (RUN + "--system enc --segmentation {tmp}/empty", "were given; give --classification"),
         ("train --classification {tmp}/empty", "name one with --out"),
         ("sweep --out {tmp}/run", "No films were given; name their folders, or take the small set"),
         (RUN + "--threshold 1.5", "threshold is 1.5; a number from 0 to 1 is needed"),
         (RUN + "--no-classify --no-segment", "no task is on"),
-        (
-            "sweep --quick --out {tmp}/run --batch 0",
-            "batch is 0; a number from 1 to 10000 is needed",
-        ),
+        ("sweep --quick --out {tmp}/run --batch 0", "batch is 0; a number from 1 to 10000 is"),
         ("sweep --out {tmp}/film.png --quick", "film.png"),
+        ("predict {tmp}/film.png --out {tmp}/film.png", "film.png"),
+        ("predict " + "x" * 5000, "There is no film or folder"),
+        (RUN + "--classification " + "x" * 5000, "xxx"),
+        (RUN + "--seed 9223372036854775808", "seed is"),
+        (RUN + "--side 1000000000", "side is"),
+        (RUN + "--learning-rate inf", "learning_rate is inf"),
     ),
 )
 def test_faults_are_one_line_and_exit_code_2(tmp_path, capsys, arguments, words):
     (tmp_path / "empty").mkdir()
     save(tmp_path / "film.png", draw(1, 0, 40)[0])
-    assert main([word.format(tmp=tmp_path) for word in arguments.split()]) == 2
+    with bounded_memory():
+        assert main([word.format(tmp=tmp_path) for word in arguments.split()]) == 2
     printed = capsys.readouterr().err
     assert words in printed and printed.count("\n") == 1 and printed.startswith("multimix: ")
     assert not (tmp_path / "run").exists()
+
+
+def test_too_little_memory_is_a_sentence(tmp_path, monkeypatch, capsys):
+    command = ["predict", "film.png", "--out", str(tmp_path)]
+    for error in (
+        MemoryError(),
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ):
+        monkeypatch.setattr(cli, "load_model", Mock(side_effect=error))
+        assert main(command) == 2
+        assert re.search("too little memory; .*--micro-batch 1", capsys.readouterr().err)
+    monkeypatch.setattr(cli, "load_model", Mock(side_effect=RuntimeError("shapes differ")))
+    with pytest.raises(RuntimeError, match="shapes differ"):  # other faults stay as they are
+        main(command)
 
 
 def test_train_resume_evaluate(tmp_path, sets, capsys):
@@ -166,15 +191,13 @@ def test_train_resume_evaluate(tmp_path, sets, capsys):
     assert len(written["films"]) == 20 and (found / "all.csv").exists()
 
 
-def test_without_folders_a_training_takes_the_small_set_and_shows_its_test(
-    tmp_path, films, monkeypatch, capsys
-):
+def test_without_folders_a_training_takes_the_small_set(tmp_path, films, monkeypatch, capsys):
     asked = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(commands, "load_films", lambda *given, **_: asked.append(given) or films)
+    monkeypatch.setattr(cli, "load_films", lambda *given, **_: asked.append(given) or films)
     words = ["--steps", "1", "--side", str(SIDE), "--widths", "2,3,4,5,6", "--masks", "3"]
     assert main(["train", *words, "--class-labels", "all"]) == 0
-    assert asked == [([], [], SIDE, 0)]
+    assert asked == [([], [], SIDE, 0, False)]
     printed = capsys.readouterr().out
     assert "training on 32 of 32 classes (16 NORMAL, 16 PNEUMONIA), 3 of 32 masks" in printed
     assert re.search(r"test films: auc \S+, accuracy \S+, dice \S+\n", printed)

@@ -1,94 +1,148 @@
-"""Commands about odd names, pipes, damaged films and absurd numbers end in one clear sentence."""
+"""Odd names, pipes, full disks, readers that go away: a command ends in one clear sentence."""
 
 import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from helpers import save
-from hostile_helpers import DRAWN, bounded_memory, quickly
+from drawn import draw
+from helpers import ROOT, save
+from hostile_helpers import DRAWN, quickly
 from PIL import Image
 
 from multimix.apps.cli import main
+from multimix.runtime.files import lock_folder
+
+FULL = "No space left on device"
+NAMES = ["with spaces.png", "a\nmultimix: forged.png", "tab\t.png", "ünïcödé.png", "-dash.png"]
+NAMES += ["'quote\".png", "<b>.png", "%s{0}.png", "$(touch x).png", "a" * 251 + ".png"]
+NAMES += [b"\xff\xfe.png", "..png", "...png", "..%2f..png", "\x1b[2J.png"]
 
 
-def predict_command(weights: str, out: Path, *films: Path) -> list[str]:
-    """Of the command line: films to predictions without figures."""
-    paths = [str(film) for film in films]
-    return ["predict", *paths, "--weights", weights, "--out", str(out), "--no-figures"]
+@pytest.fixture
+def command(weights):
+    """Words of the command line: films to predictions without figures."""
+
+    def words(out: Path, *films: Path) -> list[str]:
+        paths = [str(film) for film in films]
+        return ["predict", *paths, "--weights", weights, "--out", str(out), "--no-figures"]
+
+    return words
 
 
-NAMES = [
-    "with spaces.png",
-    "new\nline.png",
-    "tab\t.png",
-    "ünïcödé.png",
-    "-dash.png",
-    "'quote\".png",
-]
-NAMES += ["<b>.png", "%s{0}.png", "$(touch x).png", "a" * 200 + ".png", b"\xff\xfe.png"]
-NAMES += ["..png", "...png", "..%2f..png"]
+@pytest.fixture(scope="session")
+def films(tmp_path_factory) -> Path:
+    """Twenty films, drawn once."""
+    folder = tmp_path_factory.mktemp("drawn") / "films"
+    for i in range(20):
+        save(folder / f"film{i:02d}.png", draw(i, 0, 200)[0])
+    return folder
 
 
-def test_names_of_films(tmp_path, weights):
+def test_names_of_films(tmp_path, command, capsys):
     folder, out = tmp_path / "films", tmp_path / "a" / "out"
     folder.mkdir()
     for name in NAMES:
         with open(os.path.join(os.fsencode(folder), os.fsencode(name)), "wb") as file:
             Image.fromarray(DRAWN).save(file, "PNG")
-    assert main(predict_command(weights, out, *folder.iterdir())) == 0
+    (folder / "b\nmultimix: evil.png").write_bytes(b"")
+    assert main(command(out, *folder.iterdir())) == 2
     assert len(list(out.glob("*_mask.png"))) == len(NAMES)
     assert [item.name for item in (tmp_path / "a").iterdir()] == ["out"]  # nothing beside it
     assert {item.name for item in tmp_path.iterdir()} == {"films", "a"}
+    said = capsys.readouterr()
+    lines = [line for line in said.out.splitlines() if not line.lstrip().startswith("! ")]
+    assert len(said.err.splitlines()) == 1 and "\x1b" not in said.out
+    assert len(lines) == 1 + len(NAMES) + 2  # a head, an empty line, and where the files are
 
 
-def test_paths_that_are_no_files(tmp_path, weights, capsys):
+def test_paths_that_are_no_files(tmp_path, command, capsys):
     folder = tmp_path / "films"
     (folder / "folder.png").mkdir(parents=True)
     (folder / "loop.png").symlink_to(folder / "loop.png")
     (folder / "broken.png").symlink_to(tmp_path / "nowhere.png")
     os.mkfifo(folder / "pipe.png")
     save(folder / "good.png", DRAWN)
-    assert quickly(main, predict_command(weights, tmp_path / "out", folder)) == 2
+    assert quickly(main, command(tmp_path / "out", folder)) == 2
     printed = capsys.readouterr()
     assert "good.png" in printed.out and printed.err.count("multimix: ") == printed.err.count("\n")
     for name in ("loop", "broken", "pipe"):
         assert f"{name}.png" in printed.err
 
 
-def test_pipes_are_no_files(tmp_path, sets, masked, weights, capsys):
-    """Opening one waits for who writes to it, for ever."""
-    mask, manifest, films = masked / "masks" / "film03.png", tmp_path / "a.csv", tmp_path / "b.csv"
+def test_pipes_and_links_stay_what_they_are(tmp_path, sets, masked, weights, capsys):
+    """Opening a pipe waits for who writes to it, for ever."""
+    mask, manifest = masked / "masks" / "film03.png", tmp_path / "a.csv"
+    films, results = tmp_path / "b.csv", tmp_path / "c.json"
     mask.unlink()
-    for path in (mask, manifest, films):
+    for path in (mask, manifest, films, results):
         os.mkfifo(path)
     evaluate = ["evaluate", "--weights", weights]
-    classes = [*sets[:2], "--manifest", str(manifest)]
+    classes = [*evaluate, *sets[:2]]
     for path, command in (
         (mask, ["doctor", str(masked)]),
         (mask, [*evaluate, "--segmentation", str(masked)]),
-        (manifest, [*evaluate, *classes]),
+        (manifest, [*classes, "--manifest", str(manifest)]),
         (films, ["doctor", str(films)]),
+        (results, [*classes, "--json", str(results)]),
     ):
         assert quickly(main, command) == 2
         printed = capsys.readouterr()
         assert path.name in printed.out + printed.err and "Traceback" not in printed.err
+    (tmp_path / "link.json").symlink_to(tmp_path / "target.json")
+    assert main([*classes, "--json", str(tmp_path / "link.json")]) == 0
+    assert results.is_fifo() and (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "target.json").stat().st_size > 100
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    (
-        ["train", "--recipe", "paper", "--seed", str(2**63)],
-        ["train", "--recipe", "paper", "--side", str(10**9)],
-        ["train", "--recipe", "paper", "--batch", str(10**9)],
-        ["train", "--recipe", "paper", "--learning-rate", "inf"],
-        ["train", "--classification", "x" * 5000],
-        ["predict", "x" * 5000, "--weights", "{weights}"],
-    ),
-)
-def test_options_out_of_all_bounds(tmp_path, weights, capsys, arguments):
-    arguments = [word.format(weights=weights) for word in arguments]
-    out = ["--out", str(tmp_path / "out")]
-    with bounded_memory():
-        assert quickly(main, [*arguments, *out]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1 and said[0].startswith("multimix: ") and said[0].endswith(".")
+def test_a_full_disk_ends_predicting_and_resume_goes_on(tmp_path, films, command, capsys):
+    disk, larger = tmp_path / "disk", tmp_path / "larger"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk may be mounted here")
+    out = disk / "out"
+    try:
+        assert main(command(out, films)[:-1]) == 2
+        shutil.copytree(out, larger)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert FULL in said and str(out) in said
+    names = pd.read_csv(larger / "predictions.csv")["name"]
+    assert len(names) and not list(larger.glob("*.part"))
+    for path in (larger / f"{name}{end}" for name in names for end in (".png", "_mask.png")):
+        Image.open(path).load()  # whole
+    assert main([*command(larger, films), "--resume"]) == 0
+    assert len(list(larger.glob("*_mask.png"))) == 20
+
+
+def test_readers_that_go_away(tmp_path, films, command, monkeypatch, capsys):
+    """`| head`, and a full standard output."""
+    words = command(tmp_path / "out", films)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    with subprocess.Popen([sys.executable, "-m", "multimix", *words], **options) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait(60) == 141
+    with open("/dev/full", "w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        assert main([*words, "--resume"]) == 2
+        patch.setattr(sys, "stdout", None)  # a file that cannot be written cannot be closed either
+        with suppress(OSError):
+            full.close()
+    (said,) = capsys.readouterr().err.splitlines()
+    assert FULL in said
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path, films, command, capsys):
+    out = tmp_path / "out"
+    with lock_folder(out):
+        assert main(command(out, films / "film00.png")) == 2
+    assert f"Another process is writing to {out}" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == [".lock"]
+    assert main(command(out, films / "film00.png")) == 0

@@ -1,6 +1,6 @@
 """The panel's kernel side, with uploads as ipywidgets 7 and 8 hand them over.
 
-The browser's side is in test_browser, the pictures are in test_pictures.
+The browser's side is in test_browser, the pictures are in test_overlays.
 """
 
 import base64

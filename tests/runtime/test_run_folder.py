@@ -26,24 +26,17 @@ def test_killed_trainings_end_in_the_same_bits(films, tmp_path):
     assert kills(films, tmp_path, 4, random.Random(0)) >= 1
 
 
-@pytest.mark.parametrize("number, every", ((signal.SIGINT, "500"), (signal.SIGHUP, "1")))
-def test_a_signal_finishes_the_step_and_saves(tmp_path, sets, number, every):
+def test_a_signal_finishes_the_step_and_saves(tmp_path, sets):
     command = [sys.executable, "-m", "multimix", "train", *sets, "--out", str(tmp_path / "run")]
-    command += ["--recipe", "paper", "--side", "32", "--batch", "2", "--steps", "100000"]
-    training = subprocess.Popen(
-        [*command, "--validate-every", every],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # also under nohup
-    )
-    while not (tmp_path / "run" / "manifest.csv").exists():
-        assert training.poll() is None
-        time.sleep(0.1)
-    time.sleep(1)
-    training.send_signal(number)
-    _, printed = training.communicate(timeout=120)
+    command += ["--recipe=paper", "--side=32", "--batch=2", "--steps=100000"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, env=environment, **options) as training:
+        while not (tmp_path / "run" / "manifest.csv").exists():
+            assert training.poll() is None
+            time.sleep(0.1)
+        training.send_signal(signal.SIGINT)
+        _, printed = training.communicate(timeout=120)
     step = read_checkpoint(tmp_path / "run" / "last.pth")["step"]
     assert training.returncode == 130 and step >= 1 and "Traceback" not in printed
     said = f"multimix: stopped after step {step} of 100000; --resume continues from there"
@@ -55,7 +48,9 @@ def test_a_damaged_checkpoint_is_one_sentence(films, tmp_path):
     whole = (tmp_path / "last.pth").read_bytes()
     for content in (whole[: len(whole) // 2], b"", flip_a_bit(whole)):
         (tmp_path / "last.pth").write_bytes(content)
-        with pytest.raises(ValueError, match=r"last\.pth is not a weights file, or it is damaged"):
+        with pytest.raises(
+            ValueError, match=r"last\.pth is not a weights file .* or it is damaged"
+        ):
             quietly(CONFIG, films, tmp_path, resume=True)
     (tmp_path / "last.pth").unlink()
     with pytest.raises(ValueError, match=r"best\.pth has no training state"):
@@ -85,7 +80,7 @@ class SmallDisk(io.FileIO):
         return super().write(content)
 
 
-@pytest.mark.parametrize("room", (0, 40_000, 80_000))
+@pytest.mark.parametrize("room", (0, 40_000))
 def test_a_disk_that_fills_up_leaves_whole_files(films, tmp_path, monkeypatch, room):
     monkeypatch.setattr(SmallDisk, "room", room)
     fill = lambda path, mode: io.BufferedWriter(SmallDisk(path, mode))  # noqa: E731
@@ -100,18 +95,11 @@ def test_a_disk_that_fills_up_leaves_whole_files(films, tmp_path, monkeypatch, r
     assert [int(row["step"]) for row in read_log(tmp_path)] == [*range(2, 21, 2)] and before < 20
 
 
-def test_the_files_of_other_programs_stay(films, tmp_path):
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    dead, alive = (f".multimix-{process}-456.part" for process in (ended.pid, os.getpid()))
-    for name in ("movie.part", "123-456.part", dead, alive):
-        (tmp_path / name).write_text("half")
-    quietly(replace(CONFIG, steps=2), films, tmp_path)
-    assert {path.name for path in tmp_path.glob("*.part")} == {"movie.part", "123-456.part", alive}
-
-
 def test_resuming_what_is_finished_says_so(films, tmp_path, capsys):
+    for name in ("movie.part", ".multimix-123-456.part"):  # the second of a killed training
+        (tmp_path / name).write_text("half")
     done = quietly(CONFIG, films, tmp_path)
+    assert [path.name for path in tmp_path.glob("*.part")] == ["movie.part"]
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     again = train(CONFIG, films, tmp_path, device="cpu", resume=True)
     said = capsys.readouterr()
@@ -134,12 +122,17 @@ def test_a_loss_that_is_no_number_stops_with_its_name(films, tmp_path, monkeypat
     assert read_checkpoint(tmp_path / "last.pth")["step"] == 2
 
 
-def test_a_log_that_was_cut_anywhere_is_written_again(films, tmp_path):
+def test_a_log_that_was_cut_anywhere_is_written_again(films, tmp_path, monkeypatch):
     quietly(CONFIG, films, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="after step 2 of"):
+        patch.setattr("multimix.trainer.validate", lambda *_: None)  # stopped in a validation
+        quietly(CONFIG, films, tmp_path / "stopped")
+    assert not (tmp_path / "stopped" / "log.csv").exists()
     quietly(replace(CONFIG, steps=4), films, tmp_path / "long")
     header, row, _ = (tmp_path / "whole" / "log.csv").read_bytes().split(b"\n", 2)
     starts = {"empty": b"", "short": header[:7], "odd": header + b"\n\xff,1\n", "early": row}
-    for name, log in {**starts, "long": b"1"}.items():  # of a row that would begin with step 10
+    # The row of 'long' would begin with step 10.
+    for name, log in {**starts, "stopped": b"", "long": b"1"}.items():
         (tmp_path / name).mkdir(exist_ok=True)
         with open(tmp_path / name / "log.csv", "ab") as file:
             file.write(log)
@@ -160,16 +153,6 @@ def test_other_films_are_refused_and_some_settings_may_change(films, tmp_path):
     changed = replace(CONFIG, steps=5, validate_every=1, patience=9, micro_batch=1)
     quietly(changed, films, tmp_path, resume=True)
     assert [int(row["step"]) for row in read_log(tmp_path)] == [2, 3, 4, 5]
-
-
-def test_a_stopped_validation_is_made_when_the_training_is_resumed(films, tmp_path, monkeypatch):
-    quietly(CONFIG, films, tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="after step 2 of"):
-        patch.setattr("multimix.trainer.validate", lambda *_: None)
-        quietly(CONFIG, films, tmp_path / "cut")
-    assert not (tmp_path / "cut" / "log.csv").exists()
-    quietly(CONFIG, films, tmp_path / "cut", resume=True)
-    assert rows_without_time(tmp_path / "cut") == rows_without_time(tmp_path / "whole")
 
 
 def test_training_ends_early_when_nothing_gets_better(films, tmp_path, monkeypatch):

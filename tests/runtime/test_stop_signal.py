@@ -8,8 +8,8 @@ import time
 
 from helpers import ROOT
 
-from multimix.runtime.files import atomic_write
-from multimix.runtime.stop_signal import StopSignal, stop_signals
+from multimix.runtime.files import lock_folder
+from multimix.runtime.stop_signal import stop_signals
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 STOPPED = "multimix: stopped.\n"
@@ -27,15 +27,11 @@ while True:
 
 def test_a_signal_while_a_library_is_imported_that_swallows_it(tmp_path):
     (tmp_path / "torch.py").write_text(SWALLOWING)
-    environment = ENVIRONMENT | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    begun = tmp_path / "begun"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "multimix", "doctor", "nowhere"],
-        env=environment | {"BEGUN": str(begun)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    path, begun = f"{tmp_path}{os.pathsep}{ROOT}", tmp_path / "begun"
+    environment = ENVIRONMENT | {"PYTHONPATH": path, "BEGUN": str(begun)}
+    command = [sys.executable, "-m", "multimix", "doctor", "nowhere"]
+    options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environment, **options)
     while not begun.exists():
         assert process.poll() is None
         time.sleep(0.01)
@@ -47,8 +43,9 @@ WRITING = """
 import os, signal, sys
 from pathlib import Path
 from multimix.runtime.files import atomic_write
-from multimix.runtime.stop_signal import StopSignal, end_quietly_when_stopped
-end_quietly_when_stopped()
+from multimix.runtime.stop_signal import StopSignal, end_at_once
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, end_at_once)
 print("said before")
 with StopSignal() as stop:
     os.kill(os.getpid(), signal.SIGTERM)
@@ -65,13 +62,8 @@ def test_a_second_signal_leaves_nothing_half_written(tmp_path):
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert (done.stdout, done.stderr, done.returncode) == ("said before\n", STOPPED, 130)
     assert not (tmp_path / "file").exists()
-    atomic_write_whole(tmp_path / "other")  # removes what the ended process has left
-    assert [path.name for path in tmp_path.iterdir()] == ["other"]
-
-
-def atomic_write_whole(path):
-    with atomic_write(path) as file:
-        file.write(b"x")
+    with lock_folder(tmp_path):  # removes what the ended process has left
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_a_hangup_that_nohup_has_switched_off_stays_so():
@@ -80,10 +72,3 @@ def test_a_hangup_that_nohup_has_switched_off_stays_so():
         assert set(stop_signals()) == {signal.SIGINT, signal.SIGTERM}
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-def test_signals_are_as_before_afterwards():
-    before = signal.getsignal(signal.SIGINT)
-    with StopSignal() as stop:
-        assert signal.getsignal(signal.SIGINT) is not before and not stop.came
-    assert signal.getsignal(signal.SIGINT) is before
