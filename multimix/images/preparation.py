@@ -36,7 +36,7 @@ def film_box(grey: np.ndarray) -> Box:
     """Find the film in a picture (H, W) uint8 with plain borders, and with text or buttons there.
 
     The film is the largest connected part of the picture that is not plain. Around it, all is cut
-    from the nearest row, or column, that has one grey value, and so are rounded corners.
+    from the nearest row, or column, that has one grey value.
 
     Returns: the whole picture where it has no plain border, or nothing else.
     """
@@ -46,9 +46,8 @@ def film_box(grey: np.ndarray) -> Box:
     for _ in range(3):  # frames may lie in each other
         part = grey[top:bottom, left:right]
         rows, columns = film_edges(part)
-        cut = corner_cut(part[slice(*rows), slice(*columns)])
-        top, bottom = top + rows[0] + cut, top + rows[1] - cut
-        left, right = left + columns[0] + cut, left + columns[1] - cut
+        top, bottom = top + rows[0], top + rows[1]
+        left, right = left + columns[0], left + columns[1]
         if part.shape == (bottom - top, right - left):
             break
     if bottom - top < height / 5 or right - left < width / 5:
@@ -94,16 +93,3 @@ def are_plain(lines: np.ndarray) -> np.ndarray:
     sample = lines[:, :: max(1, lines.shape[1] // 500)].astype(np.int16)
     middle = np.median(sample, axis=1, keepdims=True)
     return (np.abs(sample - middle) <= PLAIN).mean(axis=1) >= 0.95
-
-
-def corner_cut(film: np.ndarray) -> int:
-    """How many px to cut from each side of a film (H, W) so that its rounded corners are gone.
-
-    Four corners of one grey value that reach further in than usual arcs belong to the film.
-    """
-    steps = np.arange(min(int(0.016 * max(film.shape)) + 1, min(film.shape)))
-    corners = np.stack([film[s, t] for s in (steps, -1 - steps) for t in (steps, -1 - steps)])
-    differs = np.abs(corners.astype(np.int16) - np.median(corners[:, 0])) > PLAIN  # (4, reach)
-    if differs[:, 0].any() or not differs.any(1).all():
-        return 0
-    return int(differs.argmax(1).max())
