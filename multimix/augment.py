@@ -5,8 +5,6 @@ its view depends neither on the other films of the batch nor on the device. Pape
 strengths as in FixMatch (Sohn 2020).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -90,12 +88,12 @@ class AffineParameters(NamedTuple):
     frame_bottom: Tensor
 
     @classmethod
-    def identity(cls, count: int) -> AffineParameters:
+    def identity(cls, count: int) -> "AffineParameters":
         """No movement, of `count` films."""
         scales = ("scale", "aspect")
         return cls(*(torch.full((count, 1, 1, 1), float(name in scales)) for name in cls._fields))
 
-    def split(self, size: int) -> list[AffineParameters]:
+    def split(self, size: int) -> "list[AffineParameters]":
         """The values of each `size` films, like `Tensor.split`."""
         return [AffineParameters(*part) for part in zip(*(column.split(size) for column in self))]
 

@@ -1,7 +1,5 @@
 """Batches: the five kinds of films of a training step."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import repeat
 from typing import NamedTuple
@@ -40,7 +38,7 @@ class Batch(NamedTuple):
         films = self.mask_films if self.class_films is None else self.class_films
         return 0 if films is None else len(films)
 
-    def slices(self, size: int) -> Iterator[Batch]:
+    def slices(self, size: int) -> "Iterator[Batch]":
         """Parts of the batch with at most `size` films of each kind."""
         parts = [repeat(None) if part is None else part.split(size) for part in self]
         return (Batch(*together) for together in zip(*parts))

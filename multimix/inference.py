@@ -1,7 +1,5 @@
 """Films in, predictions out: load a network, and predict."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections import deque

@@ -6,8 +6,6 @@ Films are (N, 1, H, W) in [0, 1], with one generator each, as in `augment`. Inst
 brightness and contrast, so the changes of intensity here are non-linear.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import torch.nn.functional as F

@@ -3,8 +3,6 @@
 The last one, pixel consistency, belongs to the improved recipe.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -4,8 +4,6 @@ Haque et al., ISBI 2021, figure 1 and section 2. Shapes in comments are those of
 (16, 32, 64, 128, 256) at 256 px.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 

@@ -1,7 +1,5 @@
 """The paper's eight systems, and recipes to train them by, as changes of `Config`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 # The parts of the method that each of the paper's systems switches off (table 2).

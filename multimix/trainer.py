@@ -1,7 +1,5 @@
 """The state of a training: weights, optimizer, averaged weights, results."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """The training loop: steps, validations, and a folder that a training is resumed from."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable

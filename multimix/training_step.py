@@ -1,7 +1,5 @@
 """One step of training: the paper's equations 1 to 3, on one batch."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

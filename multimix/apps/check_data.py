@@ -1,7 +1,5 @@
 """`doctor`: what a folder has, and whether a network can be trained on it."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterator, Mapping

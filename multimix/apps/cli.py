@@ -3,8 +3,6 @@
 Each command stands below the table of its options.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import os

@@ -1,7 +1,5 @@
 """The network as an ONNX file that needs no autograd: its saliency is part of the graph."""
 
-from __future__ import annotations
-
 import copy
 import json
 import warnings

@@ -1,7 +1,5 @@
 """The options of the command line: tables that read like their help, and the fields of Config."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

@@ -3,8 +3,6 @@
 It works with ipywidgets 7.7 and 8, in Jupyter and Voila. With anywidget the mouse works, too.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import os

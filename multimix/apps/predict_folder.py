@@ -1,7 +1,5 @@
 """Predict many films into a folder: a mask and a figure for each, and `predictions.csv`."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

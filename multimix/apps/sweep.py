@@ -3,8 +3,6 @@
 Each run is what a user would type, `train` and then `evaluate`, in a process of its own.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -3,8 +3,6 @@
 Folders are read by the rule of words (paths.py), tables by the names of their columns (tables.py).
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections import Counter

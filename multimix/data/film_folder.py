@@ -1,7 +1,5 @@
 """Find the films to predict: one film, several, a pattern, or a folder."""
 
-from __future__ import annotations
-
 import glob
 import os
 import warnings

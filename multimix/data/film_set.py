@@ -1,7 +1,5 @@
 """Films as a set's folders and tables describe them, and sets of reduced films of one size."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,13 +131,13 @@ class FilmSet(Dataset):
         """(N, side, side) bool, the targets of a segmentation set."""
         return self.targets
 
-    def split(self, name: str) -> FilmSet:
+    def split(self, name: str) -> "FilmSet":
         """The films of one split, or of 'all'."""
         if name == "all":
             return self
         return self[torch.tensor([own == name for own in self.splits], dtype=torch.bool)]
 
-    def with_labels(self) -> FilmSet | None:
+    def with_labels(self) -> "FilmSet | None":
         """The films that have a target; None where there is none."""
         return self[self.labelled] if self.labelled.any() else None
 
@@ -164,7 +162,7 @@ class Films:
             lines.append(f"left out: {len(self.skipped)} films that cannot be read")
         return "\n".join([*lines, *(f"left out: {sentence}" for sentence in self.left_out)])
 
-    def labelled(self, split: str) -> Films:
+    def labelled(self, split: str) -> "Films":
         """The films of one split, or of 'all', that have a target."""
         parts = (self.classification, self.segmentation)
         chosen = [part.split(split).with_labels() if part is not None else None for part in parts]

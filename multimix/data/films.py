@@ -1,7 +1,5 @@
 """Folders to sets of films: each film is read once, reduced, and given a split by patient."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os

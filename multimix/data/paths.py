@@ -4,8 +4,6 @@ Every film below a folder is read. Words in its path may name a split, a class o
 of a mask's name is its film's. What no word says is not known.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import unicodedata

@@ -1,7 +1,5 @@
 """The patient of each film, and which films train, validate and test."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

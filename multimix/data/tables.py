@@ -1,7 +1,5 @@
 """Tables of films, anyone's own or a published set's, as people and spreadsheets write them."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

@@ -1,7 +1,5 @@
 """The films of a training: whether their labels are enough, which are used, and the manifest."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

@@ -1,7 +1,5 @@
 """Calibration: from log-odds to calibrated probabilities."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Measure a network on films with known classes or lungs, and calibrate it to them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Figures of an evaluation, in colours that are distinct to colour-blind readers (Okabe, Ito)."""
 
-from __future__ import annotations
-
 from base64 import b64encode
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Every metric of the paper and its supplement, from probabilities, log-odds and masks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The results of an evaluation, for the terminal, a notebook, JSON and CSV; and of subgroups."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Which files are films, and the content of picture files, as Pillow decodes them."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import warnings

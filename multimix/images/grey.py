@@ -1,7 +1,5 @@
 """Values of any kind to the grey values of a film, 8 bits."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image, ImageChops
 

@@ -1,7 +1,5 @@
 """Which pixels of a mask are lung, for the many ways in which masks are written."""
 
-from __future__ import annotations
-
 import numpy as np
 import scipy
 

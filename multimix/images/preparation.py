@@ -3,8 +3,6 @@
 A network that has never seen such borders moves its class.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Warnings about what makes a film unlike those from which the network has learnt."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

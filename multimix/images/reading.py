@@ -1,7 +1,5 @@
 """One film: from any source to what the network takes, everywhere in the same way."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

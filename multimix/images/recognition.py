@@ -1,7 +1,5 @@
 """Tell whether a picture is one frontal chest film, by a tiny network of 19,217 weights."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

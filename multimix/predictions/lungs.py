@@ -4,8 +4,6 @@ Right and left are the patient's. The patient faces the reader, so the right lun
 left side, unless the film was mirrored.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

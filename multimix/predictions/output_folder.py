@@ -1,7 +1,5 @@
 """A folder of predictions: the table `predictions.csv`, with one row for each film, and files."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os
@@ -58,7 +56,7 @@ def weights_hash(model: MultiMix) -> str:
 
 
 @contextmanager
-def open_folder(path: Path) -> Iterator[OutputFolder]:
+def open_folder(path: Path) -> "Iterator[OutputFolder]":
     """An output folder for this process and thread alone; afterwards each film has one row."""
     OutputFolder(path)  # its errors come before anything is written
     with saving, lock_folder(path):

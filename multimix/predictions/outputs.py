@@ -1,7 +1,5 @@
 """The network's outputs as they are used: averaged with the mirrored film's, and post-processed."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

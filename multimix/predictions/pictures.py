@@ -3,8 +3,6 @@
 Pillow is much faster than matplotlib. Colour-blind readers can tell the colours (Okabe and Ito).
 """
 
-from __future__ import annotations
-
 import io
 from functools import lru_cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Weights files: tensors and plain metadata, read without running anything in them."""
 
-from __future__ import annotations
-
 import io
 import os
 import zipfile

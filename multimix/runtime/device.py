@@ -4,8 +4,6 @@ torchrun starts such processes (on one machine: --standalone); it listens on eve
 interface, without a password. World, rank and size are torch.distributed's words.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

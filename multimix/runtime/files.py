@@ -1,7 +1,5 @@
 """Files and folders: written whole or not at all, by one process at a time."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Iterator

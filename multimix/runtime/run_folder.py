@@ -1,7 +1,5 @@
 """The folder of a training: what it writes there, and what it resumes from."""
 
-from __future__ import annotations
-
 import re
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Ctrl-C, SIGTERM and SIGHUP: end at once and quietly, or note the signal and save first."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
@@ -33,7 +31,7 @@ class StopSignal:
     A second signal ends the program at once. Only Python's main thread receives signals.
     """
 
-    def __enter__(self) -> StopSignal:
+    def __enter__(self) -> "StopSignal":
         self.came, self.before = False, {}
         if threading.current_thread() is threading.main_thread():
             self.before = {number: signal.signal(number, self._note) for number in stop_signals()}

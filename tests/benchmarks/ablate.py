@@ -8,8 +8,6 @@ longer and say the same. Films are measured plain, disturbed in twelve fixed way
 made opaque; Dice at 256 px.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

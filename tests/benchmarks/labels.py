@@ -20,8 +20,6 @@ helps if its mean is above that of as many random labels by more than two standa
 difference.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

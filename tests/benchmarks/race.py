@@ -9,8 +9,6 @@ published training is 52,200 steps at 256 px: one of them is timed first. All fi
 cache in --out, which is filled before the clock starts.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

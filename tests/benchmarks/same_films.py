@@ -10,8 +10,6 @@ Measured: AUC and accuracy at the operating point on Kermany's test half, Dice w
 post-processing, at the network's side, on the 315 outlined films of children_lungs.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -7,8 +7,6 @@ The lungs are those that the network finds. 'Lungs alone' has the film's mean gr
 An AUC well above .5 without the hull says that the class leans on what is outside the lungs.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

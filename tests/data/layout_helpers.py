@@ -1,7 +1,5 @@
 """What the tests of layouts share: empty files in folders, and counts of what is found."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
