@@ -16,7 +16,13 @@ from multimix.data.training_films import check_training_films, manifest_of
 from multimix.evaluation.evaluator import films_of_split
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import model_from_checkpoint, read_checkpoint
-from multimix.runtime.device import choose_device, compile_parts, connect, to_device
+from multimix.runtime.device import (
+    choose_device,
+    compile_parts,
+    connect,
+    to_device,
+    usual_settings,
+)
 from multimix.runtime.files import lock_folder
 from multimix.runtime.run_folder import RunFolder
 from multimix.runtime.stop_signal import StopSignal
@@ -66,7 +72,7 @@ def train(
     place, out = choose_device(device), Path(out)
     validation = films_of_split(check_training_films(films, config), "val")
     printed, shown = redirect_stdout(safe(sys.stdout)), redirect_stderr(safe(sys.stderr))
-    with printed, shown, connect(place) as world, StopSignal() as stop:
+    with printed, shown, connect(place) as world, StopSignal() as stop, usual_settings(place):
         loader = Loader(films, config, place, world)
         trainer = Trainer(config, validation, place, world, init_from)
         if compile:

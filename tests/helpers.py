@@ -1,5 +1,7 @@
 """What several test files need besides fixtures."""
 
+from __future__ import annotations
+
 import csv
 import functools
 import re

@@ -47,8 +47,10 @@ def plain(name: str) -> str:
 def read_table(path: Path, rows: int | None = None) -> pd.DataFrame:
     """A table, or its first `rows` lines, as text, '' where empty; the index has line numbers.
 
-    Errors: OSError; ValueError where the file is no table.
+    Errors: OSError; ValueError where there is no file, or it is no table.
     """
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise ValueError(f"There is no table {path}; give the path of a CSV file.")
     content = path.read_bytes()
     options: dict[str, Any] = {"dtype": str, "header": None, "skip_blank_lines": False}
     options |= {"na_values": ["none", "na"], "encoding_errors": "surrogateescape", "nrows": rows}

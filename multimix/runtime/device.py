@@ -65,6 +65,19 @@ def micro_batch_size(device: torch.device, side: int) -> int:
     return max(1, min(16, 2 * 256**2 // side**2)) if device.type == "cpu" else 64
 
 
+@contextmanager
+def usual_settings(device: torch.device) -> Iterator[None]:
+    """torch's settings for training, whatever the caller has set: gradients, and float32."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    no_autocast = torch.autocast(device.type, enabled=False)
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), no_autocast:
+            yield
+    finally:
+        torch.set_default_dtype(default)
+
+
 def compile_parts(*parts: nn.Module) -> None:
     """Have torch compile modules in place. ValueError where it cannot, as without a compiler."""
     try:

@@ -246,8 +246,7 @@ def test_calibrate_writes_weights_with_another_threshold(tmp_path, model, capsys
     new = load_model("new/site.pth")
     assert new.info.calibration and new.info.side == SIDE
     assert all(torch.equal(a, b) for a, b in zip(new.parameters(), model.parameters()))
-    for name, reason in (("new/site.pth", "exists already"), ("a.pt", "does not end in .pth")):
-        assert main([*words[:-1], name]) == 2
-        assert reason in capsys.readouterr().err
+    assert main(words) == 2
+    assert "exists already" in capsys.readouterr().err
     assert main(["calibrate", "site/NORMAL", *words[2:-1], "b.pth"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
