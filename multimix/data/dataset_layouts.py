@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multimix.data.film_folder import expand, look_through
+from multimix.data.film_folder import expand, list_folder, look_through
 from multimix.data.film_set import SPLITS, Film, FoundFilms
 from multimix.data.paths import Labels, NamedFile, films_of_paths, labels_of, root_of
 from multimix.data.splits import with_patients, with_splits
@@ -103,7 +103,7 @@ def films_elsewhere(
     found = [(len(masks), root, list[Film]())]
     for folder in filter(Path.is_dir, (Path(other).expanduser() for other in others)):
         if not folder.samefile(root):
-            paths = look_through(folder, recursive=True, outputs=True).films
+            paths = list_folder(folder).films
             start = root_of(folder, paths, labels)
             films, strays = films_of_paths(start, paths, labels, masks)
             found.append((len(set(masks) & set(strays)), folder, films))

@@ -92,8 +92,24 @@ class FilmFolder:
 def look_through(folder: Path, recursive: bool = False, outputs: bool = False) -> FilmFolder:
     """The films of a folder, without this program's outputs or with them, and what else is there.
 
-    Links to folders are followed, each once. ValueError where there is no film.
+    ValueError where there is no film.
     """
+    found = list_folder(folder, recursive)
+    if not outputs:
+        written = outputs_of(found)
+        found.outputs = [path for path in found.films if path in written]
+        found.films = [path for path in found.films if path not in written]
+    if not found.films:
+        there = found.left_out()
+        raise ValueError(
+            f"There are no films in {folder}; PNG, JPEG, TIFF, BMP, GIF, WebP, .npy or DICOM files "
+            f"are needed, not in archives{f' (there: {there})' if there else ''}."
+        )
+    return found
+
+
+def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:
+    """What is in a folder, perhaps no film; links to folders are followed, each once."""
     found, seen = FilmFolder(), {os.path.realpath(folder)}
 
     def note(error: OSError) -> None:
@@ -114,18 +130,8 @@ def look_through(folder: Path, recursive: bool = False, outputs: bool = False) -
                 found.tables.append(path)
             elif not {path.suffix.lower(), path.stem.lower()} & set(DOCUMENTS.split()):
                 (found.films if is_film(path) else found.unknown).append(path)
-    if not outputs:
-        written = outputs_of(found)
-        found.outputs = [path for path in found.films if path in written]
-        found.films = [path for path in found.films if path not in written]
     for paths in vars(found).values():
         paths.sort()
-    if not found.films:
-        there = found.left_out()
-        raise ValueError(
-            f"There are no films in {folder}; PNG, JPEG, TIFF, BMP, GIF, WebP, .npy or DICOM files "
-            f"are needed, not in archives{f' (there: {there})' if there else ''}."
-        )
     return found
 
 

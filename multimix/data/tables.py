@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from multimix.data.film_folder import counted, look_through
+from multimix.data.film_folder import counted, list_folder
 from multimix.data.film_set import Film, FoundFilms
 from multimix.data.paths import Labels, normalised, split_of
 from multimix.data.splits import patient_of
@@ -79,7 +79,7 @@ class FileFinder:
         self.folder, self.folder_names = folder, set[str]()
         # By whether it is a mask and the last parts of its path; None where several fit.
         self.found: dict[tuple, Path | None] = {}
-        for path in look_through(folder, recursive=True, outputs=True).films:
+        for path in list_folder(folder).films:
             *around, name = map(normalised, path.relative_to(folder).parts)
             is_mask = any("mask" in part for part in (*around, name))
             self.folder_names.update(around)
