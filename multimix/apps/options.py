@@ -195,6 +195,8 @@ def class_names(text: str) -> dict[str, str]:
 
 def count_or_all(text: str) -> int | None:
     """A number of labels; None for 'all'."""
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of labels, or all")
     return None if text == "all" else int(text)
 
 

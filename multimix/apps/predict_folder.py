@@ -100,7 +100,7 @@ def predict_folder(
             try:
                 write_film(folder, prediction, todo[path], files, mask, more)
                 new.add(path)
-            except ValueError as error:  # no DICOM Segmentation is possible, or the mask is damaged
+            except ValueError as error:  # no DICOM Segmentation is possible
                 report(str(error))
     if stop.came:
         raise KeyboardInterrupt("stopped; the same command with --resume continues from there")
@@ -145,6 +145,9 @@ def find_films(
             for film in found.films:
                 folders = film.relative_to(path).parent.parts if path.is_dir() else ()
                 films.setdefault(film_id(film), (film, "_".join([*folders, stem_of(film)])))
+            for folder in found.unreadable:
+                on_error(f"{folder} cannot be read: no permission.")
+            found.unreadable, found.tables = [], []  # films.csv is read, others are not for this
             if sentence := found.left_out():
                 on_left_out(f"left out of {path}: {sentence}.")
     return dict(films.values())
@@ -189,8 +192,12 @@ def write_film(
     more: Row,
 ) -> None:
     """Write a film's files and row, which has `more` cells and, with a `mask` by hand, the Dice."""
-    film, shape = film_id(prediction.source, prediction.film), prediction.film.shape
-    truth = hand_outline(mask, shape) if mask and prediction.segmented else None
+    film, truth = film_id(prediction.source, prediction.film), None
+    if mask and prediction.segmented:
+        try:
+            truth = hand_outline(mask, prediction.film.shape)
+        except ValueError as error:  # the prediction does not need it
+            prediction = replace(prediction, warnings=(*prediction.warnings, str(error)))
     name = folder.choose_name(film, wish)
     contents = replace(prediction, name=name).contents(files, truth)
     dice = None if truth is None else dice_with(prediction.mask, truth)

@@ -86,7 +86,9 @@ def sweep(options: argparse.Namespace) -> list[str]:
 
 def grid(options: argparse.Namespace) -> dict[Path, Spec]:
     """The folders and settings of all runs; a system without a task has one run for its budgets."""
-    seeds, recipe = 5 if options.seeds is None else options.seeds, options.recipe
+    if (seeds := 5 if options.seeds is None else options.seeds) < 1:
+        raise ValueError(f"The number of seeds is {seeds}; 1 or more are needed.")
+    recipe = options.recipe
     systems = options.systems.split(",") if options.systems else SYSTEMS
     budgets = options.class_labels or [None], options.masks or [None]
     sets = {"test": (options.classification, options.segmentation)}

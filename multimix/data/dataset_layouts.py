@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multimix.data.film_folder import expand, list_folder, look_through
+from multimix.data.film_folder import TABLES, expand, list_folder, look_through
 from multimix.data.film_set import SPLITS, Film, FoundFilms
 from multimix.data.paths import Labels, NamedFile, films_of_paths, labels_of, root_of
 from multimix.data.splits import with_patients, with_splits
@@ -43,19 +43,29 @@ def read_layout(
 
     Errors: ValueError says what is missing or wrong.
     """
+    if layout not in ("auto", *LAYOUTS):
+        known = ", ".join(LAYOUTS)
+        raise ValueError(f"There is no layout '{layout}'; choose auto or one of {known}.")
     root, labels = expand(folder)[0], labels_of(classes)
     mat = root / "jsrt.mat" if root.is_dir() else root
     if mat.suffix.lower() == ".mat" and mat.is_file():
         found = FoundFilms("mat", read_mat(mat))
     elif root.is_dir():
         found = set_of_folder(root, layout, labels, others)
-    else:
+    elif root.suffix.lower() in (*TABLES, ".txt"):
         found = set_of_tables(root.parent, [root], labels)
+    else:
+        raise ValueError(
+            f"{root} is not a set of films; give a folder (archives unpacked), a .csv table with "
+            "the column path, or jsrt.mat."
+        )
     masked = any(film.masks for film in found.films)
     more = ["classes"] * (found.layout == "chex") + ["csv"] * (found.layout in PUBLISHED)
     fits = ["flat", found.layout, *more, *(MASK_LAYOUTS if masked else ())]
     if layout not in ("auto", *fits):
-        raise ValueError(f"{root} is not a set of layout {layout}; it can be {' or '.join(fits)}.")
+        raise ValueError(
+            f"{root} is not a set of layout {layout}; it can be {' or '.join(dict.fromkeys(fits))}."
+        )
     notes = (*found.left_out, *notes_of_classes(found.films, masked))
     films = [f for f in with_patients(found.films) if masked or not f.other_class]
     films, rule = with_splits(films, found.split_rule)
@@ -125,10 +135,10 @@ def notes_of_classes(films: Sequence[Film], masked: bool) -> list[str]:
         names = Counter(Path(film.name).parent.name or "." for film in films)
         names, kept = names if len(names) > 1 else Counter(), "have no label"
     shown = ", ".join(f"{name[:30]} ({count})" for name, count in sorted(names.items())[:4])
+    what = "whose folders name no class" if kept == "have no label" else "of other classes"
     note = (
-        f"Films of other classes than {CLASSES[0]} and {CLASSES[1]} {kept}: {shown}"
-        f"{' and more' * (len(names) > 4)}; to use one: "
-        f'--classes "{CLASSES[0].lower()}=NAME,{CLASSES[1].lower()}=NAME|NAME".'
+        f"Films {what} {kept}: {shown}{' and more' * (len(names) > 4)}; to use one as "
+        f'{CLASSES[0]} or {CLASSES[1]}: --classes "normal=NAME,pneumonia=NAME|NAME".'
     )
     return [note] if names else []
 

@@ -80,7 +80,7 @@ class FilmFolder:
     def left_out(self) -> str:
         """What is not read, and why; '' for nothing."""
         parts = (
-            (self.tables, "table", "not read"),
+            (self.tables, "table", "not read, unless it is given instead of the folder"),
             (self.unknown, "file", "of kinds that are not read"),
             (self.outputs, "file", "that this program wrote"),
             (self.folders, "folder", "below it, which --recursive reads"),
@@ -138,7 +138,9 @@ def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:
 def outputs_of(found: FilmFolder) -> set[Path]:
     """Files that this program writes for a folder's films, or has written by predictions.csv."""
     outputs = {path.with_name(f"{stem_of(path)}_mask.png") for path in found.films}
-    for path in (path for path in found.tables if path.name == "predictions.csv"):
+    for path in (
+        path for path in found.tables if path.name == "predictions.csv" and path.is_file()
+    ):
         with suppress(ValueError, OSError):  # not this program's
             table = pd.read_csv(path, dtype=str, na_filter=False, encoding_errors="surrogateescape")
             for column, ending in (("mask", ""), ("overlay", ""), ("name", "_seg.dcm")):

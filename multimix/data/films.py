@@ -59,6 +59,8 @@ def load_films(
 
     Errors: ValueError names the folder or file that is wrong.
     """
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"The seed is {seed}; 0 or a larger whole number is needed.")
     if side not in SIDES:
         raise ValueError(f"Films cannot be reduced to {side} px; {SIDES_NAMED} is needed.")
     if not classification and not segmentation:
@@ -81,6 +83,8 @@ def find_sets(
     """The films in each folder, with the folder's name."""
     if isinstance(folders, (str, os.PathLike)):
         folders = [folders]
+    if not isinstance(folders, Sequence | None):
+        raise ValueError(f"{folders} is not a folder; give a path, or several in a list.")
     sets: dict[Path, FoundFilms] = {}
     for folder in folders or ():
         found = read_layout(folder, layout, classes, others=folders or ())
@@ -184,4 +188,4 @@ def cache_file(cache: Path | None, films: Sequence[Film], side: int) -> Path | N
         status = path.stat()
         facts = (os.path.abspath(path), status.st_size, status.st_mtime_ns)
         digest.update(repr(facts).encode("utf-8", "surrogateescape"))
-    return cache and cache / f"{len(films)}-films-{side}-{digest.hexdigest()[:16]}.uint8"
+    return cache and cache / f"{len(films)}-films-cut-{side}-{digest.hexdigest()[:16]}.uint8"

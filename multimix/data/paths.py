@@ -44,7 +44,8 @@ def labels_of(classes: Mapping[str, str] | None) -> dict[str, int]:
     labels = {normalised(name): label for label, name in enumerate(CLASSES)}
     for name, meaning in (classes or {}).items():
         label = dict(zip(CLASSES, range(2))).get(str(meaning).strip().upper())
-        if label is None or labels.setdefault(normalised(str(name)), label) != label:
+        key = normalised(str(name))
+        if not key or label is None or labels.setdefault(key, label) != label:
             raise ValueError(
                 f"The class '{in_brief(name)}' cannot be '{in_brief(meaning)}'; it can be "
                 f"{CLASSES[0]} or {CLASSES[1]}, and not both."

@@ -136,6 +136,7 @@ def decode(source: Any, side: int | None = None) -> Decoded:
             if isinstance(source, (bytes, bytearray, memoryview)):
                 return decode_file(BytesIO(source), "", side)
             if isinstance(source, Tensor):
+                source = source.float() if source.dtype == torch.bfloat16 else source
                 source = source.numpy(force=True)
             return decoded_array(np.asarray(source))
         except FilmError:

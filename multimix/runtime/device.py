@@ -6,7 +6,7 @@ interface, without a password. World, rank and size are torch.distributed's word
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,17 +27,16 @@ def choose_device(name: str = "auto") -> torch.device:
 
     Errors: ValueError where there is no such device.
     """
-    if name == "auto" and torch.cuda.is_available():
-        name = "cuda"
-    elif name == "auto":
-        name = "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError):  # the latter where torch is built without CUDA
-        raise ValueError(
-            f"There is no device '{name}' here; choose auto, cpu, cuda, mps, or one of several as "
-            "cuda:0."
-        ) from None
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = [*(kind for kind, is_here in found.items() if is_here), "cpu"]
+    name = available[0] if name == "auto" else name
+    if name.partition(":")[0] in available:
+        with suppress(RuntimeError):
+            return torch.empty(0, device=name).device
+    choices = " or ".join(["auto", *available])
+    raise ValueError(
+        f"There is no device '{name}' here; choose {choices}, or one of several as cuda:0."
+    )
 
 
 def best_precision(device: torch.device) -> str:

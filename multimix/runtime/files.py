@@ -4,10 +4,14 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+import psutil
 from filelock import FileLock, Timeout
+
+PART = ".multimix-"  # a file that is being written: .multimix-PROCESS-THREAD.part
 
 
 def bundled(name: str) -> Path:
@@ -29,7 +33,8 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     if target.exists() and not (target.is_file() or target.is_dir()):
         raise ValueError(f"{path} is a device or a pipe; give the name of a file.")
-    part = target.with_name(f".multimix-{os.getpid()}-{threading.get_ident()}.part")
+    remove_dead_parts(target.parent)
+    part = target.with_name(f"{PART}{os.getpid()}-{threading.get_ident()}.part")
     try:
         with open(part, "wb") as file:
             yield file
@@ -46,19 +51,23 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
             part.unlink(missing_ok=True)
 
 
+@cache
+def remove_dead_parts(folder: Path) -> None:
+    """Remove what ended processes have left half-written in a folder; once per folder."""
+    for part in folder.glob(f"{PART}*.part"):
+        process = part.name.removeprefix(PART).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            part.unlink(missing_ok=True)
+
+
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Make a folder, lock it, and remove what an ended process has left half-written there.
-
-    ValueError where another process has locked it.
-    """
+    """Make a folder and lock it. ValueError where another process has locked it."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
         with suppress(NotImplementedError):  # a file system without locks
             lock.acquire(blocking=False)
-        for part in folder.glob(".multimix-*.part"):
-            part.unlink(missing_ok=True)
         yield
     except Timeout:
         raise ValueError(

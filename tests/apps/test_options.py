@@ -110,7 +110,7 @@ def test_help_explains_every_field_and_names_its_default(command, capsys):
 @pytest.mark.parametrize(
     "words, said",
     (
-        (("--class-labels", "many"), "invalid count_or_all value: 'many'"),
+        (("--class-labels", "many"), "'many' is not a number of labels, or all"),
         (("--widths", "2,x"), "invalid whole_numbers value: '2,x'"),
         (("--steps", "1.5"), "invalid int value: '1.5'"),
     ),

@@ -63,7 +63,7 @@ def test_names_and_folders_follow_from_the_system(tmp_path, films):
     ("options", "message"),
     [
         ("--quick --systems unet,resnet", "There is no system 'resnet'; choose one of unet, enc"),
-        ("--quick --class-labels 1,many", "invalid numbers_of_labels value: '1,many'"),
+        ("--quick --class-labels 1,many", "'many' is not a number of labels"),
         ("--segmentation x --systems enc", "enc learns classification; give --classification"),
     ],
 )

@@ -51,8 +51,8 @@ def test_classes_beat_a_table_unless_it_is_required(tmp_path):
             "There are no films in .*; PNG, JPEG, .* or DICOM files are needed, not in archi",
         ),
         ("packed", r"are needed, not in archives \(there: 1 file \(a.zip\) of kinds that are not"),
-        ("table", r"there: 1 table \(x.csv\) not read\)"),
-        ("a.png", "a.png is damaged, or not a table; give a folder of films, or a CSV file"),
+        ("table", r"there: 1 table \(x.csv\) not read, unless it is given instead"),
+        ("a.png", "a.png is not a set of films; give a folder"),
         ("chest-xray", "There is no film or folder .*chest-xray on this computer"),
     ),
 )
@@ -93,7 +93,8 @@ def test_what_is_not_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("os.scandir", refuse)
     found = read_layout(tmp_path)
     assert len(found.films) == 4 and found.left_out[0] == (
-        "1 table (labels.csv) not read; 1 file (scan.nii.gz) of kinds that are not read; 1 folder "
+        "1 table (labels.csv) not read, unless it is given instead of the folder; "
+        "1 file (scan.nii.gz) of kinds that are not read; 1 folder "
         "(closed) without read permission."
     )
     assert len(found.left_out[1]) < 300 and "and more" in found.left_out[1]

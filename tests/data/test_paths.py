@@ -136,9 +136,13 @@ def test_other_classes(tmp_path):
     found = read_layout(tmp_path)
     assert labels(found) == {0: 3}
     assert found.left_out == (
-        "Films of other classes than NORMAL and PNEUMONIA are left out: Bacterial Pneumonia (3), "
-        'COVID (3), Viral Pneumonia (3); to use one: --classes "normal=NAME,pneumonia=NAME|NAME".',
+        "Films of other classes are left out: Bacterial Pneumonia (3), "
+        "COVID (3), Viral Pneumonia (3); to use one as NORMAL or PNEUMONIA: "
+        '--classes "normal=NAME,pneumonia=NAME|NAME".',
     )
+    for name in ("", " "):
+        with pytest.raises(ValueError, match="cannot be 'NORMAL'"):
+            read_layout(tmp_path, classes={name: "NORMAL"})
     classes = {"viral pneumonia": "PNEUMONIA", "Bacterial Pneumonia": "pneumonia"}
     found = read_layout(tmp_path, classes=classes)
     assert labels(found) == {0: 3, 1: 6} and "COVID (3)" in found.left_out[0]

@@ -96,7 +96,7 @@ def test_a_disk_that_fills_up_leaves_whole_files(films, tmp_path, monkeypatch, r
 
 
 def test_resuming_what_is_finished_says_so(films, tmp_path, capsys):
-    for name in ("movie.part", ".multimix-123-456.part"):  # the second of a killed training
+    for name in ("movie.part", ".multimix-999999999-456.part"):  # the second of a killed training
         (tmp_path / name).write_text("half")
     done = quietly(CONFIG, films, tmp_path)
     assert [path.name for path in tmp_path.glob("*.part")] == ["movie.part"]
