@@ -271,6 +271,9 @@ def test_true_classes_and_hand_outlines_are_shown(place, run, capsys):
     head, first, *_ = capsys.readouterr().out.splitlines()
     assert " ".join(head.split()) == "film label probability truth lungs Dice quality seconds"
     assert first.split()[0] == "film.png" and first.split()[3] == "PNEUMONIA"
+    Path("a/masks/film.png").write_bytes(b"not a mask")
+    assert run("a/film.png", "--overwrite") == 0 and "masks/film.png" in capsys.readouterr().out
+    assert Path("predictions/film.png").is_file() and rows()["a/film.png"]["dice"] == ""
 
 
 def test_python_and_the_command_line_share_a_folder(place, run):
