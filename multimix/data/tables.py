@@ -79,7 +79,11 @@ class FileFinder:
         self.folder, self.folder_names = folder, set[str]()
         # By whether it is a mask and the last parts of its path; None where several fit.
         self.found: dict[tuple, Path | None] = {}
-        for path in look_through(folder, recursive=True, outputs=True).films:
+        try:
+            paths = look_through(folder, recursive=True, outputs=True).films
+        except ValueError:  # no film here: a table may name films elsewhere
+            paths = []
+        for path in paths:
             *around, name = map(normalised, path.relative_to(folder).parts)
             is_mask = any("mask" in part for part in (*around, name))
             self.folder_names.update(around)
