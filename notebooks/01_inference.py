@@ -61,8 +61,8 @@ p = multimix.predict(model, "sample_data/child_viral.jpg")
 show(f"One chest X-ray as three pictures: the film, the lungs that the network found, and the explanation of the class. Label: {p.label}", p)
 
 # %% [markdown]
-# **What to see.** The film; the lungs that the network outlines, in light blue; and the explanation of the class: orange cells speak for
-# PNEUMONIA, dark blue cells against it. The explanation shows what this network's class depends on, not where the disease is (`02_saliency`
+# **What to see.** The film; the lungs that the network outlines, in light blue; and the explanation of the class: orange speaks for
+# PNEUMONIA, dark blue against it. The explanation shows what this network's class depends on, not where the disease is (`02_saliency`
 # tests it).
 #
 # ## Read the numbers
