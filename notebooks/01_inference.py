@@ -61,8 +61,8 @@ p = multimix.predict(model, "sample_data/child_viral.jpg")
 show(f"One chest X-ray as three pictures: the film, the lungs that the network found, and the explanation of the class. Label: {p.label}", p)
 
 # %% [markdown]
-# **What to see.** The film; the lungs that the network outlines, in light blue; and the explanation of the class: orange cells speak for
-# PNEUMONIA, dark blue cells against it. The explanation shows what this network's class depends on, not where the disease is (`02_saliency`
+# **What to see.** The film; the lungs that the network outlines, in light blue; and the explanation of the class: orange speaks for
+# PNEUMONIA, dark blue against it. The explanation shows what this network's class depends on, not where the disease is (`02_saliency`
 # tests it).
 #
 # ## Read the numbers
@@ -138,12 +138,14 @@ for name, variant in variants.items():
 #
 # ## Your own film
 #
-# Press the button and choose a film, or write a path into `FILM`. PNG, JPEG, TIFF, GIF, BMP, WebP and DICOM work, with 8 or 16
-# bits. The film stays on the machine where this notebook runs; on Colab that is Google's, so remove names first. Then run the next cell.
-# (`p.save("predictions")` writes the picture and the mask.)
+# Press the button, choose a film, and run the cell after it again. Or write a path into `FILM`, and run both cells. PNG, JPEG, TIFF, GIF,
+# BMP, WebP and DICOM work, with 8 or 16 bits. The film stays on the machine where this notebook runs; on Colab that is Google's, so remove
+# names first. (`p.save("predictions")` writes the picture and the mask.)
 #
-# The panel below it does the same with the mouse. Choose or upload a film, switch between lungs, film and explanation, move the
-# threshold, zoom, change brightness and contrast, and download the mask and the table.
+# Paths start in the project's folder. On Colab that is `/content/MultiMix`: a film that you upload to the list of files is `../film.png`.
+#
+# The panel below does the same with buttons and sliders, and in Jupyter also with the mouse. Choose or upload a film, switch between lungs,
+# film and explanation, move the threshold, zoom, change brightness and contrast, and download the mask and the table.
 
 # %%
 from ipywidgets import FileUpload
@@ -165,8 +167,9 @@ multimix.Panel()
 # ## A folder as a table
 #
 # `predict_folder` writes masks and `predictions.csv`, and without `figures=False` also pictures. `FILMS` may be a folder of your own, with
-# films of any kind named above. The first line of the output says what was left out. Colab deletes all files when the session ends:
-# download `runs/notebook01.zip` from the list of files on the left.
+# films of any kind named above; on Colab, upload a zip to `/content`, run `!unzip ../my.zip -d ../my`, and write `../my`. The first line of
+# the output says what was left out; `recursive=True` (on the command line `--recursive`) also reads the folders below. Colab deletes all
+# files when the session ends: download `MultiMix/runs/notebook01.zip` from the list of files on the left.
 
 # %%
 FILMS = "sample_data"  #@param {type:"string"}

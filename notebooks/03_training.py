@@ -27,7 +27,7 @@
 # Train MultiMix (Haque, Imran, Wang and Terzopoulos, ISBI 2021) on real chest X-rays of children, with 100 class
 # labels and ten outlined films. Then one question: what do unlabelled films bring? All cells take one to two minutes on two idle CPU cores.
 #
-# Numbers differ a little between machines, as processors round differently.
+# Numbers differ a little between machines.
 
 # %% cellView="form" tags=["bootstrap"]
 #@title Find the project, or fetch it where the notebook stands alone (Colab, Kaggle)
@@ -84,7 +84,7 @@ show("Eight small chest X-rays of children, four NORMAL and four PNEUMONIA, with
 #
 # The network may use 100 of the class labels and ten of the outlines. The other training films count as **unlabelled**. `Config` holds
 # every number of a training. The recipe `quick` changes the paper's settings, so that minutes are enough. Here it has fewer steps and
-# smaller films.
+# smaller films. The printed lambda, t, alpha and beta belong to the losses below.
 
 # %%
 config = multimix.Config.preset(
@@ -92,7 +92,7 @@ config = multimix.Config.preset(
     side=64, sides=(), class_sides=(),  # px; the recipe has 64 to 96
     steps=200, validate_every=20,  # the recipe has 800 steps
     unlabelled_from=0.5,  # unlabelled films join half-way; the recipe waits longer
-    precision="bfloat16")  # faster on newer CPUs
+    precision="auto")  # bfloat16 on newer CPUs: faster
 films = multimix.load_films(SMALL, SMALL, config.side, progress=False)
 
 # %% tags=["nbval-check-output"]
@@ -101,9 +101,10 @@ print(f"lambda {config.pseudo_label_weight}, t {config.threshold}, alpha {config
       f"beta {config.mask_consistency_weight}")
 
 # %% [markdown]
-# ## One step: four streams
+# ## One step: five batches
 #
-# Each step takes labelled and unlabelled films for both tasks. An unlabelled class film comes twice: as a weak and as a strong view.
+# Each step takes labelled and unlabelled films for both tasks. An unlabelled class film comes twice: as a weak and as a strong view. A
+# film of each batch, and a mask:
 
 # %%
 from multimix.batches import Loader
@@ -124,9 +125,10 @@ show("Six small pictures: a labelled class film, the weak and the strong view of
 #
 # ## The class loss
 #
-# $$L_{class} = \frac1N \sum_n CE(f(x_n), y_n) \;+\; \lambda \, \frac1N \sum_n \big[\max\, p_n \ge t\big] \; CE\big(f(s_n),\ \arg\max p_n\big)$$
+# $$L_{class}=\frac1N\sum_n CE(f(x_n),y_n)\;+\;\lambda\,\frac1N\sum_n\big[\max\,p_n\ge t\big]\;CE\big(f(s_n),\arg\max p_n\big)$$
 #
-# The first sum runs over labelled films $x_n$ with classes $y_n$. In the second, $p_n$ are the class probabilities of the **weak** view.
+# $f$ is the class head's output, $CE$ the cross-entropy. The first sum runs over labelled films $x_n$ with classes $y_n$. In the second,
+# $p_n$ are the class probabilities of the **weak** view.
 # If the largest is at least $t$, that class becomes the **pseudo-label** of the strong view $s_n$.
 
 # %%
@@ -135,11 +137,11 @@ Code(inspect.getsource(losses.pseudo_label_loss), language="python")
 # %% [markdown]
 # ## The lung loss
 #
-# $$L_{seg} = \alpha \, Dice(\hat y, y) + \beta \, KL(\hat y \,\|\, \hat u) \qquad
-# Dice = 1 - \frac{2 \sum \hat y\, y + 1}{\sum \hat y + \sum y + 1}$$
+# $$L_{seg}=\alpha\,Dice(\hat y,y)+\beta\,KL(\hat y\,\|\,\hat u)\qquad Dice=1-\frac{2\sum\hat y\,y+1}{\sum\hat y+\sum y+1}$$
 #
 # $\hat y$ is the predicted map of lung probability of a film with mask $y$. $\hat u$ is the map of a film without a mask. The Dice term
-# compares map and mask. The KL term compares the two maps pixel by pixel, so that films with and without masks get similar lungs:
+# compares map and mask. The KL term compares the two maps pixel by pixel, so that films with and without masks get similar lungs
+# (in the published code it was always 0, by a softmax over one channel):
 
 # %%
 Code(inspect.getsource(losses.mask_consistency_loss), language="python")
@@ -161,8 +163,8 @@ print(f"the parts add up to the total: {abs(parts['part of the loss'].sum() - te
 parts.round(4)
 
 # %% [markdown]
-# **What to see.** Most of the loss comes from the masks (`dice` and `mask_bce`). The pseudo-label term is close to 0: an untrained network is
-# certain of little, so few films pass $t$, or none.
+# **What to see.** Most of the loss comes from the masks (`dice` and `mask_bce`). The pseudo-label term and `pixel_consistency` are about
+# 0: an untrained network is certain of few films and pixels, or none.
 #
 # ## Train
 #
@@ -219,7 +221,7 @@ for name, network in stages.items():
 
 # %% [markdown]
 # **What to see.** Green is by hand, orange predicted; a red title is a wrong class. Before training the outline is noise. Half-way the
-# lungs are found, and at the end fit a little better. The class is harder: at the end some NORMAL films are still called PNEUMONIA.
+# lungs are found, and at the end fit a little better. The class is harder, and a film can be right half-way and wrong at the end.
 #
 # ## All 160 test films
 
@@ -240,10 +242,10 @@ pd.DataFrame(rows).T
 #
 # ## What do unlabelled films bring?
 #
-# The training above used every part of the method at once. To see the unlabelled films alone, the class head was trained twice, from the
+# The training above used every part at once. To see the unlabelled films alone, the class head was trained twice, from the
 # same labels: without unlabelled films (`enc`) and with pseudo-labels on them (`enc_ssl`). This was done with four seeds, 400 steps at
 # 64 px, and 20 or 100 labels. A seed draws the labels, the first weights and every view. `notebooks/03_training/make_seeds.py` made the
-# table in about twenty minutes.
+# table.
 
 # %%
 from scipy import stats
@@ -263,7 +265,7 @@ show("Two panels of four lines each, from labels alone to labels with unlabelled
 
 # %% [markdown]
 # **What to see.** Grey lines are seeds, diamonds their means; titles give the mean gain with its 95 % interval over the seeds. **No gain is
-# shown**: both intervals contain 0. With 20 labels two seeds gain and two lose, and it matters far more which films have the labels (AUC .78
+# shown**: both intervals contain 0. With 20 labels two seeds gain and two lose, and the seed matters far more (AUC .78
 # to .93 without unlabelled films). With 100 labels three of four gain a little. These are small trainings at one setting, not tuned.
 # `05_paper_table` has larger ones, and shows no gain either.
 #
@@ -277,4 +279,4 @@ show("Two panels of four lines each, from labels alone to labels with unlabelled
 # ```
 #
 # `recipe="improved"` uses larger films and takes some four times as long. `recipe="paper"` is the published training: 52,200 steps at
-# 256 px, which need a GPU. Next: `04_your_own_data` adapts a network to films from another hospital.
+# 256 px, a week on two cores: take a GPU. Next: `04_your_own_data` adapts a network to films from another hospital.

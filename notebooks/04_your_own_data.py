@@ -25,8 +25,8 @@
 # [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/aaz-imran/MultiMix/main?labpath=notebooks/04_your_own_data.ipynb)
 #
 # At another hospital a network is usually worse than at home. Here you measure that on real films of adults, adapt a bundled network with
-# ten labelled and ten outlined films, and measure again. Put in your own folders, and the same cells do it for you. All cells together take
-# one to two minutes on two CPU cores with nothing else to do.
+# ten labelled and ten outlined films, and measure again. Put in your own folders, and the same cells measure and adapt with them. All cells
+# take one to two minutes on two idle cores.
 #
 # The network here is `multimix_100_10`, which has learnt from no film of these hospitals. `multimix`, the default, has learnt from about
 # half of the outlined films below, so it cannot be measured with them. For your own films, choose `multimix`.
@@ -63,8 +63,10 @@ set_matplotlib_formats("jpeg", dpi=80, pil_kwargs={"quality": 70})  # keeps the 
 FILMS = "sample_data/adults/nih"  #@param {type:"string"}
 MASKS = "sample_data/adults/outlined"  #@param {type:"string"}
 NETWORK = "multimix_100_10"  #@param ["multimix", "multimix_open", "multimix_100_10"]
+LABELS = 10  #@param {type:"integer"}
+OUTLINES = 10  #@param {type:"integer"}
 SEED = 0  #@param {type:"integer"}
-#@markdown A folder of films with classes, and one with outlined lungs (it may be the same). Another seed draws other patients.
+#@markdown A folder of films with classes, one with outlined lungs (it may be the same), and how many labels and outlines train (0: all). Another seed draws other patients.
 bundled = multimix.load_model(NETWORK, device="cpu")
 some = [path for folder in (FILMS, MASKS) for path in sorted(film.source for film in read_layout(folder).films)[:4]]
 figure, axes = plt.subplots(2, 4, figsize=(10, 5.4), layout="constrained")
@@ -75,8 +77,11 @@ for axis, p in zip(axes.flat, multimix.predict(bundled, some)):
 show("Eight chest X-rays of adults with the lungs as the bundled network outlines them, and its class above each")
 
 # %% [markdown]
-# **What to see.** Adults, as the bundled network sees them. The upper row is from the NIH Clinical Center. A program read its classes from
-# reports, so some are wrong. The lower row is from a set of 92 films of Hannover and six of journals, with lungs outlined by hand (V7 Labs).
+# **What to see.** Upper row: adults of the NIH Clinical Center. A program read their classes from reports, so some are wrong. Lower row: from
+# a set of 92 Hannover films and six of journals, outlined by hand (V7 Labs).
+#
+# Paths start in the project's folder. On Colab, upload a zip to `/content` and run `!unzip ../my.zip -d ../my` (`FILMS` is `../my`), or
+# mount Drive (`/content/drive/MyDrive/my`).
 #
 # <details><summary>Which folders of your own work</summary>
 #
@@ -88,14 +93,13 @@ show("Eight chest X-rays of adults with the lungs as the bundled network outline
 # | a public set | Kaggle's chest_xray, JSRT, Montgomery, Shenzhen, ChestX-ray14, RSNA, CheXpert as downloaded |
 # | other class names | `load_films(..., classes={"Healthy": "NORMAL", "Viral": "PNEUMONIA"})` |
 #
-# Films without a class or mask are used as unlabelled ones. Name the patients in a table if a patient has several films: then they
-# stay in one split.
+# Films without a class or mask are unlabelled. Name the patients in a table, so that a patient's films stay in one split.
 # </details>
 #
-# ## Let the doctor look first
+# ## Check the films first (`doctor`)
 #
-# Damaged files, empty masks, inverted films, copies, and patients in two splits make a network worse, and no error tells you. `doctor`
-# finds them. Fix lines with `x` before training; look at lines with `?`.
+# Damaged files, empty masks, inverted films, copies, and patients in two splits make a network worse without an error. `doctor` finds them.
+# Fix lines with `x` before training; look at lines with `?`. It names the usual split; the next cell draws another for the samples.
 
 # %% tags=["nbval-check-output"]
 print(examine(FILMS))
@@ -103,9 +107,9 @@ print(examine(FILMS))
 # %% [markdown]
 # ## Ten films to learn from, the rest to measure
 #
-# Your own folders are used as they are: their splits stay, or are drawn by patient. The samples get splits here: ten labelled films and ten
-# outlined patients to learn from, some to validate, and the rest to measure with. The ten patients have 23 films; ten of these keep their
-# outline, and the other 13 count as unlabelled.
+# Your own folders are used as they are: their splits stay, or are drawn by patient, and `LABELS` and `OUTLINES` of the training films keep
+# theirs. The samples get splits here: ten labelled films and ten outlined patients to train, some to validate, the rest to test. Of these
+# patients' 23 films 13 count as unlabelled.
 
 # %%
 work = Path("runs/notebook04")
@@ -121,17 +125,17 @@ def with_splits(folder, train, val, by):
     table.to_csv(work / f"{Path(folder).name}.csv", index=False)
     return work / f"{Path(folder).name}.csv"
 
-samples = FILMS.startswith("sample_data")
-tables = (with_splits(FILMS, 5, 10, by="label"), with_splits(MASKS, 10, 8, by=None)) if samples else (FILMS, MASKS)
+tables = [with_splits(folder, *numbers) if folder.startswith("sample_data/adults") else folder
+          for folder, *numbers in ((FILMS, 5, 10, "label"), (MASKS, 10, 8, None))]
 
 # %% tags=["nbval-check-output"]
 config = multimix.Config.preset(
     recipe="quick", side=128, sides=(128,), class_sides=(128,),  # px; the bundled network has more
-    class_labels=10, masks=10, seed=SEED,
+    class_labels=LABELS or None, masks=OUTLINES or None, seed=SEED,
     steps=40,  # the recipe has 800, from random weights
     learning_rate=5e-4,  # a quarter of the recipe's
     ema_decay=0.9,  # averages the weights of about ten steps
-    unlabelled_from=0.5, validate_every=40, precision="bfloat16")
+    unlabelled_from=0.5, validate_every=40)
 films = multimix.load_films(*tables, config.side, progress=False)
 for name, part in (("class", films.classification), ("lungs", films.segmentation)):
     print(name, {split: part.splits.count(split) for split in ("train", "val", "test")})
@@ -139,7 +143,7 @@ for name, part in (("class", films.classification), ("lungs", films.segmentation
 # %% [markdown]
 # ## Measure, move the threshold, adapt
 #
-# Three networks, measured on the same test films at the same 128 px:
+# Three networks, on the same test films at 128 px:
 #
 # 1. **as bundled**;
 # 2. **own threshold**: two numbers fitted to the validation films move the line between NORMAL and PNEUMONIA, without training
@@ -170,19 +174,19 @@ for name in ("as bundled", "own threshold", "adapted", "at home, as bundled", "a
 pd.DataFrame(rows).T.fillna("as before")
 
 # %% [markdown]
-# **What to see.** In brackets, 95 % intervals over patients. The adapted network differs a little between machines.
+# **What to see.** In brackets: 95 % intervals over patients. The adapted network differs a little between machines.
 #
-# - **Lungs**: ten outlines are enough. This network learnt outlines without the part behind the heart, and here the whole lung is wanted.
+# - **Lungs**: ten outlines help much. This network learnt outlines without the part behind the heart, and here the whole lung is wanted.
 #   The Dice rises from .85 to about .92, the recall from .76 to about .9.
 # - **Class**: ten labels are hardly enough. As bundled, the class is no better than a guess (AUC .56; .97 at home). Adapted, the AUC is
 #   higher, but the intervals overlap: it still misses many pneumonias (sensitivity) and calls many NORMAL films PNEUMONIA (specificity). A
 #   threshold helps little, because sick and healthy films have similar scores.
-# - **The price at home** (the last two lines) is small here: the accuracy on children hardly changes. Their lungs gain, as these outlines
-#   follow the same convention.
+# - **The price at home** (the last two lines): the accuracy on children hardly changes, but here more pneumonias are missed (sensitivity),
+#   for fewer false alarms. Their lungs gain, as these outlines follow the same convention.
 #
-# This is one seed; change `SEED` to see another.
+# This is one seed.
 #
-# The default, `multimix`, needs no such step for the lungs: on the 41 of these films that were held back from its training, its Dice is .93
+# The default, `multimix`, needs no such step for the lungs: on 41 of these films, held back from its training, its Dice is .93
 # ([model card](../weights/README.md)).
 
 # %%
@@ -202,7 +206,7 @@ show("The four films with the worst lungs as bundled, with three outlines each: 
 
 # %% [markdown]
 # **What to see.** As bundled (orange), the outline misses the part behind the heart and white lungs, and takes parts of the belly for lung.
-# Adapted (blue), it is closer to the one by hand (green). Its lower edge is still wrong in places.
+# Adapted (blue), it is closer to the one by hand (green), but its lower edge is wrong in places.
 #
 # ## Use it
 #
@@ -217,13 +221,14 @@ columns = ["file", "truth", "label", "PNEUMONIA", "lung_share", "expected_dice",
 pd.read_csv(work / "predictions" / "predictions.csv", keep_default_na=False)[columns].round(2)
 
 # %% [markdown]
-# **What to see.** Three of the films show pneumonia (`truth`), and the adapted network calls them NORMAL: after ten labels, use the outlines
-# and not the class. Colab deletes all files when the session ends: download `runs/notebook04/predictions.zip` from the list of files on the
-# left.
+# **What to see.** Three of the films show pneumonia (`truth`). The adapted network calls them all NORMAL; as bundled, one was right. After
+# ten labels, use the outlines and not the class. Colab deletes all files when the session ends: download
+# `MultiMix/runs/notebook04/predictions.zip` from the list of files on the left.
 #
 # ## For your hospital
 #
-# Set `FILMS` and `MASKS` above. For the best result use a GPU, larger films and all your labels:
+# Set `FILMS` and `MASKS` above, and `LABELS` and `OUTLINES` to 0: all of yours. These cells train 40 steps at 128 px on the CPU. For the
+# best result take a GPU and larger films:
 #
 # ```bash
 # python -m multimix doctor my/films my/lungs
@@ -234,6 +239,6 @@ pd.read_csv(work / "predictions" / "predictions.csv", keep_default_na=False)[col
 # ```
 #
 # - Outline and label films that differ: devices, ages, positions.
-# - Use many unlabelled films of the kind that you will predict.
+# - Use many unlabelled films of the kind that you predict.
 # - With fewer than twenty test films of each class, no number says much.
-# - An adapted network is for that hospital. Measure it again before you use it elsewhere.
+# - An adapted network is for that hospital: measure it again elsewhere.

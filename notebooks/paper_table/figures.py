@@ -138,10 +138,10 @@ def plot_verdicts(compared: pd.DataFrame, panels: Mapping[tuple[str, str], str] 
         axis.tick_params(labelsize=8)
     names = []
     for part, off, _, labels, masks in rows:
-        beside = title_of(off)
-        if beside.startswith("+"):
-            beside = f"{SYSTEM_NAMES['umtl']} {beside}"
-        names.append(f"{part}, beside {beside} ({labels} / {masks})")
+        base = title_of(off)
+        if base.startswith("+"):
+            base = f"{SYSTEM_NAMES['umtl']} {base}"
+        names.append(f"{part}, added to {base} ({labels} / {masks})")
     axes[0, 0].set_yticks(list(rows.values()), names)
     figure.supxlabel("on - off, 95% interval: ▲ helped, ▼ harmed, · not shown", fontsize=9)
     return figure

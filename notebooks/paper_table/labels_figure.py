@@ -25,7 +25,11 @@ RECIPES = {  # colour and marker
     "quick": ("#0072B2", "^"),
     "improved": ("#009E73", "D"),
 }
-NAMES = {"paper": "ours, as published", "quick": "ours, quick", "improved": "ours, improved"}
+NAMES = {
+    "paper": "MultiMix, shortened (128 px, 1,200 steps)",
+    "quick": "MultiMix, quick",
+    "improved": "MultiMix, improved",
+}
 
 
 def plot_panel(axis: Axes, runs: pd.DataFrame, metric: str) -> None:
@@ -55,10 +59,12 @@ def main() -> None:
     runs = pd.concat([ours, published])
     pairs = runs["class_labels"].str.cat(runs["masks"], "/")
     runs = runs[pairs.isin(["100/10", "1000/50", "all/all"]) & (runs["system"] == "multimix")]
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
     for axis, metric in zip(axes, PANELS):
         plot_panel(axis, runs, metric)
-    axes[2].legend(fontsize=8, loc="lower right")
+    title = "bars: standard deviation of two to five trainings"
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, title=title, loc="outside lower center", ncols=4, fontsize=9)
     figure.savefig(HERE / "labels.png", dpi=80)
 
 

@@ -83,14 +83,15 @@ def by_cell(runs: pd.DataFrame) -> dict[Cell, pd.DataFrame]:
 def published_figures() -> pd.DataFrame:
     """The paper's figures (table 2, supplement) by system, class labels and masks.
 
-    The columns have the names of those in runs.csv.
+    The columns have the names of those in runs.csv; `_hd` is a distance that the paper does not
+    define.
     """
     paper = read_table(Path(__file__).with_name("published.csv"))
     return paper.set_index(["system", "class_labels", "masks"])
 
 
 def results_table(runs: pd.DataFrame, heads: Mapping[str, str] = HEADS) -> str:
-    """Markdown: mean ± standard deviation over seeds of each cell, and the paper's figures below.
+    """Markdown: mean ± standard deviation over seeds of each cell, and the published ones below.
 
     Arguments:
         runs: rows of runs.csv; the best mean of each column is bold.
@@ -114,7 +115,7 @@ def results_table(runs: pd.DataFrame, heads: Mapping[str, str] = HEADS) -> str:
         if cell.recipe == "paper" and key in paper.index:
             theirs = published_cells(paper.loc[key], shown)
             if any(theirs):
-                lines.append(["", "", "paper", *theirs])
+                lines.append(["", "", "published", *theirs])
     text = markdown(lines)
     if "†" in text:
         text += "\n\n† As published; no masks can have a Jaccard above their Dice."

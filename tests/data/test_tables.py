@@ -133,6 +133,12 @@ def test_paths_that_could_be_of_another_film_are_of_none(tmp_path):
     assert [film.name for film in found.films] == ["a/3.png", "train/1.png"]
 
 
+def test_a_table_may_name_films_elsewhere(imgs):
+    (imgs / "tables").mkdir()
+    found = read(imgs / "tables", f"path,label\n{imgs / 'imgs' / '0.png'},0\n../imgs/1.png,1\n")
+    assert labels(found) == {0: 1, 1: 1}
+
+
 def test_a_folder_with_one_table_is_that_table(imgs):
     text = "path,label\nimgs/0.png,0\nimgs/1.png,1\nimgs/2.png,1\n"
     (imgs / "labels.csv").write_text(text)
