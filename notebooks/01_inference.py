@@ -115,9 +115,9 @@ show("Six chest X-rays with two outlines of the lungs each: green by hand, light
      "close, also behind the heart and in white lungs")
 
 # %% [markdown]
-# **What to see.** The green line is the outline by hand, the light blue one the network's. The Dice is .96 to .98. Both outlines contain
-# whole lungs, also behind the heart and where pneumonia makes them white. The largest differences are at the edges of white lungs. On healthy adults of the sets JSRT and Montgomery, the network leaves out the lung behind the heart, as some of its
-# training outlines do.
+# **What to see.** The green line is the outline by hand, the light blue one the network's. The Dice is .96 to .98. Both outlines contain whole
+# lungs, also behind the heart and where pneumonia makes them white. The largest differences are at the edges of white lungs. On healthy adults
+# of the sets JSRT and Montgomery, the network leaves out the lung behind the heart, as some of its training outlines do.
 #
 # ## How stable is a prediction?
 #
@@ -160,8 +160,8 @@ print(p)
 # %% [markdown]
 # **What to see.** The outline is rated *good* and has a warning: trust the warning. At the lower right it is wrong.
 #
-# The panel below does the same with buttons and sliders, and in Jupyter also with the mouse. Choose a film, switch between lungs, film and explanation,
-# move the threshold, zoom, change brightness and contrast, and download the mask and the table.
+# The panel below does the same with buttons and sliders, and in Jupyter also with the mouse. Choose a film, switch between lungs, film and
+# explanation, move the threshold, zoom, change brightness and contrast, and download the mask and the table.
 
 # %%
 multimix.Panel()
