@@ -51,19 +51,17 @@ from multimix.evaluation.figures import TRUE, draw_film, draw_outline, show
 from multimix.predictions.pictures import LUNG
 
 set_matplotlib_formats("jpeg", dpi=80, pil_kwargs={"quality": 70})  # keeps the notebook small
-model = multimix.load_model(device="cpu")
-
-# %% [markdown]
-# `model` is the bundled network. The film below shows a child with viral pneumonia.
+model = multimix.load_model(device="cpu")  # the bundled network
 
 # %%
 p = multimix.predict(model, "sample_data/child_viral.jpg")
 show(f"One chest X-ray as three pictures: the film, the lungs that the network found, and the explanation of the class. Label: {p.label}", p)
 
 # %% [markdown]
-# **What to see.** The film; the lungs that the network outlines, in light blue; and the explanation of the class: orange speaks for
-# PNEUMONIA, dark blue against it. The explanation shows what this network's class depends on, not where the disease is (`02_saliency`
-# tests it).
+# **What to see.** The film of a child with viral pneumonia; the lungs that the network outlines, in light blue; and the explanation of the
+# class: orange speaks for PNEUMONIA, dark blue against it. The explanation shows what this network's class depends on, not where the
+# disease is (`02_saliency` tests it). R and L are the patient's right and left. The percentages are each lung's share of the film
+# (`lung_share`: both). *Expected Dice* is explained below.
 #
 # ## Read the numbers
 #
@@ -80,8 +78,11 @@ print(f"film {p.film.shape}, mask {p.mask.shape} {p.mask.dtype}, explanation {p.
 #
 # ## Nine films with known truth
 #
-# `films.csv` lists the samples, with their true class. Six films also have lungs that people outlined by hand. **Dice** compares
-# two masks: 1 means equal, 0 means no overlap.
+# `films.csv` lists the samples, with their true class and their view: PA, X-rays from behind; AP, from the front; supine, lying; portable, at
+# the bed. Six films also have lungs outlined by hand. **Dice** compares two masks: 1 means equal, 0 means no overlap.
+#
+# The later notebooks use the **AUC**: the chance that a film with pneumonia scores above one without (0.5: guessing). Sensitivity: the
+# share of pneumonias found. Specificity: the share of NORMAL films called NORMAL. Recall of lung: the share of lung found.
 
 # %%
 def dice(mask, other):
@@ -100,7 +101,7 @@ table[["path", "truth", "label", "probability", "Dice", "view"]]
 # **What to see.** Seven labels of eight are right. `child_normal_2` is a false alarm: the film is NORMAL, and the network says
 # PNEUMONIA, with a probability of .60. `real_adult_pa` shows many nodules, which are neither class. The network has only two classes, so it has to choose one.
 #
-# The network from which this one started learnt from `child_bacterial`, so the right label of that film proves nothing.
+# This network was started from one that had learnt from `child_bacterial`; so the right label of that film proves nothing.
 
 # %%
 figure, axes = plt.subplots(2, 3, figsize=(11, 7), layout="constrained")
@@ -114,10 +115,9 @@ show("Six chest X-rays with two outlines of the lungs each: green by hand, light
      "close, also behind the heart and in white lungs")
 
 # %% [markdown]
-# **What to see.** The green line is the outline by hand, the light blue one the network's. The Dice is .96 to .98. The people outlined whole
-# lungs, also behind the heart and where pneumonia makes them white, and so does the network here. The largest differences are at the edges
-# of white lungs. On healthy adults of the sets JSRT and Montgomery, the network leaves out the lung behind the heart, as some of its
-# training outlines do.
+# **What to see.** The green line is the outline by hand, the light blue one the network's. The Dice is .96 to .98. Both outlines contain whole
+# lungs, also behind the heart and where pneumonia makes them white. The largest differences are at the edges of white lungs. On healthy adults
+# of the sets JSRT and Montgomery, the network leaves out the lung behind the heart, as some of its training outlines do.
 #
 # ## How stable is a prediction?
 #
@@ -143,9 +143,6 @@ for name, variant in variants.items():
 # names first. (`p.save("predictions")` writes the picture and the mask.)
 #
 # Paths start in the project's folder. On Colab that is `/content/MultiMix`: a film that you upload to the list of files is `../film.png`.
-#
-# The panel below does the same with buttons and sliders, and in Jupyter also with the mouse. Choose or upload a film, switch between lungs,
-# film and explanation, move the threshold, zoom, change brightness and contrast, and download the mask and the table.
 
 # %%
 from ipywidgets import FileUpload
@@ -158,7 +155,13 @@ upload
 files = list(upload.value.values() if isinstance(upload.value, dict) else upload.value)
 p = multimix.predict(model, bytes(files[0]["content"]) if files else FILM)
 show(f"Your film as three pictures: the film, its lungs, and its explanation. Label: {p.label}", p)
-print(p, *p.warnings, sep="\n")
+print(p)
+
+# %% [markdown]
+# **What to see.** The outline is rated *good* and has a warning: trust the warning. At the lower right it is wrong.
+#
+# The panel below does the same with buttons and sliders, and in Jupyter also with the mouse. Choose a film, switch between lungs, film and
+# explanation, move the threshold, zoom, change brightness and contrast, and download the mask and the table.
 
 # %%
 multimix.Panel()
@@ -167,7 +170,7 @@ multimix.Panel()
 # ## A folder as a table
 #
 # `predict_folder` writes masks and `predictions.csv`, and without `figures=False` also pictures. `FILMS` may be a folder of your own, with
-# films of any kind named above; on Colab, upload a zip to `/content`, run `!unzip ../my.zip -d ../my`, and write `../my`. The first line of
+# films of any kind named above; on Colab, upload a zip to `/content`, run `!unzip -j ../my.zip -d ../my`, and write `../my`. The first line of
 # the output says what was left out; `recursive=True` (on the command line `--recursive`) also reads the folders below. Colab deletes all
 # files when the session ends: download `MultiMix/runs/notebook01.zip` from the list of files on the left.
 

@@ -65,8 +65,8 @@ show("One chest X-ray as three pictures: the film, the lungs that the network fo
 
 # %% [markdown]
 # **What to see.** A child with bacterial pneumonia; the lung on the right of the picture is white. Orange speaks for PNEUMONIA,
-# blue against it. Orange is in both lungs, and strongest in the one that is less white; blue is at neck and shoulder. The network from
-# which this one started learnt from this film.
+# blue against it. Orange is in both lungs, and strongest in the one that is less white; blue is at neck and shoulder. This network was
+# started from one that had learnt from this film; so its right class proves nothing.
 #
 # ## The saliency inside the network
 #
@@ -100,7 +100,8 @@ show("A chest X-ray, and its saliency: a cloud of white dots on black")
 # All but the first say how much each of 14 x 14 squares (*cells*) speaks **for** or against the predicted class.
 #
 # - **Gradient**: the saliency. It gives only size, no sign.
-# - **Gradient times film**: the gradient of the log-odds (its score less the other's), times the film's difference from its mean grey.
+# - **Gradient times film**: the gradient of the log-odds (the predicted class's score less the other's), times the film's difference from its
+#   mean grey.
 # - **Class activation**: the deepest feature maps (14 x 14), weighted as the class head weights them.
 # - **Occlusion**: replace one block after another by a blurred film, and note how far the log-odds fall.
 # - **Explanation**: integrated gradients (Sundararajan and others 2017), the mean gradient of four films between a blurred film and the
@@ -163,8 +164,8 @@ show("Two films with four of the five maps each, orange for PNEUMONIA and blue a
      "mark different places")
 
 # %% [markdown]
-# **What to see.** Orange speaks for PNEUMONIA, blue against it; green is the outline by hand. The maps differ. In the white lung of the
-# lower film, class activation is blue and occlusion orange: they contradict each other.
+# **What to see.** Green is the outline by hand. The maps differ. In the white lung of the lower film, class activation is blue and occlusion
+# orange: they contradict each other.
 #
 # ## Which map marks what counts?
 #
@@ -201,18 +202,19 @@ numbers = {name: {"deletion (lower is better)": found["deletion"][1:].mean().ite
 pd.DataFrame(numbers).T.round(2)
 
 # %% [markdown]
-# **What to see.** The table has the mean height of each curve, without its first point. The lungs fill about a third of the pictures (see
-# *random order*). The maps:
+# **What to see.** The table has each curve's mean height without its first point, and how much of a map's 'for' lies in the lungs, which is
+# not a quality. The lungs fill about a third of the pictures (see *random order*).
 #
-# - **Explanation**: best in all three, for about a third of a prediction's time. Look at this one.
+# - **Explanation**: best in both tests, for about a third of a prediction's time.
 # - **Occlusion**: nearly as good here, but coarse, and the network runs 49 times.
-# - **Gradient times film**: better than random in all three, for one gradient.
+# - **Gradient times film**: better than random in both, for one gradient.
 # - **Gradient**: better than random in deletion, but here not in insertion.
 # - **Class activation**: worse than random. Each of its features sees much of the film.
 #
-# Six films are few. On 200 validation films ([table](../tests/benchmarks/README.md)), deletion and insertion are .48 and .84 for the
-# explanation, .61 and .71 for gradient times film, .62 and .70 for occlusion (at 96 px), .73 and .63 for the gradient, .80 and .56 for a
-# random order, and .86 and .55 for class activation. Occlusion and explanation blur the film as the test does, so the test favours both.
+# Six films are few. On 200 validation films ([table](https://github.com/aaz-imran/MultiMix/blob/main/tests/benchmarks/README.md)), deletion and
+# insertion are .48 and .84 for the explanation, .61 and .71 for gradient times film, .62 and .70 for occlusion (at 96 px), .73 and .63 for the
+# gradient, .80 and .56 for a random order, and .86 and .55 for class activation. Occlusion and explanation blur the film as the test does, so
+# the test favours both.
 #
 # ## What the saliency does inside the network
 #
@@ -237,7 +239,7 @@ pd.DataFrame(rows).T
 #
 # ## Does the class come from the lungs?
 #
-# Remove the lungs, or all but the lungs, and predict again. The mean grey of the film takes the place.
+# Replace the lungs, or all but the lungs, by the film's mean grey, and predict again.
 
 # %%
 rows = {}
@@ -251,11 +253,11 @@ print("raw probability of PNEUMONIA")
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# **What to see.** The lungs alone keep every label of the whole film, the wrong one included. Without the lungs, three labels of six
-# change, in both directions, and `adult_covid` comes to about .5. But films with grey areas are unlike anything that the network has
-# learnt from. On validation films of children, an earlier network had an AUC of .998 on whole films, .957 on the lungs alone, and .971
-# *without* the lungs ([model card](../weights/README.md)). So much of the class can be read from outside the lungs: size, position,
-# framing.
+# **What to see.** The lungs alone keep every label of the whole film, the wrong one included. Without the lungs, three labels of six change, in
+# both directions, and `adult_covid` comes to about .5. But films with grey areas are unlike anything that the network has learnt from. On
+# validation films of children, an earlier network had an AUC of .998 on whole films, .957 on the lungs alone, and .971 *without* the lungs
+# ([model card](https://github.com/aaz-imran/MultiMix/blob/main/weights/README.md)). So much of the class can be read from outside the lungs:
+# size, position, framing.
 #
 # ## What no map shows
 #

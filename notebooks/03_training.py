@@ -82,9 +82,9 @@ show("Eight small chest X-rays of children, four NORMAL and four PNEUMONIA, with
 #
 # ## Few labels
 #
-# The network may use 100 of the class labels and ten of the outlines. The other training films count as **unlabelled**. `Config` holds
-# every number of a training. The recipe `quick` changes the paper's settings, so that minutes are enough. Here it has fewer steps and
-# smaller films. The printed lambda, t, alpha and beta belong to the losses below.
+# The network may use 100 of the class labels and ten of the outlines. The other training films count as **unlabelled**. `Config` holds every
+# number of a training. The recipe `quick` changes the paper's settings, so that minutes are enough. The printed lambda, t, alpha and beta belong
+# to the losses below.
 
 # %%
 config = multimix.Config.preset(
@@ -120,8 +120,7 @@ show("Six small pictures: a labelled class film, the weak and the strong view of
      "and a film without a mask")
 
 # %% [markdown]
-# **What to see.** The weak view is only mirrored or shifted. The strong view also changes greys or geometry. The class stays the same in
-# both.
+# **What to see.** The weak view is only mirrored or shifted. The strong view also changes greys or geometry. The class stays the same.
 #
 # ## The class loss
 #
@@ -137,18 +136,18 @@ Code(inspect.getsource(losses.pseudo_label_loss), language="python")
 # %% [markdown]
 # ## The lung loss
 #
-# $$L_{seg}=\alpha\,Dice(\hat y,y)+\beta\,KL(\hat y\,\|\,\hat u)\qquad Dice=1-\frac{2\sum\hat y\,y+1}{\sum\hat y+\sum y+1}$$
+# $$L_{seg}=\alpha\,D(\hat y,y)+\beta\,KL(\hat y\,\|\,\hat u)\qquad D(\hat y,y)=1-\frac{2\sum\hat y\,y+1}{\sum\hat y+\sum y+1}$$
 #
-# $\hat y$ is the predicted map of lung probability of a film with mask $y$. $\hat u$ is the map of a film without a mask. The Dice term
-# compares map and mask. The KL term compares the two maps pixel by pixel, so that films with and without masks get similar lungs
-# (in the published code it was always 0, by a softmax over one channel):
+# $\hat y$ is the predicted map of lung probability of a film with mask $y$. $\hat u$ is the map of a film without a mask. The term $D$
+# (`dice` below) is 1 less the Dice: 0 is best. The KL term compares the two maps pixel by pixel, so that films with and without masks get
+# similar lungs (in the published code it was always 0, by a softmax over one channel):
 
 # %%
 Code(inspect.getsource(losses.mask_consistency_loss), language="python")
 
 # %% [markdown]
 # The whole loss is $L = L_{class} + L_{seg}$. `quick` adds two terms: cross-entropy of the mask, and consistency of each pixel between
-# two views. Here is every term for the batch above, before training:
+# two views. Every term for the batch above, before training:
 
 # %%
 torch.manual_seed(0)
@@ -164,7 +163,7 @@ parts.round(4)
 
 # %% [markdown]
 # **What to see.** Most of the loss comes from the masks (`dice` and `mask_bce`). The pseudo-label term and `pixel_consistency` are about
-# 0: an untrained network is certain of few films and pixels, or none.
+# 0: an untrained network is certain of hardly any film or pixel.
 #
 # ## Train
 #
@@ -200,7 +199,7 @@ show("Eight curves over the steps: six terms of the loss, and AUC and Dice of th
 # %% [markdown]
 # **What to see.** The terms of labelled films (classification, dice, mask bce) fall. The other three are 0 until unlabelled films join
 # at the dashed line. The KL term (mask consistency) does not fall: the maps become certain, and patients differ. Its weight of 0.01 keeps
-# its part of the loss small. AUC and Dice of the 60 validation films rise.
+# its part of the loss small. AUC (0.5: guessing, 1: perfect) and Dice of the 60 validation films rise.
 #
 # ## Before, half-way, at the end
 
@@ -237,12 +236,12 @@ pd.DataFrame(rows).T
 
 # %% [markdown]
 # **What to see.** The trivial outputs do not look at the film: always the same class, and the mean mask of the training films. The mean
-# mask alone has a high Dice, because all lungs look similar. The AUC is lower than on the validation films above: those are of
-# Kermany's training half, and the test half differs.
+# mask alone has a high Dice, because all lungs look similar. The Hausdorff distance: how far apart the outlines lie at worst; small is
+# good. The AUC is lower than on the validation films above: those are of Kermany's training half, and the test half differs.
 #
 # ## What do unlabelled films bring?
 #
-# The training above used every part at once. To see the unlabelled films alone, the class head was trained twice, from the
+# The training above used every part at once. To see the unlabelled films' part, the classifier alone was trained twice, from the
 # same labels: without unlabelled films (`enc`) and with pseudo-labels on them (`enc_ssl`). This was done with four seeds, 400 steps at
 # 64 px, and 20 or 100 labels. A seed draws the labels, the first weights and every view. `notebooks/03_training/make_seeds.py` made the
 # table.
@@ -279,4 +278,4 @@ show("Two panels of four lines each, from labels alone to labels with unlabelled
 # ```
 #
 # `recipe="improved"` uses larger films and takes some four times as long. `recipe="paper"` is the published training: 52,200 steps at
-# 256 px, a week on two cores: take a GPU. Next: `04_your_own_data` adapts a network to films from another hospital.
+# 256 px: days on two cores, or a GPU. Next: `04_your_own_data` adapts a network to other films.

@@ -25,11 +25,11 @@
 # [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/aaz-imran/MultiMix/main?labpath=notebooks/04_your_own_data.ipynb)
 #
 # At another hospital a network is usually worse than at home. Here you measure that on real films of adults, adapt a bundled network with
-# ten labelled and ten outlined films, and measure again. Put in your own folders, and the same cells measure and adapt with them. All cells
-# take one to two minutes on two idle cores.
+# ten labelled and ten outlined films, and measure again. The same cells work with your own folders. All cells take one to
+# two minutes on two idle cores.
 #
 # The network here is `multimix_100_10`, which has learnt from no film of these hospitals. `multimix`, the default, has learnt from about
-# half of the outlined films below, so it cannot be measured with them. For your own films, choose `multimix`.
+# half of the outlined films below, so they cannot measure it. For your own films, choose `multimix`.
 
 # %% cellView="form" tags=["bootstrap"]
 #@title Find the project, or fetch it where the notebook stands alone (Colab, Kaggle)
@@ -77,8 +77,8 @@ for axis, p in zip(axes.flat, multimix.predict(bundled, some)):
 show("Eight chest X-rays of adults with the lungs as the bundled network outlines them, and its class above each")
 
 # %% [markdown]
-# **What to see.** Upper row: adults of the NIH Clinical Center. A program read their classes from reports, so some are wrong. Lower row: from
-# a set of 92 Hannover films and six of journals, outlined by hand (V7 Labs).
+# **What to see.** Upper row: adults of the NIH Clinical Center. Their true classes (not shown) were read from reports by a program,
+# so some are wrong. Lower row: from Hannover and journals, outlined by hand (V7 Labs).
 #
 # Paths start in the project's folder. On Colab, upload a zip to `/content` and run `!unzip ../my.zip -d ../my` (`FILMS` is `../my`), or
 # mount Drive (`/content/drive/MyDrive/my`).
@@ -91,25 +91,26 @@ show("Eight chest X-rays of adults with the lungs as the bundled network outline
 # | films and masks | `images/*` and `masks/*` with the same names |
 # | a table | a CSV with the column `path`, and any of `label`, `mask`, `patient`, `split`, `view` |
 # | a public set | Kaggle's chest_xray, JSRT, Montgomery, Shenzhen, ChestX-ray14, RSNA, CheXpert as downloaded |
-# | other class names | `load_films(..., classes={"Healthy": "NORMAL", "Viral": "PNEUMONIA"})` |
+# | other class names | rename the folders `NORMAL` and `PNEUMONIA` |
 #
 # Films without a class or mask are unlabelled. Name the patients in a table, so that a patient's films stay in one split.
 # </details>
 #
 # ## Check the films first (`doctor`)
 #
-# Damaged files, empty masks, inverted films, copies, and patients in two splits make a network worse without an error. `doctor` finds them.
-# Fix lines with `x` before training; look at lines with `?`. It names the usual split; the next cell draws another for the samples.
+# `doctor` finds damaged files, empty masks, inverted films, copies, and patients in two splits: they worsen a network without an error.
+# Fix lines with `x` before training; look at lines with `?`. It names the usual split; the samples get another below.
 
 # %% tags=["nbval-check-output"]
-print(examine(FILMS))
+for folder in dict.fromkeys((FILMS, MASKS)):
+    print(folder, examine(folder), sep="\n", end="\n\n")
 
 # %% [markdown]
 # ## Ten films to learn from, the rest to measure
 #
-# Your own folders are used as they are: their splits stay, or are drawn by patient, and `LABELS` and `OUTLINES` of the training films keep
-# theirs. The samples get splits here: ten labelled films and ten outlined patients to train, some to validate, the rest to test. Of these
-# patients' 23 films 13 count as unlabelled.
+# Your own folders keep their splits, or get them by patient, and `LABELS` and `OUTLINES` of the training films keep theirs. The samples get
+# splits here: ten labelled films and ten outlined patients to train, some to validate, the rest to test. Of these patients' 23 films 13 count
+# as unlabelled.
 
 # %%
 work = Path("runs/notebook04")
@@ -143,14 +144,14 @@ for name, part in (("class", films.classification), ("lungs", films.segmentation
 # %% [markdown]
 # ## Measure, move the threshold, adapt
 #
-# Three networks, on the same test films at 128 px:
+# Three ways, on the same test films at 128 px:
 #
 # 1. **as bundled**;
 # 2. **own threshold**: two numbers fitted to the validation films move the line between NORMAL and PNEUMONIA, without training
 #    (`python -m multimix calibrate`);
 # 3. **adapted**: trained from the bundled weights (`init_from`; `--init multimix` on the command line).
 #
-# The last two lines are **the price at home**: the 160 children's test films of `sample_data/small`.
+# The last two rows of the table show **the price at home**: the 160 children's test films of `sample_data/small`.
 
 # %%
 bundled.info.side, bundled.info.class_sides = config.side, config.class_sides
@@ -174,20 +175,21 @@ for name in ("as bundled", "own threshold", "adapted", "at home, as bundled", "a
 pd.DataFrame(rows).T.fillna("as before")
 
 # %% [markdown]
-# **What to see.** In brackets: 95 % intervals over patients. The adapted network differs a little between machines.
+# **What to see.** In brackets: 95 % intervals over patients (the measures: `01_inference`). The adapted network differs a little between
+# machines.
 #
 # - **Lungs**: ten outlines help much. This network learnt outlines without the part behind the heart, and here the whole lung is wanted.
 #   The Dice rises from .85 to about .92, the recall from .76 to about .9.
-# - **Class**: ten labels are hardly enough. As bundled, the class is no better than a guess (AUC .56; .97 at home). Adapted, the AUC is
+# - **Class**: ten labels are hardly enough. As bundled, it is no better than a guess (AUC .56; .97 at home). Adapted, the AUC is
 #   higher, but the intervals overlap: it still misses many pneumonias (sensitivity) and calls many NORMAL films PNEUMONIA (specificity). A
 #   threshold helps little, because sick and healthy films have similar scores.
-# - **The price at home** (the last two lines): the accuracy on children hardly changes, but here more pneumonias are missed (sensitivity),
+# - **The price at home** (the last two rows): the accuracy on children hardly changes, but here more pneumonias are missed (sensitivity),
 #   for fewer false alarms. Their lungs gain, as these outlines follow the same convention.
 #
 # This is one seed.
 #
 # The default, `multimix`, needs no such step for the lungs: on 41 of these films, held back from its training, its Dice is .93
-# ([model card](../weights/README.md)).
+# ([model card](https://github.com/aaz-imran/MultiMix/blob/main/weights/README.md)).
 
 # %%
 lungs = [pd.DataFrame(found[name].rows).query("task == 'segmentation'").reset_index() for name in ("as bundled", "adapted")]
@@ -210,8 +212,8 @@ show("The four films with the worst lungs as bundled, with three outlines each: 
 #
 # ## Use it
 #
-# `best.pth` loads like the bundled network, with its threshold inside. On the command line:
-# `python -m multimix predict FOLDER --weights runs/notebook04/run/best.pth`.
+# `best.pth` loads like the bundled network, with its threshold inside. In a cell:
+# `!python -m multimix predict FOLDER --weights runs/notebook04/run/best.pth`.
 
 # %%
 model = multimix.load_model(work / "run" / "best.pth", device="cpu")
@@ -221,14 +223,14 @@ columns = ["file", "truth", "label", "PNEUMONIA", "lung_share", "expected_dice",
 pd.read_csv(work / "predictions" / "predictions.csv", keep_default_na=False)[columns].round(2)
 
 # %% [markdown]
-# **What to see.** Three of the films show pneumonia (`truth`). The adapted network calls them all NORMAL; as bundled, one was right. After
-# ten labels, use the outlines and not the class. Colab deletes all files when the session ends: download
-# `MultiMix/runs/notebook04/predictions.zip` from the list of files on the left.
+# **What to see.** Three of the eight films show pneumonia (`truth`). The adapted network calls all eight NORMAL; as bundled, it found one
+# pneumonia, with three false alarms. After ten labels, use the outlines and not the class. Colab deletes all files when the session ends:
+# download `predictions.zip` and `run/best.pth` from `MultiMix/runs/notebook04` (list of files, left).
 #
 # ## For your hospital
 #
 # Set `FILMS` and `MASKS` above, and `LABELS` and `OUTLINES` to 0: all of yours. These cells train 40 steps at 128 px on the CPU. For the
-# best result take a GPU and larger films:
+# best result take a GPU and larger films (in Colab: a cell that begins with `%%bash`):
 #
 # ```bash
 # python -m multimix doctor my/films my/lungs

@@ -21,8 +21,8 @@
 # [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/aaz-imran/MultiMix/main?labpath=notebooks/05_paper_table.ipynb)
 #
 # Table 2 of the paper says that each part of MultiMix helps: unlabelled films, a second task, the saliency bridge, the KL
-# term. This notebook shows the same table from 67 trainings of this code, and tests each claim. It trains nothing: the
-# results are in `notebooks/paper_table`. It takes less than a minute.
+# term. This notebook shows the same table from 67 trainings of this code, and tests each claim. It trains
+# nothing and takes less than a minute: the results are in `notebooks/paper_table`.
 
 # %% cellView="form" tags=["bootstrap"]
 #@title Find the project, or fetch it where the notebook stands alone (Colab, Kaggle)
@@ -56,7 +56,7 @@ runs, films, compared = (read_table(folder / f"{name}.csv") for name in ("runs",
 # Each row compares a network with one part to the same network without it. The point is the mean change over seeds; the line
 # is its 95% interval. A part *helped* or *harmed* if its p is below .05, adjusted for all comparisons; so a line wholly on one
 # side of 0 can be *not shown*. Training had 100 class labels and 10 masks. Kermany and JSRT are the hospitals of the training;
-# NIH and Montgomery are others.
+# NIH and Montgomery are others. *Both* are bridge and unlabelled films.
 
 # %%
 few = runs["class_labels"].isin(["100", "none"]) & runs["masks"].isin(["10", "none"])
@@ -82,7 +82,7 @@ show("Changes of six metrics by each part, with 95% intervals; one is marked as 
 # ## What was trained
 #
 # All films are split by patient. NIH has 781 films of 438 patients for the class, Montgomery 138 films for the lungs. H100
-# is one NVIDIA H100; CPU is two processor cores. Recipe `paper` is shortened here: the paper trained for about 52,000 steps at 256 px.
+# is a GPU, CPU two processor cores. Recipe `paper` is shortened here: the paper trained for about 52,000 steps at 256 px.
 
 # %% tags=["nbval-check-output"]
 for (fewest, *rest), group in runs.groupby([few, "recipe", "machine", "side", "steps"]):
@@ -94,8 +94,8 @@ for (fewest, *rest), group in runs.groupby([few, "recipe", "machine", "side", "s
 # %% [markdown]
 # ## The class
 #
-# Means ± standard deviations over seeds; the best is bold. The row under ours has the published values. Accuracy and F1 of NORMAL are at
-# probability 0.5.
+# Means ± standard deviations over seeds; the best is bold. *balanced* is the mean accuracy of the two classes. The row under ours has the
+# published values. Accuracy and F1 of NORMAL are at probability 0.5.
 
 # %% tags=["nbval-check-output"]
 heads = {"test_auc": "AUC", "test_balanced_accuracy": "balanced", "test_accuracy": "accuracy", "test_f1_normal": "F1-N"}
@@ -104,8 +104,8 @@ Markdown(results_table(runs[few & runs["test_auc"].notna()], heads))
 
 # %% [markdown]
 # **The class does not carry over to another hospital.** At NIH, the AUC of shortened `paper` is .505 to .534, close to chance. These
-# networks learnt from children only, and at probability 0.5 they call 81 to 88 % of NIH's normal films PNEUMONIA (means over seeds). A
-# program that always says NORMAL has an accuracy of .665 there, more than every network here. At Kermany, each system that the paper has is
+# networks learnt from children only, and at probability 0.5 they call 81 to 88 % of NIH's normal films PNEUMONIA. A
+# program that always says NORMAL has an accuracy of .665 there, more than every network here. At Kermany, each of the paper's systems is
 # more accurate here than published.
 #
 # ## The lungs
@@ -146,7 +146,7 @@ Markdown(verdicts_table(named))
 #
 # ## More labels
 #
-# Points are means over seeds, bars reach from the lowest to the highest seed, crosses are the paper's values.
+# Points are means over seeds, bars reach from lowest to highest seed, crosses are the paper's values.
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
@@ -166,15 +166,16 @@ show("Four panels: AUC, accuracy and both hospitals' Dice with 100 / 10, 1000 / 
 
 # %% [markdown]
 # **With more labels, the lungs of shortened `paper` get better; its class does not**. MultiMix's Dice rises from .949 to .962 at JSRT and
-# from .826 to .886 at Montgomery; its AUC stays between .939 and .945. These are two seeds, and the test compares
-# runs with equally many labels: the difference was not tested.
+# from .826 to .886 at Montgomery; its AUC stays between .939 and .945, its accuracy falls from .835 to .800, about
+# one standard deviation. These are two seeds: the difference was not tested.
 #
 # ## How the test works
 #
-# A test over films alone mistakes the luck of two trainings for an effect of the part. So the test is that of a study with several readers (Obuchowski and Rockette 1995): the seeds are its
-# readers, the patients its cases, and the result holds for other films *and* other trainings. A film is compared with itself, and a
-# seed with the same seed, which draws the same labels on any machine. So two seeds that agree closely can give a small p. Here is the
-# one effect of parts that was shown, computed again from `films.csv` ([details](paper_table/README.md)):
+# A test over films alone mistakes the luck of two trainings for an effect of the part. So the test is that of a study in which several doctors
+# judge the same films (Obuchowski and Rockette 1995): the seeds are the doctors, the patients its cases, and the result holds for other films
+# *and* other trainings. A film is compared with itself, and a seed with the same seed, which draws the same labels. Even two seeds give a small
+# p if they agree closely. The one effect of parts that was shown is computed again from `films.csv`
+# ([details](https://github.com/aaz-imran/MultiMix/blob/main/notebooks/paper_table/README.md)):
 
 # %% tags=["nbval-check-output"]
 from notebooks.paper_table.paired_tests import by_seed, film_changes, mean_change
@@ -199,8 +200,8 @@ print(log[["step", "val_auc", "val_accuracy", "val_dice"]].round(3).to_string(in
 # %% [markdown]
 # ## Limits, and how to repeat all of it
 #
-# - **Small scale**: `paper` has 128 px and 1,200 steps here. More was not tried.
+# - **Small scale**: larger trainings were not tried.
 # - **The threshold**: between trainings of one system with shortened `paper`, accuracies at 0.5 have a standard deviation of .03 to .04.
 # - A program read NIH's labels from reports.
 #
-# [notebooks/paper_table/README.md](paper_table/README.md) has the commands that repeat all runs, and more findings.
+# [notebooks/paper_table/README.md](https://github.com/aaz-imran/MultiMix/blob/main/notebooks/paper_table/README.md) has the commands that repeat all runs, and more findings.
