@@ -59,8 +59,8 @@ paths PATH...!  films, or folders of films
 --dicom-seg  a DICOM Segmentation of each DICOM film: pip install multimix[dicom-seg]
 --resume  skip films that predictions.csv has, of the same weights and options
 --overwrite  with --resume: predict again what other weights or options predicted
---precision {{float32,bfloat16,auto}}=float32  of convolutions
---invert {{auto,never,always}}=auto  the grey values: if they look so
+--precision {{{PRECISION_NAMES}}}=float32  of convolutions
+--invert {{{INVERT_NAMES}}}=auto  the grey values: if they look so
 {MEASURING}""")
 def predict_command(options: argparse.Namespace) -> int:
     """2 where films could not be predicted; they are named at the end."""

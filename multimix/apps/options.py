@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import multimix
-from multimix.config import RENAMED, Config
+from multimix.config import PRECISIONS, RENAMED, Config
 from multimix.data.dataset_layouts import LAYOUTS
+from multimix.inference import INVERT
 from multimix.recipes import RECIPES, SYSTEMS
 from multimix.runtime.files import printable
 
@@ -19,6 +20,7 @@ Run = Callable[[argparse.Namespace], int]  # returns the exit code
 
 # Parts of tables.
 SYSTEM_NAMES = ",".join(SYSTEMS)
+PRECISION_NAMES, INVERT_NAMES = ",".join(PRECISIONS), ",".join(INVERT)
 LAYOUT = f"{{{','.join(['auto', *LAYOUTS])}}}=auto"
 DEVICE = "--device DEVICE=auto  auto (default), cpu, cuda or mps"
 NETWORK = f"""
