@@ -138,9 +138,8 @@ def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:
 def outputs_of(found: FilmFolder) -> set[Path]:
     """Files that this program writes for a folder's films, or has written by predictions.csv."""
     outputs = {path.with_name(f"{stem_of(path)}_mask.png") for path in found.films}
-    for path in (
-        path for path in found.tables if path.name == "predictions.csv" and path.is_file()
-    ):
+    tables = [path for path in found.tables if path.name == "predictions.csv"]
+    for path in filter(Path.is_file, tables):  # opening a pipe would wait for ever
         with suppress(ValueError, OSError):  # not this program's
             table = pd.read_csv(path, dtype=str, na_filter=False, encoding_errors="surrogateescape")
             for column, ending in (("mask", ""), ("overlay", ""), ("name", "_seg.dcm")):
