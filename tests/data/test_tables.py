@@ -38,15 +38,6 @@ def test_a_table_with_every_column(tmp_path):
     assert films.classification.targets[1] == 1
 
 
-def test_a_table_apart_from_its_films(tmp_path):
-    (tmp_path / "tables").mkdir()
-    films = touch(tmp_path / "films", numbered("imgs", 4))
-    found = read(tmp_path / "tables", f"path,label\n{ROWS.replace('imgs', str(films / 'imgs'))}")
-    assert [film.label for film in found.films] == [0, 1, 0, 1]
-    found = read(tmp_path / "tables", f"path,label\n{ROWS.replace('imgs', '../films/imgs')}")
-    assert len(found.films) == 4
-
-
 @pytest.mark.parametrize(
     "text",
     (
