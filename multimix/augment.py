@@ -32,29 +32,16 @@ def coin(films: Tensor, probability: float, generators: Generators) -> Tensor:
     return uniform(films, 0, 1, generators) < probability
 
 
-def flip(films: Tensor, generators: Generators) -> Tensor:
-    """Mirror each film left to right with probability 1/2."""
-    mirrored = coin(films, 0.5, generators).flatten()
-    films = films.clone()
-    films[mirrored] = films[mirrored].flip(3)
-    return films
-
-
-def crop(films: Tensor, generators: Generators) -> Tensor:
-    """Pad by reflection with 1/8 of the side (32 px at 256), and crop the old size at random."""
+def weak(films: Tensor, generators: Generators) -> Tensor:
+    """The weak view: mirrored or not, padded with 1/8 of the side (32 px at 256), and cropped."""
+    films = torch.where(coin(films, 0.5, generators), films.flip(3), films)
     height, width = films.shape[2:]
     rows, columns = height // 8, width // 8
     padded = F.pad(films, (columns, columns, rows, rows), mode="reflect")
     offsets = random_numbers(generators, 2) * torch.tensor([2 * rows + 1, 2 * columns + 1])
-    crops = []
-    for film, (top, left) in zip(padded, offsets.long().tolist()):
-        crops.append(film[:, top : top + height, left : left + width])
+    places = zip(padded, offsets.long().tolist())
+    crops = [film[:, top : top + height, left : left + width] for film, (top, left) in places]
     return torch.stack(crops)
-
-
-def weak(films: Tensor, generators: Generators) -> Tensor:
-    """The weak view: flip, then pad and crop."""
-    return crop(flip(films, generators), generators)
 
 
 def strong(films: Tensor, generators: Generators) -> Tensor:
@@ -130,11 +117,6 @@ def blend(films: Tensor, other: Tensor, factor: Tensor) -> Tensor:
     return (other + factor * (films - other)).clamp(0, 1)
 
 
-def fading(strength: Tensor) -> Tensor:
-    """Map a strength in [0, 1] to a factor of `blend` in [0.05, 0.95]."""
-    return 0.05 + 0.9 * strength
-
-
 def signed(strength: Tensor, limit: float) -> Tensor:
     """Map a strength in [0, 1] to [-limit, limit]."""
     return (2 * strength - 1) * limit
@@ -170,14 +152,14 @@ def smooth(films: Tensor) -> Tensor:
 
 # The operations of the strong view: name -> operation(films, a, b). a and b are strengths in
 # [0, 1], (N, 1, 1, 1); only `translate` uses b. Angles are up to 27 degrees, shears up to 0.27,
-# shifts up to 27 % of the side, in both directions.
+# shifts up to 27 % of the side, in both directions; blends keep 5 % to 95 % of the film.
 OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "autocontrast": lambda films, a, b: torchvision_functional().autocontrast(films),
     "equalize": lambda films, a, b: equalize(films),
     "identity": lambda films, a, b: films,
-    "brightness": lambda films, a, b: blend(films, torch.zeros_like(films), fading(a)),
-    "contrast": lambda films, a, b: blend(films, films.mean((1, 2, 3), keepdim=True), fading(a)),
-    "sharpness": lambda films, a, b: blend(films, smooth(films), fading(a)),
+    "brightness": lambda films, a, b: blend(films, torch.zeros_like(films), 0.05 + 0.9 * a),
+    "contrast": lambda films, a, b: blend(films, films.mean((1, 2, 3), True), 0.05 + 0.9 * a),
+    "sharpness": lambda films, a, b: blend(films, smooth(films), 0.05 + 0.9 * a),
     "posterize": lambda films, a, b: posterize(films, a),
     "solarize": lambda films, a, b: torch.where(films >= a, 1 - films, films),
     "rotate": lambda films, a, b: moved(films, angle=signed(a, math.radians(27))),

@@ -35,8 +35,7 @@ class Batch(NamedTuple):
     @property
     def films_each(self) -> int:
         """N, the films of each kind."""
-        films = self.mask_films if self.class_films is None else self.class_films
-        return 0 if films is None else len(films)
+        return next(len(x) for x in (self.mask_films, self.class_films) if x is not None)
 
     def slices(self, size: int) -> "Iterator[Batch]":
         """Parts of the batch with at most `size` films of each kind."""
@@ -59,20 +58,21 @@ class Loader:
     ):
         if world.size > config.batch:
             raise ValueError(
-                f"{world.size} processes cannot share batches of {config.batch} films; start fewer,"
-                " or make the batch larger (--batch)."
+                f"{world.size} processes cannot share {config.batch} films a batch; raise --batch."
             )
         self.config, self.device, self.share = config, device, world.share(config.batch)
         self.slots = torch.tensor(list(self.share))  # (n,): this rank's places in a batch
-        # By task: the training films, and the indices of those that keep their labels.
+        self.places = self.slots.to(device)[:, None, None, None]  # the same, beside its films
+        # By task: the training films, and those of them that keep their labels.
         self.films: dict[str, FilmSet] = {}
-        self.labelled: dict[str, Tensor] = {}
-        self.groups: dict[str, list[Tensor]] = {}  # those indices, as `_in_turn` takes them
+        self.labelled: dict[str, FilmSet] = {}
+        self.groups: dict[str, list[Tensor]] = {}  # their indices, as `_in_turn` takes them
         budgets = (config.class_labels, config.masks)
         for task, learnt, budget in zip(TASKS, (config.classify, config.segment), budgets):
             if learnt:
                 found = self.films[task] = getattr(films, task).split("train")
-                kept = self.labelled[task] = sample_budget(found, budget, config.seed)
+                kept = sample_budget(found, budget, config.seed)
+                self.labelled[task] = found[kept]
                 numbers = self._group_numbers(task)[kept]
                 self.groups[task] = [kept[numbers == number] for number in numbers.unique()]
 
@@ -86,14 +86,10 @@ class Loader:
             return torch.tensor([folders.index(folder) for folder in films.sources])
         return torch.zeros(len(films))
 
-    def labelled_films(self) -> dict[str, FilmSet]:
-        """By task, the training films that keep their labels."""
-        return {task: self.films[task][kept] for task, kept in self.labelled.items()}
-
     def describe(self) -> str:
         """'training on 100 of 5216 classes (26 NORMAL, 74 PNEUMONIA), 10 of 111 masks; ...'"""
         parts, unlabelled = [], 0
-        for task, kept in self.labelled_films().items():
+        for task, kept in self.labelled.items():
             what = "masks"
             if task == "classification":
                 counts = [f"{(kept.labels == i).sum()} {name}" for i, name in enumerate(CLASSES)]
@@ -121,7 +117,7 @@ class Loader:
             if config.class_films_for_masks and "classification" in self.films:
                 others = self.films["classification"]
                 class_films = self._films(others, self._pick(len(others), step, stream=8), step)
-                plain = self._where(self.slots % 2 == 1, class_films, plain)
+                plain = torch.where(self.places % 2 == 1, class_films, plain)
             views, _, affine = self._joint_views(plain, torch.zeros_like(plain), step, stream=2)
             parts["unlabelled_mask_films"] = views
             if config.pixel_consistency_weight:
@@ -138,7 +134,7 @@ class Loader:
             affine, no_masks = sample_affine(generators), torch.zeros_like(films)
             broad, _ = joint_views(films, no_masks, affine, generators, opaque=False)
             # For every second pair of slots, so that the network still sees plain films.
-            views = self._where(self.slots // 2 % 2 == 1, broad, views)
+            views = torch.where(self.places // 2 % 2 == 1, broad, views)
         labels = source.labels[which].to(self.device)
         parts = {"class_films": network_input(views), "labels": labels}
         if config.pseudo_labels and config.uses_unlabelled(step):
@@ -157,12 +153,11 @@ class Loader:
         self, films: Tensor, masks: Tensor, step: int, stream: int
     ) -> tuple[Tensor, Tensor, AffineParameters]:
         """Network inputs, masks, and how both were moved."""
-        if not self.config.mask_augmentation:
-            return network_input(films), masks, AffineParameters.identity(len(films))
-        generators = self._generators(stream, step)
-        affine = sample_affine(generators)
-        white_out = self.config.opacities
-        films, masks = joint_views(films, masks, affine, generators, white_out=white_out)
+        affine = AffineParameters.identity(len(films))
+        if self.config.mask_augmentation:
+            generators, white_out = self._generators(stream, step), self.config.opacities
+            affine = sample_affine(generators)
+            films, masks = joint_views(films, masks, affine, generators, white_out=white_out)
         return network_input(films), masks, affine
 
     def _pick(self, count: int, step: int, stream: int) -> Tensor:
@@ -185,7 +180,3 @@ class Loader:
         """(n, 1, side, side) in [0, 1], on the device, at the step's side."""
         pixels = films.pixels[which][:, None].to(self.device).float() / 255
         return rescale(pixels, self.config.side_at(step))
-
-    def _where(self, condition: Tensor, films: Tensor, others: Tensor) -> Tensor:
-        """Film by film, by a condition (n,)."""
-        return torch.where(condition.to(self.device)[:, None, None, None], films, others)

@@ -53,9 +53,7 @@ class Config:
     steps: int = setting(52_200, "training steps (the paper's 100 epochs)", low=1)
     batch: int = setting(10, "films of each of the five kinds in a step", low=1, high=10_000)
     learning_rate: float = setting(1e-4, "Adam's largest rate", low=1e-15, high=1)
-    schedule: str = setting(
-        "staircase", "of the rate: x 0.1 at times, or warm-up and cosine", ("staircase", "cosine")
-    )
+    schedule: str = setting("staircase", "of the rate: x 0.1, or a cosine", ("staircase", "cosine"))
     decay_steps: int = setting(4_176, "steps between two falls of the staircase (8 epochs)", low=1)
     ema_decay: float = setting(0.0, "above 0: keep and teach by averaged weights", high=1)
     gradient_clip: float = setting(0.0, "above 0: the largest norm of a gradient")
@@ -71,23 +69,15 @@ class Config:
     pixel_threshold: float = setting(0.9, "least confidence of a sure pixel", low=0.5, high=1)
     class_films_for_masks: bool = setting(False, "class films: half of the unlabelled lung films")
     opacities: bool = setting(False, "opaque lungs in broad views of the films with masks")
-    unlabelled_from: float = setting(
-        0.0, "share of the steps before unlabelled films join (warm start)", high=1
-    )
+    unlabelled_from: float = setting(0.0, "share of the steps before unlabelled films join", high=1)
 
     # The rest.
     side: int = setting(256, "px that films are reduced to, and lungs are read at", SIDES)
     sides: tuple[int, ...] = setting((), "px of each step's films; none: side alone", SIDES)
-    side_schedule: str = setting(
-        "multi-scale", "of sides: random, or one after the other", ("multi-scale", "progressive")
-    )
-    class_sides: tuple[int, ...] = setting(
-        (), "px that the class is read at, by the mean of log-odds; none: side alone", SIDES
-    )
+    side_schedule: str = setting("multi-scale", "random or in turn", ("multi-scale", "progressive"))
+    class_sides: tuple[int, ...] = setting((), "px the class is read at; none: side alone", SIDES)
     widths: tuple[int, ...] = setting(WIDTHS, "channels of the five stages")
-    precision: str = setting(
-        "float32", "of convolutions; auto: bfloat16 where the hardware has it", PRECISIONS
-    )
+    precision: str = setting("float32", "of convolutions; auto: bfloat16 where fast", PRECISIONS)
     seed: int = setting(0, "of every random choice", high=10**9 - 1)
     validate_every: int = setting(500, "steps between two validations", low=1)
     micro_batch: int = setting(0, "films of each kind in one pass; 0: as suits the device")

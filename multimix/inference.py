@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,12 +31,7 @@ from multimix.runtime.checkpoint import model_from_checkpoint, read_checkpoint
 from multimix.runtime.device import choose_device, micro_batch_size, to_device
 from multimix.runtime.files import bundled
 
-T = TypeVar("T")
 INVERT = ("auto", "never", "always")
-NOT_LEARNT = (
-    "The network has not learnt the classes: there is no label.",
-    "The network has not learnt the lungs: there is no mask.",
-)
 
 
 def load_model(weights: str | os.PathLike = "multimix", device: str = "auto") -> MultiMix:
@@ -66,8 +61,7 @@ def weights_file(weights: str | os.PathLike) -> Path:
     if not path.is_file():
         known = sorted(path.stem for path in bundled("weights").glob("*.pth"))
         raise ValueError(
-            f"There is no bundled network '{weights}'; choose {' or '.join(known)}, or give the "
-            "path of a .pth file."
+            f"There is no bundled network '{weights}'; choose {' or '.join(known)}, or give a path."
         )
     return path
 
@@ -133,7 +127,10 @@ def predict_iter(
         with eval_mode(model) as network:
             size = micro_batch_size(network.encoder.fc.weight.device, network.info.side)
             weights = weights_hash(network)
-        films_read = read_ahead(with_bar(sources), size)
+        few = isinstance(sources, Sized) and len(sources) <= 8
+        watched = sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")
+        bar = tqdm(sources, "predicting", unit="film", disable=few or not watched)
+        films_read = read_ahead(bar, size)
         while batch := list(islice(films_read, size)):
             images = []
             for film in batch:
@@ -167,14 +164,6 @@ def read_ahead(sources: Iterable[Source], ahead: int) -> Iterator[Future[LoadedI
         yield from waiting
 
 
-def with_bar(films: Iterable[T]) -> Iterable[T]:
-    """The films, with a bar in a terminal or notebook if there are more than eight."""
-    total = len(films) if isinstance(films, Sized) else None
-    watched = sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")
-    hidden = not watched or (total is not None and total <= 8)
-    return tqdm(films, "predicting", total, unit="film", disable=hidden)
-
-
 def predict_batch(
     model: MultiMix,
     images: Sequence[LoadedImage],
@@ -182,10 +171,10 @@ def predict_batch(
     clean: bool,
     invert: str,
     explanation: bool,
-) -> list[Prediction]:
+) -> Iterator[Prediction]:
     """Predict films from `load_image`, in one pass. Arguments: as for `predict_iter`."""
     if not images:
-        return []
+        return
     with eval_mode(model) as network:
         info = network.info
         classes, lungs = (task in info.tasks for task in TASKS)
@@ -203,15 +192,15 @@ def predict_batch(
     if not all(part.isfinite().all() for part in output):
         raise ValueError("The network's outputs are not numbers (NaN); use other weights.")
     pneumonia = torch.sigmoid(calibrated_log_odds(output.log_odds, info.calibration)).tolist()
-    not_learnt = [text for task, text in zip(TASKS, NOT_LEARNT) if task not in info.tasks]
-    predictions = []
+    missing = [(classes, "classes: there is no label"), (lungs, "lungs: there is no mask")]
+    not_learnt = [f"The network has not learnt the {text}." for known, text in missing if not known]
     for i, (image, film) in enumerate(zip(images, films)):
         lung = output.lung[i, 0].numpy() if lungs else None
         looks = dict(inverted=inverted[i], corrected=corrected[i])
         is_frontal, dice, warnings = judge(image, parts[i], small[i], lung, **looks)
         probabilities = dict(zip(CLASSES, (1 - pneumonia[i], pneumonia[i])))
         full: Any = {name: enlarge(map[i], film.shape, image.box) for name, map in maps.items()}
-        made = Prediction(
+        yield Prediction(
             name=image.name,
             film=film,
             probabilities=probabilities if classes and is_frontal else {},
@@ -223,8 +212,6 @@ def predict_batch(
             quality=outline_quality(dice) if lungs else "",
             **full,
         )
-        predictions.append(made)
-    return predictions
 
 
 def judge(
@@ -232,8 +219,7 @@ def judge(
 ) -> tuple[bool, float, list[str]]:
     """Whether a film is a frontal chest film, the expected Dice of its outline, and warnings.
 
-    Arguments: as for `quality_warnings`; `small` and `lung`, the film and its probability of lung
-        (None if the network did not learn lungs), are at the network's side.
+    `small` and `lung` (None if it is not learnt) are at the network's side; see `quality_warnings`.
     """
     mask = None if lung is None else lung > 0.5
     warnings = [*quality.quality_warnings(image, film, mask, **looks)]

@@ -28,17 +28,12 @@ def sample_affine(generators: Generators) -> AffineParameters:
 
 
 def warp(maps: Tensor, affine: AffineParameters) -> tuple[Tensor, Tensor]:
-    """Move maps (N, C, H, W).
-
-    Returns: the moved maps, and where they show the film, (N, 1, H, W) bool: neither outside it nor
-        under the frame.
-    """
+    """Maps (N, C, H, W) moved, and where the film is, not frame or outside: (N, 1, H, W) bool."""
     mirrored, left, top, right, bottom = (column.to(maps) for column in affine[6:])
     maps = torch.where(mirrored > 0, maps.flip(3), maps)
     moved = augment.transform(torch.cat([maps, torch.ones_like(maps[:, :1])], 1), affine)
     y, x = (torch.linspace(0, 1, size, device=maps.device) for size in maps.shape[2:])
-    y = y[:, None]
-    unframed = (x >= left) & (x <= 1 - right) & (y >= top) & (y <= 1 - bottom)
+    unframed = (x >= left) & (x <= 1 - right) & (y[:, None] >= top) & (y[:, None] <= 1 - bottom)
     return moved[:, :-1], (moved[:, -1:] > (1 + augment.FILL) / 2) & unframed
 
 
@@ -52,9 +47,8 @@ def joint_views(
 ) -> tuple[Tensor, Tensor]:
     """Views of films and their masks, both (N, 1, H, W): moved together, with other intensities.
 
-    Arguments:
-        opaque: brighten patches of the lungs. This keeps a mask right, but may change a class.
-        white_out: make some lungs as bright as tissue.
+    `opaque` brightens patches of the lungs, which keeps a mask right, but may change a class;
+    `white_out` makes some lungs as bright as tissue.
     """
     edge = torch.where(coin(films, 0.5, generators), uniform(films, 0, 1, generators), 0.0)
     moved, inside = warp(torch.cat([films, masks.to(films.dtype)], 1), affine)
@@ -140,6 +134,5 @@ def draw_markers(side: int, numbers: list[float]) -> np.ndarray:
         start, control, end = np.array(points).reshape(3, 2) * side
         t = np.linspace(0, 1, 24)[:, None]
         curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * end
-        width = max(1, round(side / 128))
-        pencil.line([tuple(point) for point in curve.tolist()], int(140 + 100 * size), width)
+        pencil.line(curve.flatten().tolist(), int(140 + 100 * size), max(1, round(side / 128)))
     return np.asarray(picture)

@@ -1,7 +1,4 @@
-"""The loss terms besides cross-entropy, as pure functions (paper, section 2.2).
-
-The last one, pixel consistency, belongs to the improved recipe.
-"""
+"""The loss terms besides cross-entropy, as pure functions (paper, section 2.2)."""
 
 import torch
 import torch.nn.functional as F
@@ -54,13 +51,9 @@ def pixel_consistency_loss(
 ) -> Tensor:
     """Cross-entropy of a moved view's mask, with confident pixels of the plain film as labels.
 
-    The mean over all pixels (UniMatch, Yang 2023).
-
-    Arguments:
-        guess: (N, 1, H, W), the plain film's lung probability, moved like the view; no gradient.
-        film: (N, 1, H, W) bool; only pixels where it is True count.
-        mask_logits: (N, 1, H, W), of the view.
-        threshold: pixels count where the probability of lung or of its absence is at least this.
+    The mean over all pixels (UniMatch, Yang 2023). `guess` is the plain film's lung probability,
+    moved like the view; it gets no gradient. Pixels count where `film` (bool) is True, and the
+    probability of lung or of its absence is at least `threshold`. All are (N, 1, H, W).
     """
     guess = guess.detach()
     sure = film & ((guess - 0.5).abs() >= threshold - 0.5)

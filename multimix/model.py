@@ -42,26 +42,21 @@ class ModelInfo:
 
 
 class InstanceNorm(nn.Module):
-    """Normalise each map of each film to mean 0 and variance 1; there are no parameters.
-
-    torch's instance norm copies channels-last maps twice. Batch norm of a single film computes the
-    same function without these copies.
-    """
+    """Normalise each map of each film to mean 0 and variance 1; there are no parameters."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
             return F.instance_norm(x)
+        # It would copy these maps twice; batch norm of a single film is the same function.
         films = [F.batch_norm(film, None, None, training=True) for film in x.split(1)]
         return films[0] if len(films) == 1 else torch.cat(films)
 
 
 def dropout(x: Tensor, rate: float, active: bool) -> Tensor:
-    """Element-wise dropout. On a CPU, `rate` is rounded to a multiple of 1/256.
-
-    There, one random number decides for eight elements: torch's dropout takes a fifth of a step.
-    """
+    """Element-wise dropout. On a CPU, `rate` is rounded to a multiple of 1/256."""
     if not active or x.device.type != "cpu":
         return F.dropout(x, rate, active)
+    # torch's takes a fifth of a step; here one random number decides for eight elements.
     words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
     kept = words.view(torch.uint8)[: x.numel()] >= round(256 * rate)
     return x * kept.to(x.dtype).mul_(1 / (1 - rate)).as_strided(x.shape, x.stride())
@@ -71,8 +66,7 @@ def block(channels_in: int, channels_out: int) -> nn.Sequential:
     """Two 3x3 convolutions, each normalised per film; dropout follows where it is called."""
     layers: list[nn.Module] = []
     for channels in (channels_in, channels_out):
-        layers.append(nn.Conv2d(channels, channels_out, 3, padding=1))
-        layers.append(InstanceNorm())
+        layers += [nn.Conv2d(channels, channels_out, 3, padding=1), InstanceNorm()]
         layers.append(nn.LeakyReLU(0.2, inplace=True))
     return nn.Sequential(*layers)
 
@@ -135,9 +129,7 @@ class MultiMix(nn.Module):
     def __init__(self, widths: tuple[int, ...] = WIDTHS, bridge: bool = True):
         super().__init__()
         if len(widths) != 5 or min(widths) < 1:
-            raise ValueError(
-                f"widths are {widths}; five positive channel numbers are needed, such as {WIDTHS}."
-            )
+            raise ValueError(f"widths are {widths}; five positive channel numbers are needed.")
         self.widths, self.bridge = tuple(widths), bridge
         self.info = ModelInfo()
         self.encoder = Encoder(self.widths)
@@ -169,7 +161,6 @@ class MultiMix(nn.Module):
         Errors: ValueError where x is of another shape.
         """
         check_films(x)
-        saliency: Tensor | None
         if self.training:
             saliency = self.saliency(x) if self.bridge else None
             class_logits, maps = self.encoder(x, drop=True)
@@ -216,7 +207,6 @@ def check_films(x: Tensor) -> None:
     fits = x.ndim == 4 and x.shape[0] > 0 and x.shape[1] == 1 and x.is_floating_point()
     if not fits or any(px < 2 * STRIDE or px % STRIDE for px in x.shape[2:]):
         raise ValueError(
-            f"The network was given a {x.dtype} tensor of shape {tuple(x.shape)}; it needs grey "
-            "films as floats in [-1, 1], shape (N, 1, H, W), with sides that are multiples of "
-            f"{STRIDE}, {2 * STRIDE} or more."
+            f"The network was given {x.dtype} of shape {tuple(x.shape)}; it needs floats in [-1, 1]"
+            f", shape (N, 1, H, W), and sides that are multiples of {STRIDE}, {2 * STRIDE} or more."
         )

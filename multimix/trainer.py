@@ -39,7 +39,14 @@ class Trainer:
         self.model = MultiMix(config.widths, config.bridge)
         self.model.info.side, self.model.info.class_sides = config.side, config.class_sides
         if init_from is not None:
-            start_from(self.model, init_from)
+            if (init_from.widths, init_from.bridge) != (self.model.widths, self.model.bridge):
+                bridge = "--bridge" if init_from.bridge else "--no-bridge"
+                raise ValueError(
+                    "The weights to start from are of another architecture; train with "
+                    f"{bridge} --widths {','.join(map(str, init_from.widths))}. For one task, keep "
+                    "the system multimix and add --no-classify or --no-segment."
+                )
+            self.model.load_state_dict(init_from.state_dict())
         to_device(self.model, device)
         self.model.train()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
@@ -59,11 +66,9 @@ class Trainer:
         return cast(MultiMix, self.average.module) if self.average else self.model
 
     def optimise(self, batch: Batch, stop: bool = False) -> dict[str, float]:
-        """One step on this rank's part of a batch; `stop` of any rank ends all after this step.
+        """One step on this rank's part of a batch. Returns the terms of the whole batch's loss.
 
-        Returns: the terms of the whole batch's loss.
-
-        Errors: ValueError names the term of the loss that is not a number any more.
+        `stop` of any rank ends all after this step. ValueError names a term that is not a number.
         """
         (group,) = self.optimizer.param_groups
         rate = group["lr"] = self.config.learning_rate_at(self.step)
@@ -78,8 +83,7 @@ class Trainer:
             if not abs(value) < float("inf"):
                 raise ValueError(
                     f"The {name} became {value} in step {self.step + 1}; lower the learning rate "
-                    f"({rate:.2g} there), and start in another folder: anew, or from this folder's "
-                    "last.pth (--init)."
+                    f"({rate:.2g} now) in another folder; --init can start from this last.pth."
                 )
         self.optimizer.step()
         if self.average:
@@ -93,12 +97,11 @@ class Trainer:
         config, slot = self.config, self.world.share(self.config.batch).start
         terms: dict[str, Tensor] = {}
         teacher = self.network if self.average else None
-        use_bfloat16 = config.precision == "bfloat16"
         size = config.micro_batch or micro_batch_size(self.device, config.side_at(self.step))
         for part in batch.slices(size):
             # Dropout depends on seed, step and film alone, so that a resumed training repeats it.
             torch.manual_seed((config.seed * 1_000_003 + self.step) * 10_007 + slot)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=use_bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16, config.precision == "bfloat16"):
                 losses = train_step(self.model, part, config, teacher)
             # Inside another autocast the cache would keep the weights of the first step.
             torch.clear_autocast_cache()
@@ -109,11 +112,8 @@ class Trainer:
             slot += part.films_each
         return terms
 
-    def validate(self, stop: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
-        """The log's row: learning rate, mean terms since the last validation, metrics.
-
-        `stop` is called between two batches; if it returns True, there is no row: None.
-        """
+    def validate(self, stop: Callable[[], bool]) -> dict[str, float] | None:
+        """The log's row: rate, mean terms since the last validation, metrics; None if stopped."""
         found = validate(self.network, self.validation, self.world, stop)
         if found is None:
             self.stopped = True
@@ -137,9 +137,8 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether all steps are done, or `patience` validations brought no better score."""
-        config = self.config
-        patience = config.patience * config.validate_every if config.patience else float("inf")
-        enough = self.step >= config.steps or self.step - self.best_step >= patience
+        patience = self.config.patience * self.config.validate_every or float("inf")
+        enough = self.step >= self.config.steps or self.step - self.best_step >= patience
         return enough and not self.validation_due
 
     def state_dict(self) -> dict[str, Any]:
@@ -169,8 +168,7 @@ class Trainer:
                 self.average.load_state_dict(state["average"])
             # The learning rate and the like follow from the configuration.
             groups = self.optimizer.state_dict()["param_groups"]
-            moments = state["optimizer"]["state"]
-            self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
             for parameter, own in self.optimizer.state.items():
                 shapes = own["exp_avg"].shape, own["exp_avg_sq"].shape, own["step"].shape
                 if shapes != (parameter.shape, parameter.shape, ()):
@@ -186,18 +184,5 @@ class Trainer:
             self.config = replace(self.config, precision=precision)
         except (LookupError, TypeError, AttributeError, RuntimeError, ValueError, OverflowError):
             raise ValueError(
-                "The training's state is damaged, so it cannot continue; start from its best.pth "
-                "(--init) in another folder."
+                "The training's state is damaged; start from its best.pth (--init) in a new folder."
             ) from None
-
-
-def start_from(model: MultiMix, weights: MultiMix) -> None:
-    """Copy weights of the same architecture. ValueError for another one."""
-    if (weights.widths, weights.bridge) != (model.widths, model.bridge):
-        bridge = "--bridge" if weights.bridge else "--no-bridge"
-        raise ValueError(
-            "The weights to start from are of another architecture; train with "
-            f"{bridge} --widths {','.join(map(str, weights.widths))}. For one task alone, keep the "
-            "system multimix and add --no-classify or --no-segment."
-        )
-    model.load_state_dict(weights.state_dict())

@@ -16,19 +16,11 @@ from multimix.data.training_films import check_training_films, manifest_of
 from multimix.evaluation.evaluator import films_of_split
 from multimix.model import MultiMix
 from multimix.runtime.checkpoint import model_from_checkpoint, read_checkpoint
-from multimix.runtime.device import (
-    choose_device,
-    compile_parts,
-    connect,
-    to_device,
-    usual_settings,
-)
+from multimix.runtime.device import choose_device, compile_parts, connect, to_device, usual_settings
 from multimix.runtime.files import lock_folder
 from multimix.runtime.run_folder import RunFolder
 from multimix.runtime.stop_signal import StopSignal
 from multimix.trainer import Trainer
-
-PRINTED = ("auc", "balanced_accuracy", "accuracy", "dice", "jaccard")  # of a validation
 
 
 def train(
@@ -77,7 +69,7 @@ def train(
         trainer = Trainer(config, validation, place, world, init_from)
         if compile:
             compile_parts(trainer.model.encoder, trainer.model.decoder)
-        folder = RunFolder(out, config, manifest_of(films, loader.labelled_films()), world.is_main)
+        folder = RunFolder(out, config, manifest_of(films, loader.labelled), world.is_main)
         with lock_folder(out) if world.is_main else nullcontext():
             if content := folder.open(resume):
                 trainer.load_state_dict(content)
@@ -102,9 +94,9 @@ def run(
         if not trainer.validation_due:  # it is, where the training was stopped in a validation
             terms = trainer.optimise(loader(trainer.step), stop.came)
             shown = {"loss": terms["total"], **trainer.results}
-            parts = [f"{n}={shown[n]:.3f}" for n in ("loss", "auc", "dice") if n in shown]
             bar.update()
-            bar.set_postfix_str(", ".join(parts), refresh=False)
+            kept = {n: f"{shown[n]:.3f}" for n in ("loss", "auc", "dice") if n in shown}
+            bar.set_postfix(kept, refresh=False)
         if trainer.validation_due or trainer.stopped or folder.checkpoint_due():
             folder.save(trainer.state_dict())
         validates = trainer.validation_due and not trainer.stopped
@@ -113,8 +105,9 @@ def run(
             folder.save(trainer.state_dict(), best=trainer.best_step == trainer.step)
             if on_validation and trainer.world.is_main:
                 on_validation(row)
-            metrics = [f"{n} {trainer.results[n]:.4f}" for n in PRINTED if n in trainer.results]
             if not bar.disable:
+                names = ("auc", "balanced_accuracy", "accuracy", "dice", "jaccard")
+                metrics = [f"{n} {trainer.results[n]:.4f}" for n in names if n in trainer.results]
                 bar.write(f"step {trainer.step}: {', '.join(metrics)}")
         if trainer.stopped and not trainer.finished:
             raise KeyboardInterrupt(
@@ -125,16 +118,15 @@ def run(
 
 def progress_bar(trainer: Trainer, loader: Loader, prints: bool) -> tqdm:
     """Print the films, and show a bar of the steps; a log file gets a line every half minute."""
-    reached = f"{trainer.step} of {trainer.config.steps} steps"
-    if prints and trainer.finished:
-        print(f"this training is finished ({reached}), and nothing is left to do")
-    elif prints:
-        print(loader.describe())
+    steps, finished = trainer.config.steps, trainer.finished
+    done = f"this training is finished ({trainer.step} of {steps} steps), and nothing is left to do"
+    if prints:
+        print(done if finished else loader.describe())
     notebook = "ipykernel" in sys.modules
-    hidden, seconds = not prints or trainer.finished, 0.1 if notebook or sys.stderr.isatty() else 30
-    bar = dict(unit="step", initial=trainer.step, disable=hidden, mininterval=seconds)
-    bar["ncols"] = None if notebook else 100  # characters; in a notebook they would be pixels
-    return tqdm(None, "training", trainer.config.steps, **bar)
+    seconds = 0.1 if notebook or sys.stderr.isatty() else 30
+    width = None if notebook else 100  # characters; in a notebook they would be pixels
+    bar = dict(initial=trainer.step, disable=finished or not prints, mininterval=seconds)
+    return tqdm(None, "training", steps, unit="step", ncols=width, **bar)
 
 
 def safe(stream: Any) -> Any:

@@ -1,26 +1,15 @@
-"""The training step as it was published, on this project's own modules: what the benchmarks and a
-test compare with.
-"""
+"""The training step as it was published, on this project's modules: to compare ours with."""
 
-from unittest import mock
-
-import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from multimix import model as network
 from multimix.batches import Batch
 from multimix.config import Config
 from multimix.losses import dice_loss, mask_consistency_loss, pseudo_label_loss
 from multimix.model import MultiMix, bridge_maps
 
-LITERAL_DROPOUT = mock.patch.object(
-    network, "dropout", lambda x, rate, active: F.dropout(x, rate, active)
-)
 
-
-def literal_forward(
-    model: MultiMix, x: torch.Tensor, dropout: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
+def literal_forward(model: MultiMix, x: Tensor, dropout: bool) -> tuple[Tensor, Tensor]:
     """Class and mask logits, by two passes through the encoder and one gradient into everything."""
     x = x.clone().requires_grad_()
     model.encoder(x, drop=False)[0].max(1).values.sum().backward()
@@ -28,9 +17,7 @@ def literal_forward(
     return logits, model.decoder(maps, bridge_maps(x.detach(), x.grad.abs()), drop=dropout)
 
 
-def literal_loss(
-    model: MultiMix, batch: Batch, config: Config, dropout: bool = True
-) -> torch.Tensor:
+def literal_loss(model: MultiMix, batch: Batch, config: Config, dropout: bool = True) -> Tensor:
     films, unlabelled, classes = batch.mask_films, batch.unlabelled_mask_films, batch.class_films
     (_, masks), (_, other_masks), (labelled, _), (weak, _), (strong, _) = (
         literal_forward(model, x, dropout)

@@ -9,7 +9,6 @@ LOW, HIGH = torch.zeros(4, 1, 1, 1), torch.ones(4, 1, 1, 1)
 
 
 def chance(seed: int = 0, count: int = 16) -> list[torch.Generator]:
-    """A generator for each of `count` films."""
     return [torch.Generator().manual_seed(1000 * seed + film) for film in range(count)]
 
 
@@ -67,18 +66,14 @@ def test_strengths_by_hand(views):
     assert torch.allclose(after, views * (0.05 + 0.9 * strength))
 
 
-@pytest.mark.parametrize(
-    "values, places",
-    (
-        (dict(right=0.25, down=0.1), {(14, 30)}),
-        (dict(angle=torch.pi / 2), {(19, 10), (20, 10), (19, 29), (20, 29)}),
-    ),
-)
-def test_movements_by_hand(values, places):
+def test_movements_by_hand():
     film = torch.zeros(1, 1, 40, 40)
     film[0, 0, 10, 20] = 1
-    after = augment.moved(film, **{name: torch.tensor([[[[x]]]]) for name, x in values.items()})
-    assert divmod(after.argmax().item(), 40) in places
+    shift, turn = {"right": 0.25, "down": 0.1}, {"angle": torch.pi / 2}
+    turned = {(19, 10), (20, 10), (19, 29), (20, 29)}
+    for values, places in ((shift, {(14, 30)}), (turn, turned)):
+        affine = {name: torch.tensor([[[[value]]]]) for name, value in values.items()}
+        assert divmod(augment.moved(film, **affine).argmax().item(), 40) in places
 
 
 def test_outside_is_grey_and_no_movement_changes_nothing(views):

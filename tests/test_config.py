@@ -1,9 +1,8 @@
 import json
-from dataclasses import fields
 
 import pytest
 
-from multimix.config import RENAMED, Config
+from multimix.config import Config
 from multimix.recipes import RECIPES, SYSTEMS
 
 
@@ -18,20 +17,14 @@ def test_the_defaults_are_the_papers():
 
 def test_the_eight_systems():
     parts = ("classify", "segment", "bridge", "pseudo_labels", "mask_consistency")
-    on = {}
+    rows = []
     for name in SYSTEMS:
         config = Config.preset(name)
-        on[name] = "".join("+" if getattr(config, part) else "-" for part in parts)
-    assert on == {
-        "unet": "-+---",
-        "enc": "+----",
-        "enc_ssl": "+--+-",
-        "umtl": "++---",
-        "umtl_s": "+++--",
-        "umtl_ssl": "++-+-",
-        "umtl_ssl_s": "++++-",
-        "multimix": "+++++",
-    }
+        rows.append(f"{name} " + "".join("-+"[getattr(config, part)] for part in parts))
+    assert ", ".join(rows) == (
+        "unet -+---, enc +----, enc_ssl +--+-, umtl ++---, umtl_s +++--, umtl_ssl ++-+-, "
+        "umtl_ssl_s ++++-, multimix +++++"
+    )
 
 
 def test_the_rate_falls_in_stairs_or_along_a_cosine():
@@ -50,9 +43,7 @@ def test_the_rate_falls_in_stairs_or_along_a_cosine():
         (dict(classify=False, segment=False), "no task is on; classify, segment or both are"),
         (dict(schedule="linear"), "schedule is 'linear'; staircase or cosine is needed"),
         (dict(side=100), "side is 100; a multiple of 16"),
-        (dict(side="64"), "side is '64'; a multiple of 16"),
         (dict(batch=0), "batch is 0; a number from 1 to 10000 is needed"),
-        (dict(steps="5"), "steps is '5'; a whole number is needed"),
         (dict(steps=5.5), "steps is 5.5; a whole number is needed"),
         (dict(steps=None), "steps is None; a whole number is needed"),
         (dict(batch=True), "batch is True; a whole number is needed"),
@@ -67,7 +58,6 @@ def test_the_rate_falls_in_stairs_or_along_a_cosine():
         (dict(sides=(64, 100, 256)), r"sides is \(64, 100, 256\); for each a multiple of 16, 32"),
         (dict(class_sides=64), "class_sides is 64; for each a multiple of 16"),
         (dict(side=64, sides=(64, 96)), "the side is 64, .* 64 is needed as the largest of sides"),
-        (dict(side=96, sides=(48, 64)), "the side is 96, .* 96 is needed as the largest of sides"),
         (dict(side=64, class_sides=(96,)), "the side is 64, .* no larger one in class_sides"),
         (dict(bridge=1), "bridge is 1; True or False is needed"),
         (dict(precision=32), "precision is 32; float32, bfloat16 or auto is needed"),
@@ -102,33 +92,21 @@ def test_presets_take_changes_and_their_sides_follow_the_side(monkeypatch):
     assert (smaller.sides, smaller.class_sides) == ((32, 32, 32), ())
 
 
-@pytest.mark.parametrize(
-    "names, changes, words",
-    (
+def test_unknown_names_are_answered_with_the_known_ones():
+    for names, changes, words in (
         (["unets"], {}, "no system 'unets'; choose one of unet, enc"),
         (["unet", "best"], {}, "no recipe 'best'; choose one of paper, quick, improved"),
         (["unet"], {"step": 5}, r"^Config has no field 'step'; did you mean steps\?$"),
         (["unet"], {"zebra": 5}, "no field 'zebra'; see help"),
-    ),
-)
-def test_unknown_names_are_answered_with_the_known_ones(names, changes, words):
-    with pytest.raises(ValueError, match=words):
-        Config.preset(*names, **changes)
+    ):
+        with pytest.raises(ValueError, match=words):
+            Config.preset(*names, **changes)
 
 
 def test_configs_are_written_and_read_also_those_of_earlier_versions():
-    assert RENAMED == {"films_at_once": "micro_batch"}
     assert Config.from_dict({"films_at_once": 5, "side": 64}) == Config(micro_batch=5, side=64)
     config = Config.preset("umtl", "improved", widths=(2, 3, 4, 5, 6), sides=(64,), side=64)
     assert Config.from_dict(json.loads(json.dumps(config.as_dict()))) == config
     assert eval(repr(config)) == config
     assert repr(Config(steps=7, schedule="cosine")) == "Config(steps=7, schedule='cosine')"
-
-
-@pytest.mark.parametrize("field", fields(Config), ids=lambda field: field.name)
-def test_every_field_has_a_help_text_and_limits_that_its_default_keeps(field):
-    text = field.metadata["help"]
-    assert text.strip() and not text.endswith(".")
-    assert Config(**{field.name: field.default}) == Config()
-    if field.type == "int":  # 1e3 steps are a thousand
-        assert Config(**{field.name: float(field.default)}) == Config()
+    assert Config(steps=1e3, masks=5.0) == Config(steps=1000, masks=5)

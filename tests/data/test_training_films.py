@@ -84,7 +84,7 @@ def test_a_manifest_repeats_splits_and_labels(kaggle, masked, tmp_path):
     for kind in ("images", "masks"):  # names may be of any bytes
         os.rename(masked / kind / "film03.png", os.fsencode(masked / kind) + b"/film\xff03.png")
     films = load_films(kaggle, masked, SIDE, seed=1, progress=False)
-    first, path = Loader(films, CONFIG).labelled_films(), tmp_path / "manifest.csv"
+    first, path = Loader(films, CONFIG).labelled, tmp_path / "manifest.csv"
     path.write_text(manifest_of(films, first), errors="surrogateescape")
     table = read_table(path)
     used = table[(table["split"] == "train") & (table["use"] == "labelled")]["task"].tolist()
@@ -97,7 +97,7 @@ def test_a_manifest_repeats_splits_and_labels(kaggle, masked, tmp_path):
         assert then.splits == now.splits and then.names == now.names
         assert torch.equal(then.pixels[:], now.pixels[:])
     assert again.split_rules == (f"The splits are those of {path}.",)
-    second = Loader(again, CONFIG).labelled_films()
+    second = Loader(again, CONFIG).labelled
     assert all(first[task].names == second[task].names for task in first)
     assert "lungs/images/film\udcff03.png" in again.segmentation.names
 
