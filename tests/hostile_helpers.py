@@ -67,8 +67,8 @@ def png_chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + check
 
 
-def png(width: int, height: int, *, body: bytes = b"", interlaced: bool = False) -> bytes:
-    """A PNG with any size in its header."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced)
+def png(width: int, height: int, *, body=b"", bits=8, kind=0, interlaced=False) -> bytes:
+    """A PNG with any size, bits and kind of colour in its header."""
+    header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, interlaced)
     chunks = [png_chunk(b"IHDR", header), png_chunk(b"IDAT", zlib.compress(body, 1))]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + png_chunk(b"IEND", b"")

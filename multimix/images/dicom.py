@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import scipy
 
-from multimix.images.formats import Decoded, FilmError, SizeCm, check_size
+from multimix.images.formats import Decoded, FilmError, SizeCm, check_size, errors_as
 from multimix.images.grey import MIN_CONTRAST, scaled, usual_range
 
 if TYPE_CHECKING:
@@ -32,10 +32,8 @@ def open_dicom(file: BinaryIO) -> Decoded:
     if b"1.2.840.10008.1.2.1.99" in file.read():  # Deflated: it may unpack to any size
         raise FilmError("is a DICOM file that is deflated as a whole; export it uncompressed.")
     file.seek(0)
-    try:
+    with errors_as("is a damaged DICOM file; export it again, or as PNG."):
         dataset = pydicom.dcmread(file, force=True)
-    except Exception:  # noqa: BLE001  (pydicom raises many kinds)
-        raise FilmError("is a damaged DICOM file; export it again, or as PNG.") from None
     return open_dataset(dataset)
 
 
@@ -54,26 +52,18 @@ def open_dataset(dataset: Dataset) -> Decoded:
     named = getattr(dataset, "file_meta", {}).get("TransferSyntaxUID")
     syntax = uid.UID(str(named or (uid.ImplicitVRLittleEndian if implicit else plain)))
     warnings: list[str] = []
-    try:
+    with errors_as(
+        f"is a damaged DICOM file, or cannot be decoded ({syntax.name}); export it again or as PNG."
+    ):
         values = decode_pixels(dataset, syntax)
         if text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
             values = apply_color_lut(values, dataset)
         elif values.ndim == 2:
             values, warnings = shown(values, dataset)
-    except FilmError:
-        raise
-    except Exception:  # noqa: BLE001  (pydicom and its decoders raise many kinds)
-        raise FilmError(
-            f"is a damaged DICOM file, or of a kind that cannot be decoded ({syntax.name}); export "
-            "it again, uncompressed or as PNG."
-        ) from None
     if LATERAL.search(view := text(dataset, "ViewPosition")):
         warnings.append(f"The file says that the film is not frontal ({view[:40]}).")
     if text(dataset, "PatientOrientation").startswith("R"):
-        warnings.append(
-            "The file says that the film is mirrored (its rows run to the patient's right): the "
-            "lung that is called right is the left one."
-        )
+        warnings.append("The file says that the film is mirrored: its left lung is called right.")
     size_cm, implausible = size_and_warning(dataset)
     return Decoded(values, (*warnings, *implausible), size_cm)
 
@@ -96,10 +86,7 @@ def decode_pixels(dataset: Dataset, syntax: UID) -> np.ndarray:
 
 
 def check_frame(frame: bytes, size: tuple[int, int]) -> None:
-    """Check the sizes that a compressed picture itself claims: one must be (Rows, Columns).
-
-    Errors: FilmError where one is too large, ValueError where none is right.
-    """
+    """FilmError where a compressed picture claims to be too large, ValueError where not `size`."""
     claimed = []
     if frame.startswith(b"\xff\xd8"):
         claimed = [struct.unpack(">HH", header) for header in JPEG_HEADER.findall(frame)]
@@ -128,10 +115,8 @@ def used_bits(values: np.ndarray, stored: int, high_bit: int) -> np.ndarray:
 
 
 def shown(stored: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
-    """Stored values (H, W) to grey values, uint8 with air dark and padding black; warnings.
-
-    A window or table that is missing or wrong never makes a film unreadable: it is not used.
-    """
+    """Stored values (H, W) to grey values, uint8 with air dark and padding black; warnings."""
+    # A window or table that is missing or wrong never makes a film unreadable: it is not used.
     padding = is_padding(stored, dataset)
     film = stored[~padding]
     low, high = int(film.min()), int(film.max())

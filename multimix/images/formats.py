@@ -15,10 +15,6 @@ from PIL.ExifTags import Base
 RAW_SUFFIX = ".img"  # of JSRT
 PICTURES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 SUFFIXES = (*PICTURES, ".dcm", ".dicom", ".npy", RAW_SUFFIX)
-# Pillow tries no other decoder: some of them start programs.
-PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
-MISREAD_TIFFS = ((8, 2), (32, 1))  # bits and format of a value: signed, and unsigned
-MAX_PIXELS = 50_000_000  # of a film; the largest detectors have some 20 million
 for name in ("PIL", "pydicom"):  # a logger without a handler prints
     logging.getLogger(name).addHandler(logging.NullHandler())
 lock, hidden, decoding = threading.Lock(), ExitStack(), 0  # of `without_decoder_warnings`
@@ -38,6 +34,17 @@ class Decoded(NamedTuple):
 
 class FilmError(ValueError):
     """Why a film cannot be used. Decoders leave out the subject: `reading` adds the path."""
+
+
+@contextmanager
+def errors_as(sentence: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into a FilmError with this sentence; FilmErrors stay."""
+    try:
+        yield
+    except FilmError:
+        raise
+    except Exception:  # noqa: BLE001  (decoders raise many kinds)
+        raise FilmError(sentence) from None
 
 
 def film_paths(folder: Path) -> list[Path]:
@@ -86,7 +93,7 @@ def stem_of(path: Path) -> str:
 
 def check_size(width: int, height: int) -> None:
     """FilmError where decoding would take more memory than any film needs."""
-    if width * height > MAX_PIXELS:
+    if width * height > 50_000_000:  # the largest detectors have some 20 million
         raise FilmError("claims more than 50 million pixels; reduce the film first.")
 
 
@@ -113,27 +120,24 @@ def without_decoder_warnings() -> Iterator[None]:
 
 def open_picture(file: BinaryIO, side: int | None) -> Decoded:
     """A picture file, decoded and upright; `side` as for `read_film`. Errors: FilmError."""
-    try:
-        picture = Image.open(file, formats=PILLOW_FORMATS)
-        check_header(picture)
-        if side:
-            picture.draft(None, (side, side))
-        several = getattr(picture, "is_animated", False)
-        picture.load()
-        ImageOps.exif_transpose(picture, in_place=True)
+    with errors_as("is damaged or cut short; export or download the film again."):
+        try:
+            # Some other decoders of Pillow start programs.
+            picture = Image.open(file, formats=("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP"))
+            check_header(picture)
+            if side:
+                picture.draft(None, (side, side))
+            several = getattr(picture, "is_animated", False)
+            picture.load()
+            ImageOps.exif_transpose(picture, in_place=True)
+        except Image.UnidentifiedImageError:
+            raise FilmError(
+                "is not a picture that can be read; PNG, JPEG, BMP, TIFF (8 or 16 bits), GIF, "
+                "WebP, .npy or DICOM is needed."
+            ) from None
+        except Image.DecompressionBombError:
+            check_size(2**16, 2**16)
         return decoded_picture(picture)._replace(several=several)
-    except FilmError:
-        raise
-    except Image.UnidentifiedImageError:
-        raise FilmError(
-            "is not a picture that can be read; PNG, JPEG, BMP, TIFF (8 or 16 bits), GIF, WebP, "
-            ".npy or DICOM is needed."
-        ) from None
-    except Image.DecompressionBombError:
-        check_size(2**16, 2**16)
-    except Exception:  # noqa: BLE001  (decoders raise many kinds)
-        pass
-    raise FilmError("is damaged or cut short; export or download the film again.")
 
 
 def check_header(picture: Image.Image) -> None:
@@ -143,11 +147,8 @@ def check_header(picture: Image.Image) -> None:
     check_size(tags.get(Base.TileWidth, 0), tags.get(Base.TileLength, 0))
     value = tags.get(Base.BitsPerSample, (1,))[0], tags.get(Base.SampleFormat, (1,))[0]
     is_deep = ";16" in str(getattr(picture, "tile", "")) and not picture.mode.startswith("I")
-    if is_deep or value in MISREAD_TIFFS:
-        raise FilmError(
-            "has values of a kind that cannot be read; save it as grey with 8 or 16 bits, or in "
-            "colour with 8 bits a channel."
-        )
+    if is_deep or value in ((8, 2), (32, 1)):  # 8 bits with a sign, 32 bits without
+        raise FilmError("has values that cannot be read; save it as grey with 8 or 16 bits.")
 
 
 def decoded_picture(picture: Image.Image) -> Decoded:

@@ -11,8 +11,7 @@ MIN_CONTRAST = 40  # grey values between the darkest and the brightest hundredth
 def to_grey(values: np.ndarray) -> tuple[np.ndarray, bool]:
     """Values to grey by the rules of `read_film`. Errors: FilmError for NaN or infinity.
 
-    Arguments:
-        values: (H, W), or (H, W, C) with 2 (grey, opacity), 3 (RGB) or 4 (RGBA) channels.
+    `values` are (H, W), or (H, W, C) with 2 (grey, opacity), 3 (RGB) or 4 (RGBA) channels.
 
     Returns: (H, W) uint8; whether more than a hundredth of the pixels have a visible colour.
     """

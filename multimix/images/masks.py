@@ -9,10 +9,7 @@ MAX_COLOURS = 16  # of a mask in colours, or of labels; soft edges have more
 
 
 def lungs_of(values: np.ndarray) -> np.ndarray:
-    """The lungs, (H, W) bool, of one mask (H, W), or (H, W, C) as for `to_grey`.
-
-    Errors: FilmError where it is unclear which of the mask's values are lung.
-    """
+    """Lungs, (H, W) bool, of a mask (H, W) or (H, W, C) as for `to_grey`. FilmError if unclear."""
     if values.ndim == 2:
         return lungs_by_value(values)
     if values.shape[2] in (2, 4):

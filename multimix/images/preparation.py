@@ -9,8 +9,6 @@ import numpy as np
 import scipy
 from PIL import Image
 
-PLAIN = 12  # grey values by which a border may vary, as after JPEG compression
-
 
 class Box(NamedTuple):
     """A part of a picture, each edge as a share of its height or width."""
@@ -34,9 +32,7 @@ def film_box(grey: np.ndarray) -> Box:
     """Find the film in a picture (H, W) uint8 with plain borders, and with text or buttons there.
 
     The film is the largest connected part of the picture that is not plain. Around it, all is cut
-    from the nearest row, or column, that has one grey value.
-
-    Returns: the whole picture where it has no plain border, or nothing else.
+    from the nearest row, or column, that has one grey value; nothing, if all or none is plain.
     """
     skipped = max(1, max(grey.shape) // 1024)  # of large pictures some lines are enough
     height, width = (grey := grey[::skipped, ::skipped]).shape
@@ -90,4 +86,4 @@ def are_plain(lines: np.ndarray) -> np.ndarray:
     """Which lines (N, length) have one grey value, but for a twentieth of their pixels: (N,)."""
     sample = lines[:, :: max(1, lines.shape[1] // 500)].astype(np.int16)
     middle = np.median(sample, axis=1, keepdims=True)
-    return (np.abs(sample - middle) <= PLAIN).mean(axis=1) >= 0.95
+    return (np.abs(sample - middle) <= 12).mean(axis=1) >= 0.95  # JPEGs vary by so much

@@ -10,7 +10,6 @@ from multimix.images.grey import MIN_CONTRAST
 from multimix.images.reading import LoadedImage, resize
 
 LUNG_SHARE = (0.08, 0.6)  # of the film that lungs may fill
-MAX_SIZE_RATIO = 4  # of the larger lung to the smaller one
 # Suspicions that a film is inverted: of a doubtful one the network sees the negative too.
 DOUBTFUL_SUSPICION, STRONG_SUSPICION = -0.15, 0.03
 # (22, 22), rows and columns 5 to 26 of 32: the mean of 150 of Kermany's normal training films and
@@ -19,21 +18,14 @@ TYPICAL_FILM = np.load(Path(__file__).with_name("typical_film.npy"))
 
 
 def quality_warnings(
-    image: LoadedImage,
-    film: np.ndarray,
-    lungs: np.ndarray | None,
-    *,
-    inverted: bool,
-    corrected: bool,
+    image: LoadedImage, film: np.ndarray, lungs: np.ndarray | None, inverted: bool, corrected: bool
 ) -> tuple[str, ...]:
     """Plain sentences on what is unusual: what to know before trusting a prediction.
 
     Arguments:
-        image: the film as it was read.
         film: (H, W) uint8, the part in `image.box`, with its grey values as the network saw them.
         lungs: (side, side) bool, the predicted lungs there; None if the network learnt none.
-        inverted: whether the film as it was read looks inverted.
-        corrected: whether its grey values were inverted before it was predicted.
+        inverted, corrected: whether the film looked inverted, and whether its values were inverted.
     """
     found = [*image.warnings]
     height, width = film.shape
@@ -58,10 +50,8 @@ def quality_warnings(
 
 def lung_warnings(lungs: np.ndarray, film: np.ndarray) -> list[str]:
     """Compare lungs (side, side) bool with those of frontal films; `film` (side, side) uint8."""
-    share = lungs.mean()
-    if not LUNG_SHARE[0] < share < LUNG_SHARE[1]:
-        filled = f"The lungs fill {share:.0%} of the film, which is implausible"
-        return [f"{filled}: is it a frontal chest film?"]
+    if not LUNG_SHARE[0] < lungs.mean() < LUNG_SHARE[1]:
+        return [f"The lungs fill {lungs.mean():.0%} of the film: is it a frontal chest film?"]
     found = []
     if are_two_lungs(lungs):
         larger, smaller = largest_parts(lungs)
@@ -104,7 +94,7 @@ def are_two_lungs(lungs: np.ndarray) -> bool:
     left, right = np.array_split(lungs, 2, axis=1)
     parts = [np.argwhere(part) for part in largest_parts(lungs)]  # (pixels, 2)
     sizes = sorted([left.sum(), right.sum()]), sorted(map(len, parts))
-    if len(parts) < 2 or any(large > MAX_SIZE_RATIO * small for small, large in sizes):
+    if len(parts) < 2 or any(large > 4 * small for small, large in sizes):
         return False
     lengths = [np.sqrt(np.linalg.eigvalsh(np.cov(part.T))) for part in parts if len(part) > 1]
     is_long = all(long >= 1.2 * max(short, 1e-4) for short, long in lengths)
@@ -146,12 +136,8 @@ def similarity(film: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def is_negative(suspicion: float, negative: np.ndarray, lung: np.ndarray) -> bool:
     """Decide whether a film is inverted: the lungs found in its negative are dark there.
 
-    If they are not two, or the network is not sure of them, the suspicion decides.
-
-    Arguments:
-        suspicion: of the film, from `inversion_suspicion`.
-        negative: (side, side) uint8.
-        lung: (side, side) in [0, 1], the network's probability of lung there.
+    `lung` is the probability of lung in `negative`, both (side, side). If it shows no two lungs, or
+    is not sure of them, the film's `inversion_suspicion` decides.
     """
     lungs = lung > 0.5
     sure = np.abs(2 * lung - 1).mean() > 0.5  # 0.97 of trained networks, below 0.3 of untrained

@@ -20,6 +20,7 @@ from multimix.images.formats import (
     FilmError,
     SizeCm,
     decoded_picture,
+    errors_as,
     is_dicom,
     open_picture,
     stem_of,
@@ -60,7 +61,7 @@ def is_source(value: object) -> bool:
 
 
 def read_film(source: Source, side: int | None = None) -> np.ndarray:
-    """Read one film, grey, at its own size.
+    """Read one film, (H, W) uint8 at its own size. Errors: FilmError, a ValueError of one sentence.
 
     Grey values of 8 bits stay as they are; floats within [0, 1] are multiplied by 255; all others
     (9 to 16 bits, other floats) are stretched from the film's own smallest value to its largest,
@@ -71,10 +72,7 @@ def read_film(source: Source, side: int | None = None) -> np.ndarray:
     Arguments:
         source: a picture, DICOM, raw JSRT (.IMG) or NumPy file (.npy): its path, open, or bytes; a
             PIL image, pydicom data set, array or tensor (H, W), or 1, 3 or 4 channels (before too).
-        side: px to which the film will be reduced: a JPEG is then decoded at 1/2, 1/4 or 1/8 of its
-            size, which is at least `side`.
-
-    Returns: (H, W) uint8. Errors: FilmError, a ValueError of one sentence.
+        side: px to which the film will be reduced: a JPEG is decoded at one to two times that.
     """
     return load_image(source, side).grey
 
@@ -125,7 +123,10 @@ def decode(source: Any, side: int | None = None) -> Decoded:
                 return decode_file(file, path.suffix.lower(), side)
         if type(source).__module__.startswith("pydicom."):  # which is slow to import
             return open_dataset(source)
-        try:
+        with errors_as(
+            f"is a {type(source).__name__} that cannot be read; give a path, a PIL image, a file "
+            "open in mode 'rb', or an array or tensor (H, W) of numbers."
+        ):
             if isinstance(source, Image.Image):
                 source.load()
                 return decoded_picture(source)
@@ -139,13 +140,6 @@ def decode(source: Any, side: int | None = None) -> Decoded:
                 source = source.float() if source.dtype == torch.bfloat16 else source
                 source = source.numpy(force=True)
             return decoded_array(np.asarray(source))
-        except FilmError:
-            raise
-        except Exception:  # noqa: BLE001  (closed and damaged files, odd tensors and objects)
-            raise FilmError(
-                f"is a {type(source).__name__} that cannot be read; give a path, a PIL image, a "
-                "file open in mode 'rb', or an array or tensor (H, W) of numbers."
-            ) from None
 
 
 def decode_file(file: BinaryIO, suffix: str, side: int | None) -> Decoded:
@@ -159,22 +153,15 @@ def decode_file(file: BinaryIO, suffix: str, side: int | None) -> Decoded:
         raise FilmError("is a file larger than any film's; reduce the film first.")
     if suffix == RAW_SUFFIX:  # JSRT's raw film has no header: 12 bits, lung bright, 0.175 mm
         if size != 2 * 2048**2:
-            raise FilmError(
-                f"has {size} bytes and a raw JSRT film has 8388608; copy or download it again."
-            )
+            raise FilmError(f"has {size} bytes and a raw JSRT film has 8388608; copy it again.")
         values = np.frombuffer(file.read(), dtype=">u2").astype(np.int32)
         return Decoded(4095 - values.reshape(2048, 2048), size_cm=(35.84, 35.84))
     if is_dicom(file):
         return open_dicom(file)
     if suffix != ".npy" and mark != b"\x93NUMPY":
         return open_picture(file, side)
-    try:
-        array = np.load(file, allow_pickle=False)  # objects would run their code
-    except Exception:  # noqa: BLE001  (NumPy's, many kinds)
-        raise FilmError(
-            "is a damaged NumPy file, or holds no numbers; save the film with numpy.save."
-        ) from None
-    return decoded_array(array)
+    with errors_as("is a damaged NumPy file, or holds no numbers; save the film with numpy.save."):
+        return decoded_array(np.load(file, allow_pickle=False))  # objects would run their code
 
 
 def decoded_array(array: np.ndarray) -> Decoded:
@@ -186,26 +173,21 @@ def decoded_array(array: np.ndarray) -> Decoded:
         values = np.moveaxis(values, 0, -1)
     channels = values.shape[2] if values.ndim == 3 else 1
     if array.dtype.kind not in "buif" or values.ndim not in (2, 3) or channels not in (1, 3, 4):
-        raise FilmError(
-            f"is an array of {array.dtype} with shape {array.shape}; numbers of shape (H, W), or "
-            "with 1, 3 or 4 channels before or behind, are needed."
-        )
+        kind = f"is an array of {array.dtype} with shape {array.shape}"
+        raise FilmError(f"{kind}; numbers (H, W), or with 1, 3 or 4 channels too, are needed.")
     return Decoded(values[..., 0] if values.ndim == 3 and channels == 1 else values)
 
 
 def read_mask(
     sources: Sequence[Source], side: int, box: Box = WHOLE, shape: tuple[int, ...] = ()
 ) -> np.ndarray:
-    """Read the masks of one film, such as one for each lung, and reduce them.
+    """The union of one film's masks, such as one for each lung, (side, side) bool.
 
     Arguments:
         sources: as for `read_film`. Of label numbers up to 5 and of colours on black, all but the
             background is lung; else all that is above half of a mask's largest value.
-        side: px of the result.
         box: the part of the film that is used, from `film_box`.
         shape: (H, W) of the film, of which the masks need the proportions; their sizes may differ.
-
-    Returns: the union of the masks, (side, side) bool.
 
     Errors: FilmError where one cannot be read, or does not fit its film, or is unclear.
     """
@@ -218,19 +200,14 @@ def read_mask(
             lungs = lungs_of(mask.values.max() - mask.values if mask.inverted else mask.values)
             (height, width), (film_height, film_width) = lungs.shape, shape or lungs.shape
             if abs(film_width * height / (film_height * width) - 1) > 0.05:
-                raise FilmError(
-                    f"has {width} x {height} pixels and its film {film_width} x {film_height}; a "
-                    "mask of the whole film is needed, in the same proportions."
-                )
+                sizes = f"{width} x {height} pixels and its film {film_width} x {film_height}"
+                raise FilmError(f"has {sizes}; give a mask of the whole film, in its proportions.")
         union |= resize(box.of(lungs * np.uint8(255)), side) > 127
     return union
 
 
 def picture_for_network(source: Source, side: int) -> np.ndarray:
-    """Read one film, cut its plain borders, and reduce it. Errors: as for `read_film`.
-
-    Returns: (side, side) uint8.
-    """
+    """One film, without plain borders, as (side, side) uint8. Errors: as for `read_film`."""
     image = load_image(source, 2 * side)  # the box may be a part of the picture
     return resize(image.box.of(image.grey), side)
 

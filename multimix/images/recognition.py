@@ -13,9 +13,6 @@ from multimix.images.reading import resize
 
 SIDE = 48  # px that a picture is reduced to
 LEAST_SCORE = -3.0  # log-odds; some real films of patients in bed have a negative score
-TURNED_PENALTY = 4.0  # in log-odds: films are rarely turned
-SURE_SCORE = 3.0  # of one film; pictures of two had 1.4 at most
-TWO_FILMS_MARGIN = 2.0  # in log-odds, by which two films beat one
 NOT_RECOGNISED = "The picture is not recognised as a frontal chest film: it gets no class."
 TWO_FILMS = "The picture seems to hold two films: give them one by one."
 
@@ -34,23 +31,23 @@ def frontal_score(grey: np.ndarray) -> float:
     if np.ptp(small) < 2:
         return -np.inf
     upright, *turned = scores(np.stack([np.rot90(small, quarters) for quarters in range(4)]))
-    return float(max(upright, max(turned) - TURNED_PENALTY))
+    return float(max(upright, max(turned) - 4))  # films are rarely turned
 
 
 def holds_two_films(grey: np.ndarray) -> bool:
     """Whether a picture (H, W) uint8 holds two upright frontal films, beside or above each other.
 
-    Both halves are then more like a film than the whole picture is.
+    Both halves are then more like a film, by 2 in log-odds, than the whole picture is.
     """
     if min(grey.shape) < 4:
         return False
     whole, middle = resize(grey, 4 * SIDE), 2 * SIDE
-    if scores(np.stack([resize(whole, SIDE)])) > SURE_SCORE:
-        return False  # certainly one film: its halves need not be judged
+    if scores(np.stack([resize(whole, SIDE)])) > 3:  # pictures of two films had 1.4 at most
+        return False
     halves = (whole[:, :middle], whole[:, middle:], whole[:middle], whole[middle:])
     films = [resize(film_box(part).of(part), SIDE) for part in (*halves, whole)]
     left, right, upper, lower, one = scores(np.stack(films))
-    return bool(max(min(left, right), min(upper, lower)) > max(one, LEAST_SCORE) + TWO_FILMS_MARGIN)
+    return bool(max(min(left, right), min(upper, lower)) > max(one, LEAST_SCORE) + 2)
 
 
 @torch.autocast("cpu", enabled=False)

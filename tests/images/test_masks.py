@@ -79,8 +79,7 @@ def test_soft_edges_stand_at_half(tmp_path):
     expected = np.asarray(large) > 127
     assert np.array_equal(lungs_of(np.asarray(large)), expected)
     large.save(tmp_path / "mask.jpg", quality=70)
-    found = read_mask([tmp_path / "mask.jpg"], 500)
-    assert (found != expected).mean() < 0.01
+    assert (read_mask([tmp_path / "mask.jpg"], 500) != expected).mean() < 0.01
     probabilities = np.asarray(large) / 255
     assert np.array_equal(lungs_of(probabilities), probabilities > probabilities.max() / 2)
     devices = painted(0, (LUNGS, 255), (DEVICE, 127))  # as a public set marks them

@@ -1,23 +1,20 @@
 """Frontal chest films are recognised, in any position; other pictures are not."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import skimage.data
 import torch
+from helpers import ROOT
 from PIL import Image
 
 from multimix.images.preparation import film_box
 from multimix.images.reading import read_film, resize
 from multimix.images.recognition import frontal_score, holds_two_films, is_frontal_chest
 
-SAMPLES = Path(__file__).parents[2] / "sample_data"
-
 
 @pytest.fixture(scope="module")
 def film() -> np.ndarray:
-    grey = read_film(SAMPLES / "real_adult_pa.png")
+    grey = read_film(ROOT / "sample_data" / "real_adult_pa.png")
     return film_box(grey).of(grey)
 
 
@@ -36,14 +33,11 @@ def test_a_film_is_recognised(film, change):
     assert is_frontal_chest(change(film))
 
 
-def noise(low: int, high: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(low, high, (200, 150)).astype(np.uint8)
-
-
+NOISE = np.random.default_rng(0).integers(0, 256, (200, 150), dtype=np.uint8)
 OTHERS = {
     "white": lambda: np.full((64, 64), 255, np.uint8),
-    "noise": lambda: noise(0, 256),
-    "faint noise": lambda: noise(120, 136),
+    "noise": lambda: NOISE,
+    "faint noise": lambda: NOISE // 16 + 120,
     "page": skimage.data.page,
     "photograph": skimage.data.camera,
     "coins": skimage.data.coins,
