@@ -64,7 +64,7 @@ def test_kermanys_small_validation_folder_takes_its_patients_along(tmp_path):
 
 PUBLISHED = {"chest_xray": "798b7e33b9a9fb44", "jsrt": "13f34579557b5b02"}
 PUBLISHED |= {"montgomery": "23106bfcdacc44e9", "siim": "25b395e8739e23e3"}
-PUBLISHED |= {"formats/nih": "", "formats/chest_xray": ""}
+PUBLISHED |= {"formats/nih": "b2d859df61439da0", "formats/chest_xray": "95620f3615dc1c6f"}
 
 
 @pytest.mark.parametrize("name, digest", PUBLISHED.items())
