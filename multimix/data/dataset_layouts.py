@@ -1,7 +1,4 @@
-"""A folder, a table or jsrt.mat to a list of films. Nothing is decoded.
-
-Folders are read by the rule of words (paths.py), tables by the names of their columns (tables.py).
-"""
+"""A folder, a table or jsrt.mat to a list of films; nothing is decoded."""
 
 import math
 import os
@@ -14,7 +11,7 @@ import numpy as np
 
 from multimix.data.film_folder import TABLES, expand, list_folder, look_through
 from multimix.data.film_set import SPLITS, Film, FoundFilms
-from multimix.data.paths import Labels, NamedFile, films_of_paths, labels_of, root_of
+from multimix.data.paths import Labels, NamedFile, films_of_paths, labels_of
 from multimix.data.splits import with_patients, with_splits
 from multimix.data.tables import PUBLISHED, set_of_tables, tables_of_films
 from multimix.model import CLASSES
@@ -31,21 +28,13 @@ def read_layout(
     classes: Mapping[str, str] | None = None,
     others: Folders = (),
 ) -> FoundFilms:
-    """List the films of a set.
+    """List the films of a set: a folder (by paths.py), a table (by tables.py) or a .mat file.
 
-    Arguments:
-        folder: the set's folder, or its .csv, .tsv or .mat file.
-        layout: one of `LAYOUTS`, to refuse other sets; 'auto' refuses none.
-        classes: other names of classes on disk, such as {"Viral Pneumonia": "PNEUMONIA"}.
-        others: where `folder` has masks only, their films are in one of these folders.
-
-    Returns: the films, and what their user should know.
-
-    Errors: ValueError says what is missing or wrong.
+    Other sets than of `layout` are refused, 'auto' refuses none; `classes` is as for `load_films`.
+    Where the folder has masks only, their films are in one of the `others`.
     """
     if layout not in ("auto", *LAYOUTS):
-        known = ", ".join(LAYOUTS)
-        raise ValueError(f"There is no layout '{layout}'; choose auto or one of {known}.")
+        raise ValueError(f"There is no layout '{layout}'; choose auto, {', '.join(LAYOUTS)}.")
     root, labels = expand(folder)[0], labels_of(classes)
     mat = root / "jsrt.mat" if root.is_dir() else root
     if mat.suffix.lower() == ".mat" and mat.is_file():
@@ -53,15 +42,17 @@ def read_layout(
     elif root.is_dir():
         found = set_of_folder(root, layout, labels, others)
     elif root.suffix.lower() in (*TABLES, ".txt"):
-        found = set_of_tables(root.parent, [root], labels)
+        found = set_of_tables([root], labels)
     else:
         raise ValueError(
-            f"{root} is not a set of films; give a folder (archives unpacked), a .csv table with "
-            "the column path, or jsrt.mat."
+            f"{root} is not a set of films; give a folder (archives unpacked), a .csv or jsrt.mat."
         )
     masked = any(film.masks for film in found.films)
-    more = ["classes"] * (found.layout == "chex") + ["csv"] * (found.layout in PUBLISHED)
-    fits = ["flat", found.layout, *more, *(MASK_LAYOUTS if masked else ())]
+    kind = found.layout or ("images_and_masks" if masked else "flat")
+    if not found.layout and any(film.label is not None for film in found.films):
+        kind = "chex" if any(film.split for film in found.films) else "classes"
+    more = ["classes"] * (kind == "chex") + ["csv"] * (kind in PUBLISHED)
+    fits = ["flat", kind, *more, *(MASK_LAYOUTS if masked else ())]
     if layout not in ("auto", *fits):
         raise ValueError(
             f"{root} is not a set of layout {layout}; it can be {' or '.join(dict.fromkeys(fits))}."
@@ -69,41 +60,31 @@ def read_layout(
     notes = (*found.left_out, *notes_of_classes(found.films, masked))
     films = [f for f in with_patients(found.films) if masked or not f.other_class]
     films, rule = with_splits(films, found.split_rule)
-    name, place = found.layout if layout == "auto" else layout, found.folder or root
-    return FoundFilms(name, films, notes, rule, place)
+    name = kind if layout == "auto" else layout
+    return FoundFilms(name, films, notes, rule, found.folder or root)
 
 
 def set_of_folder(root: Path, layout: str, labels: Labels, others: Folders) -> FoundFilms:
     """The films of a folder, by its tables where no folder names a class, else by its words."""
     contents = look_through(root, recursive=True, outputs=True)
-    start = root_of(root, contents.films, labels)
-    films, strays = films_of_paths(start, contents.films, labels)
+    films, strays = films_of_paths(root, contents.films, labels)
     tables = tables_of_films(contents.tables)
     has_labels = any(film.label is not None for film in films)
     if tables and (layout in (*PUBLISHED, "csv") or (layout == "auto" and not has_labels)):
-        folder = Path(os.path.commonpath([path.parent for path in tables]))
         contents.tables = [path for path in contents.tables if path not in tables]
-        found = set_of_tables(folder, tables, labels, films)
+        found = set_of_tables(tables, labels, films)
     elif strays and not films:
         return films_elsewhere(root, strays, others, labels)
     elif strays:
         raise ValueError(
-            f"{strays[0].path} has no film in {root}; each mask needs one film with the same file "
-            "name, or that name without _mask."
+            f"{strays[0].path} has no film in {root}; a film of its name, without _mask, is needed."
         )
     else:
         if layout == "flat":
             films = [Film(film.source, film.name, patient=film.patient) for film in films]
-        found = FoundFilms(name_of_layout(films), films)
+        found = FoundFilms("", films)
     left_out = contents.left_out()
     return replace(found, left_out=(*found.left_out, *([f"{left_out}."] if left_out else [])))
-
-
-def name_of_layout(films: Sequence[Film]) -> str:
-    """The layout of films that folders describe."""
-    if any(film.label is not None for film in films):
-        return "chex" if any(film.split for film in films) else "classes"
-    return "images_and_masks" if any(film.masks for film in films) else "flat"
 
 
 def films_elsewhere(
@@ -113,9 +94,7 @@ def films_elsewhere(
     found = [(len(masks), root, list[Film]())]
     for folder in filter(Path.is_dir, (Path(other).expanduser() for other in others)):
         if not folder.samefile(root):
-            paths = list_folder(folder).films
-            start = root_of(folder, paths, labels)
-            films, strays = films_of_paths(start, paths, labels, masks)
+            films, strays = films_of_paths(folder, list_folder(folder).films, labels, masks)
             found.append((len(set(masks) & set(strays)), folder, films))
     left, path, films = min(found, key=lambda one: one[0])
     if left == len(masks):
@@ -124,7 +103,7 @@ def films_elsewhere(
             "needed, in images/ beside masks/ or in another folder that is given with it."
         )
     notes = (f"{left} masks in {root} have no film and are left out.",) * bool(left)
-    return FoundFilms(name_of_layout(films), films, notes, folder=path)
+    return FoundFilms("", films, notes, folder=path)
 
 
 def notes_of_classes(films: Sequence[Film], masked: bool) -> list[str]:

@@ -20,10 +20,8 @@ from multimix.runtime.files import in_brief
 # What operating systems leave behind, hidden files aside.
 SYSTEM_FILES = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN")
 TABLES = (".csv", ".tsv")
-DOCUMENTS = (  # by their ending or name
-    ".html .json .log .md .pdf .txt .xml .py .docx .doc .rtf .bib .ipynb .yaml license licence "
-    "readme dicomdir"
-)
+DOCUMENTS = """.html .json .log .md .pdf .txt .xml .py .docx .doc .rtf .bib .ipynb .yaml
+license licence readme dicomdir"""  # by their ending or name
 
 
 def is_one_film(films: object) -> bool:
@@ -31,15 +29,13 @@ def is_one_film(films: object) -> bool:
     if isinstance(films, (str, os.PathLike)):
         path = os.path.expanduser(films)
         return os.path.isfile(path) or not (os.path.isdir(path) or set("*?[") & set(str(films)))
-    if isinstance(films, (np.ndarray, Tensor)) and films.ndim == 4 and films.shape[1] == 1:
-        return False
-    return is_source(films)
+    is_batch = isinstance(films, (np.ndarray, Tensor)) and films.ndim == 4 and films.shape[1] == 1
+    return is_source(films) and not is_batch
 
 
 def sources_of(films: Source | Iterable[Source]) -> Iterable[Source]:
-    """The films of a list, a folder, a pattern, or a batch (N, 1, H, W); one film as a list.
-
-    Warns of files that may be films of a kind that is not read. ValueError where there are none.
+    """The films of a list, a folder, a pattern, or a batch (N, 1, H, W); one film as a list. Warns
+    of files that may be films of a kind that is not read. ValueError where there are none.
     """
     if isinstance(films, (str, os.PathLike)):
         found: list[Source] = []
@@ -90,15 +86,11 @@ class FilmFolder:
 
 
 def look_through(folder: Path, recursive: bool = False, outputs: bool = False) -> FilmFolder:
-    """The films of a folder, without this program's outputs or with them, and what else is there.
-
-    ValueError where there is no film.
-    """
+    """What is in a folder, `outputs` of this program included or not; ValueError without a film."""
     found = list_folder(folder, recursive)
-    if not outputs:
-        written = outputs_of(found)
-        found.outputs = [path for path in found.films if path in written]
-        found.films = [path for path in found.films if path not in written]
+    written = set[Path]() if outputs else outputs_of(found)
+    found.outputs = [path for path in found.films if path in written]
+    found.films = [path for path in found.films if path not in written]
     if not found.films:
         there = found.left_out()
         raise ValueError(
@@ -110,12 +102,8 @@ def look_through(folder: Path, recursive: bool = False, outputs: bool = False) -
 
 def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:
     """What is in a folder, perhaps no film; links to folders are followed, each once."""
-    found, seen = FilmFolder(), {os.path.realpath(folder)}
-
-    def note(error: OSError) -> None:
-        found.unreadable.append(Path(error.filename))
-
-    for inner, folders, names in os.walk(folder, followlinks=True, onerror=note):
+    found, seen, errors = FilmFolder(), {os.path.realpath(folder)}, list[OSError]()
+    for inner, folders, names in os.walk(folder, followlinks=True, onerror=errors.append):
         some = [n for n in (*names, *sorted(folders)) if n[0] != "." and n not in SYSTEM_FILES]
         below, folders[:] = set(folders), []
         for path in (Path(inner, name) for name in some):
@@ -130,6 +118,7 @@ def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:
                 found.tables.append(path)
             elif not {path.suffix.lower(), path.stem.lower()} & set(DOCUMENTS.split()):
                 (found.films if is_film(path) else found.unknown).append(path)
+    found.unreadable = [Path(error.filename) for error in errors]
     for paths in vars(found).values():
         paths.sort()
     return found
@@ -142,9 +131,8 @@ def outputs_of(found: FilmFolder) -> set[Path]:
     for path in filter(Path.is_file, tables):  # opening a pipe would wait for ever
         with suppress(ValueError, OSError):  # not this program's
             table = pd.read_csv(path, dtype=str, na_filter=False, encoding_errors="surrogateescape")
-            for column, ending in (("mask", ""), ("overlay", ""), ("name", "_seg.dcm")):
-                names = filter(None, table.get(column, ()))
-                outputs |= {path.parent / f"{name}{ending}" for name in names}
+            for column, end in (("mask", ""), ("overlay", ""), ("name", "_seg.dcm")):
+                outputs |= {path.parent / f"{name}{end}" for name in table.get(column, ()) if name}
     return outputs
 
 

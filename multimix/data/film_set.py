@@ -32,7 +32,7 @@ class Film:
 class FoundFilms:
     """The films of a set, and sentences for its user."""
 
-    layout: str  # one of LAYOUTS
+    layout: str  # one of LAYOUTS; '' for that of the words in the paths
     films: list[Film]
     left_out: tuple[str, ...] = ()  # what below the folder is not read
     split_rule: str = ""  # where the splits come from
@@ -40,12 +40,11 @@ class FoundFilms:
 
 
 class FilmStack:
-    """N pictures (N, side, side), chosen by their rows from a tensor; a choice copies no pixel, so
-    a set that a cache maps into memory stays on the disk. Indexing reads pictures.
+    """N pictures (N, side, side): `rows` (N,) int64 of `pictures` (M, side, side). A choice copies
+    no pixel: a set that a cache maps into memory stays on the disk. Indexing reads pictures.
     """
 
     def __init__(self, pictures: Tensor, rows: Tensor | None = None):
-        """`pictures` are (M, side, side); `rows` (N,) int64 are places in them."""
         self.pictures = pictures
         self.rows = torch.arange(len(pictures)) if rows is None else rows
         self.shape = (len(self.rows), *pictures.shape[1:])
@@ -102,11 +101,9 @@ class FilmSet(Dataset):
         return f"{len(self)} films of {side} px ({self.counts()}), {labelled} with a {what}"
 
     def __getitem__(self, index: Any) -> Any:
-        """The films at places (M,) int64, or where (N,) bool is true, as a set; or one, as a dict.
-
-        Returns: of one film `film`, (1, side, side) float in [-1, 1]; `target`, the class, int64,
-            or the mask, (1, side, side) float, 0 or 1; `labelled`, bool: without it the target
-            means nothing.
+        """Films at places (M,) int64, or where (N,) bool is true, as a set; or one film, as a dict:
+        `film`, (1, side, side) float in [-1, 1]; `target`, the class, int64, or the mask, (1, side,
+        side) float, 0 or 1; `labelled`, bool: without it the target means nothing.
         """
         if not isinstance(index, Tensor) or index.ndim == 0:
             film, target = network_input(self.pixels[index][None]), self.targets[index]
@@ -158,8 +155,7 @@ class Films:
 
     def __repr__(self) -> str:
         lines = [f"classification: {self.classification}", f"segmentation: {self.segmentation}"]
-        if self.skipped:
-            lines.append(f"left out: {len(self.skipped)} films that cannot be read")
+        lines += [f"left out: {len(self.skipped)} films that cannot be read"] * bool(self.skipped)
         return "\n".join([*lines, *(f"left out: {sentence}" for sentence in self.left_out)])
 
     def labelled(self, split: str) -> "Films":

@@ -1,17 +1,15 @@
 """Folders to sets of films: each film is read once, reduced, and given a split by patient."""
 
 import hashlib
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from multimix.data.dataset_layouts import read_layout
 from multimix.data.film_set import Film, Films, FilmSet, FilmStack, FoundFilms
@@ -81,13 +79,12 @@ def find_sets(
     folders: Folders, layout: str, classes: Mapping[str, str] | None
 ) -> list[tuple[str, FoundFilms]]:
     """The films in each folder, with the folder's name."""
-    if isinstance(folders, (str, os.PathLike)):
-        folders = [folders]
-    if not isinstance(folders, Sequence | None):
+    folders = [folders] if isinstance(folders, (str, os.PathLike)) else folders or ()
+    if not isinstance(folders, Sequence):
         raise ValueError(f"{folders} is not a folder; give a path, or several in a list.")
     sets: dict[Path, FoundFilms] = {}
-    for folder in folders or ():
-        found = read_layout(folder, layout, classes, others=folders or ())
+    for folder in folders:
+        found = read_layout(folder, layout, classes, folders)
         place = (found.folder or Path(folder)).resolve()
         if place not in sets or any(film.masks for film in found.films):
             sets[place] = found  # the folder's films, or these with the masks of another folder
@@ -111,9 +108,7 @@ def load_sets(
     if not sets:
         return None
     if not films:
-        raise ValueError(
-            f"All films of {sets[0][0]} are of other classes; see the option --classes."
-        )
+        raise ValueError(f"All films of {sets[0][0]} are of other classes; see the option classes.")
     kept, pixels, lungs = read(list(films.values()))
     names, patients, splits = zip(*((film.name, film.patient, film.split) for film in kept))
     labels = torch.tensor([film.label or 0 for film in kept])
@@ -123,19 +118,13 @@ def load_sets(
 
 
 def read_films(
-    films: list[Film],
-    *,
-    side: int,
-    progress: bool,
-    cache: Path | None,
-    skipped: list[str] | None,
+    films: list[Film], side: int, progress: bool, cache: Path | None, skipped: list[str] | None
 ) -> tuple[list[Film], FilmStack, FilmStack]:
-    """Read films and their masks with several threads, or take them from the cache.
-
-    `skipped` gets the sentences of films that cannot be read, or whose mask cannot; None lets the
-    first raise. Returns the films that can be read, (N, side, side) uint8, (N, side, side) bool.
+    """Read films and masks with several threads, or map them from the cache: those that can be
+    read, (N, side, side) uint8, and their lungs, (N, side, side) bool. `skipped` gets a sentence
+    for each of the others; None lets the first one raise.
     """
-    kept = cache_file(cache, films, side)
+    kept = cache_file(cache, films, side) if cache else None
     shape = (len(films) + sum(bool(film.masks) for film in films) + 1, side, side)
 
     def read(film: Film) -> list[np.ndarray] | str:
@@ -143,20 +132,17 @@ def read_films(
             image = load_image(film.source, side)
             found = [resize(image.box.of(image.grey), side)]
             if film.masks:
-                lungs = read_mask(film.masks, side, image.box, image.grey.shape)
-                found.append(lungs.view(np.uint8))
+                found.append(read_mask(film.masks, side, image.box, image.grey.shape))
             return found
         except ValueError as error:
             if skipped is None:
                 raise
             return str(error)
 
-    if kept and kept.is_file() and kept.stat().st_size == math.prod(shape):
+    if kept and kept.is_file() and kept.stat().st_size == np.prod(shape):
         stack: np.ndarray = np.memmap(kept, np.uint8, "c", shape=shape)
     else:
-        with ThreadPoolExecutor() as pool:
-            bar = dict(desc="reading films", total=len(films), leave=False, disable=not progress)
-            found = list(tqdm(pool.map(read, films), **bar))
+        found = thread_map(read, films, desc="reading films", leave=False, disable=not progress)
         faults = [one for one in found if isinstance(one, str)]
         if len(faults) == len(films):
             raise ValueError(f"None of {len(faults)} films can be read; the first: {faults[0]}")
@@ -177,15 +163,12 @@ def read_films(
     return films, FilmStack(pixels), FilmStack(masks.view(torch.bool), rows)
 
 
-def cache_file(cache: Path | None, films: Sequence[Film], side: int) -> Path | None:
-    """The file that keeps these films, (M, side, side) uint8; None without a cache, or for films in
-    memory. The path, size and time of change of every file make its name. No film is opened.
-    """
-    digest = hashlib.sha256()
-    for path in (path for film in films for path in (film.source, *film.masks)):
-        if cache is None or not isinstance(path, Path) or not path.is_file():
-            return None  # reading says what is wrong with a missing file
-        status = path.stat()
-        facts = (os.path.abspath(path), status.st_size, status.st_mtime_ns)
-        digest.update(repr(facts).encode("utf-8", "surrogateescape"))
-    return cache and cache / f"{len(films)}-films-cut-{side}-{digest.hexdigest()[:16]}.uint8"
+def cache_file(cache: Path, films: Sequence[Film], side: int) -> Path | None:
+    """The file of these films, by the path, size and time of each; None for films in memory."""
+    sources = [source for film in films for source in (film.source, *film.masks)]
+    paths = [source for source in sources if isinstance(source, Path) and source.is_file()]
+    if len(paths) < len(sources):
+        return None  # reading says what is wrong with a missing file
+    facts = [(os.path.abspath(p), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
+    digest = hashlib.sha256("".join(map(repr, facts)).encode()).hexdigest()
+    return cache / f"{len(films)}-films-cut-{side}-{digest[:16]}.uint8"

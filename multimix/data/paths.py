@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from multimix.data.film_set import Film
+from multimix.data.film_set import SPLITS, Film
 from multimix.data.splits import patients_of_folders
 from multimix.images.formats import stem_of
 from multimix.model import CLASSES
@@ -131,9 +131,7 @@ def root_of(root: Path, paths: Sequence[Path], labels: Labels) -> Path:
 def pair_masks(
     masks: Sequence[NamedFile], films: Sequence[NamedFile]
 ) -> tuple[dict[Path, list[Path]], list[NamedFile]]:
-    """The masks of each film, and masks without a film: of several films with a mask's name it is
-    of the one whose folders have most words in common with its own.
-    """
+    """Each film's masks, in the folders most like its own; and the masks without a film."""
     by_key = defaultdict(list)
     for film in films:
         by_key[film.keys[0]].append(film)
@@ -154,16 +152,14 @@ def pair_masks(
 def films_of_paths(
     root: Path, paths: Sequence[Path], labels: Labels, masks_elsewhere: Sequence[NamedFile] = ()
 ) -> tuple[list[Film], list[NamedFile]]:
-    """The films below a root, each with its masks; and the masks without a film. Masks of other
-    organs than lungs are left out; `masks_elsewhere` are in other folders.
-    """
+    """The films below a root, each with its masks of lungs; and the masks that have no film."""
+    root = root_of(root, paths, labels)
     files = [read_path(root, path, labels) for path in paths]
     films = [file for file in files if not file.is_mask]
     masks = [f for f in files if f.is_mask and not NOT_LUNG.search(str(f.path.relative_to(root)))]
     lungs, strays = pair_masks([*masks, *masks_elsewhere], films)
     films += [file for file in strays if not file.is_sure]  # a film may be called lung_001.png
-    order = "train", "val", "test", ""
-    films.sort(key=lambda f: (order.index(f.split), (0, 1, None).index(f.label), f.path))
+    films.sort(key=lambda f: ((*SPLITS, "").index(f.split), (0, 1, None).index(f.label), f.path))
     # Kaggle's lung segmentation has more films, without masks, in a folder `test`.
     splits = {f.split for f in films if f.label is not None or lungs.get(f.path)}
     has_labels = any(film.label is not None for film in films)
@@ -180,6 +176,5 @@ def films_of_paths(
             )
         other = film.unknown[-1] if film.unknown and film.label is None and has_labels else ""
         split = film.split if film.split in splits or "" not in splits else ""
-        patient = patients.get(name, "")
-        found.append(Film(film.path, name, film.label, own, patient, split, other))
+        found.append(Film(film.path, name, film.label, own, patients.get(name, ""), split, other))
     return found, [file for file in strays if file.is_sure]

@@ -54,12 +54,10 @@ def with_patients(films: Sequence[Film]) -> list[Film]:
 
 
 def split_films(films: Sequence[Film], seed: int) -> tuple[str, ...]:
-    """The split of each film of a set, the same for both tasks.
-
-    Test films are a tenth of the patients where a set names no split, validation films a tenth of
-    the training patients where it has fewer than 20. The films of a patient stay together, unless
-    the set itself parts them and needs no filling up. Films of each class, with and without masks,
-    are split in the same shares, so that no split is without labels by chance.
+    """The split of each film of a set, the same for both tasks. Where the set names none, a tenth
+    of the patients tests; where fewer than 20 films validate, a tenth of the training patients do.
+    A patient's films stay together, unless the set parts them and needs no filling up. Each class,
+    with and without masks, is split in the same shares, so that no split lacks one by chance.
     """
     strata = np.array([2 * (-1 if f.label is None else f.label) + bool(f.masks) for f in films])
     patients = np.array([film.patient for film in films])
@@ -87,10 +85,8 @@ def split_films(films: Sequence[Film], seed: int) -> tuple[str, ...]:
     return tuple(found.tolist())
 
 
-def with_splits(films: Sequence[Film], rule: str) -> tuple[list[Film], str]:
-    """The films, with JSRT's split where the set is JSRT for certain, and where the splits come
-    from, in one or two sentences; `rule` is the set's own, '' for folders' names.
-    """
+def with_splits(films: list[Film], rule: str) -> tuple[list[Film], str]:
+    """The films, with JSRT's split if they are JSRT, and `rule` or a sentence about the splits."""
     numbers = [re.fullmatch(r"JPC[LN]N(\d{3})", stem_of(Path(f.name)).upper()) for f in films]
     jsrt = [film for film, number in zip(films, numbers) if number]
     raw = any(film.name.lower().endswith(RAW_SUFFIX) for film in jsrt)
@@ -102,10 +98,10 @@ def with_splits(films: Sequence[Film], rule: str) -> tuple[list[Film], str]:
     given = [film.split for film in films]
     if not any(given):
         rule = "No split is given: a tenth of the patients tests, a tenth of the others validates."
-        return list(films), rule
+        return films, rule
     rule = rule or "The folders' names say the splits."
     if unnamed := given.count(""):
         rule += f" {unnamed} films are in no split and train, unless their patient is in another."
     if (count := given.count("val")) < MIN_VALIDATION and set(given) != {"test"}:
         rule += f" Only {count} films validate: a tenth of the training patients joins them."
-    return list(films), rule
+    return films, rule

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,15 +44,12 @@ def plain(name: str) -> str:
 
 
 def read_table(path: Path, rows: int | None = None) -> pd.DataFrame:
-    """A table, or its first `rows` lines, as text, '' where empty; the index has line numbers.
-
-    Errors: OSError; ValueError where there is no file, or it is no table.
-    """
+    """A table, or its first `rows` lines, as text, '' where empty; the index has line numbers."""
     if not path.is_file():  # opening a pipe would wait for ever
         raise ValueError(f"There is no table {path}; give the path of a CSV file.")
     content = path.read_bytes()
-    options: dict[str, Any] = {"dtype": str, "header": None, "skip_blank_lines": False}
-    options |= {"na_values": ["none", "na"], "encoding_errors": "surrogateescape", "nrows": rows}
+    options: dict = dict(dtype=str, header=None, skip_blank_lines=False, nrows=rows)
+    options |= dict(na_values=["none", "na"], encoding_errors="surrogateescape")
     try:
         is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
         whole = content.decode("utf-16" if is_utf16 else "utf-8-sig", "surrogateescape")
@@ -61,9 +57,7 @@ def read_table(path: Path, rows: int | None = None) -> pd.DataFrame:
         separator = max(",;\t|", key=text.partition("\n")[0].count)
         table = pd.read_csv(io.StringIO(text), sep=separator, **options).fillna("").map(str.strip)
     except ValueError:
-        raise ValueError(
-            f"{path} is damaged, or not a table; give a folder of films, or a CSV file."
-        ) from None
+        raise ValueError(f"{path} is damaged, or not a table; give a CSV file.") from None
     table.columns = pd.Index(map(plain, table.iloc[0]))
     table.index += 1 + whole.count("\n") - text.count("\n")
     table = table.loc[:, table.columns != ""].iloc[1:]
@@ -102,13 +96,9 @@ class FileFinder:
         return None
 
 
-def set_of_tables(
-    folder: Path, paths: Sequence[Path], labels: Labels, beside: Sequence[Film] = ()
-) -> FoundFilms:
-    """The films of one table, or of one for each split; `beside` are those that the folder has.
-
-    Errors: ValueError names what is wrong with a table, and the line.
-    """
+def set_of_tables(paths: Sequence[Path], labels: Labels, beside: Sequence[Film] = ()) -> FoundFilms:
+    """The films of one table, or of one for each split; `beside` are those that the folder has."""
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
     names = [path.relative_to(folder) for path in paths]
     splits = [split_of(name.parent.name) or split_of(name.stem) for name in names]
     if len(paths) > 1 and not all(splits):
@@ -119,22 +109,20 @@ def set_of_tables(
     rows["source"] = [finder.find(cell) for cell in rows["path"]]
     rows["known"] = known_classes(rows, labels)
     here, lateral = rows["source"].notna(), rows["view"].str.match(LATERAL, case=False)
-    first, listed, rows = in_brief(rows["path"].iloc[0]), set(rows["source"]), rows[here & ~lateral]
-    films = films_of_rows(rows, finder, paths[0].parent)
+    first, layout = in_brief(rows["path"].iloc[0]), rows["layout"].iloc[0]
+    listed, rows = set(rows["source"]), rows[here & ~lateral]
+    films = films_of_rows(rows, finder)
     if not films:
-        raise ValueError(
-            f"None of the films in {paths[0]} is on disk, below {folder}; the first one is {first}."
-        )
+        raise ValueError(f"None of the films in {paths[0]} is on disk; the first one is {first}.")
+    known = rows[rows["known"] != ""].groupby("source", sort=False)["known"].nunique()
     counts = {
         "are not on disk and are left out": (~here).sum(),
         "are not frontal and are left out": (here & lateral).sum(),
         "have uncertain pneumonia (-1) and are unlabelled": (rows["pneumonia"] == "-1").sum(),
-        "have several classes: PNEUMONIA counts, else the last one": len(several(rows, "known")),
+        "have several classes: PNEUMONIA counts, else the last one": (known > 1).sum(),
     }
     notes = [f"{count} films of {tables} {what}." for what, count in counts.items() if count]
-    columns = set(read_table(paths[0], rows=2))
-    published = [name for name, needed in PUBLISHED.items() if needed <= columns]
-    if "rsna" in published:
+    if layout == "rsna":
         notes.append("RSNA's Target 0, read as NORMAL, means no pneumonia: other disease may be.")
     unlisted = [film for film in beside if film.source not in listed]
     masks = {film.source: film.masks for film in beside}
@@ -143,8 +131,7 @@ def set_of_tables(
     elif unlisted:
         left_out = counted([Path(film.name) for film in unlisted], "film")
         notes.append(f"{left_out} that no table lists are left out.")
-    rule = f"{tables} or its folders say the splits."
-    return FoundFilms((*published, "csv")[0], films, tuple(notes), rule)
+    return FoundFilms(layout, films, tuple(notes), f"{tables} or its folders say the splits.")
 
 
 def read_rows(path: Path, split: str) -> pd.DataFrame:
@@ -153,13 +140,12 @@ def read_rows(path: Path, split: str) -> pd.DataFrame:
     names = {ours: [n for n in c.split() if n in frame] for ours, c in COLUMNS.items()}
     if not names["path"] or frame.empty:
         raise ValueError(
-            f"{path} has no column path, or no rows; it needs path (or file, filename, image), and "
-            "any of label, mask, patient, split."
+            f"{path} has no column path, or no rows; give path (or file, image) and label or mask."
         )
     cells = {ours: frame[found[0]] if found else "" for ours, found in names.items()}
-    rows = pd.DataFrame(cells, frame.index).assign(mask="")
-    for name in frame.filter(like="mask"):
-        rows["mask"] += frame[name] + "|"
+    rows = pd.DataFrame(cells, frame.index)
+    rows["mask"] = ["|".join([*own, ""]) for own in frame.filter(like="mask").to_numpy()]
+    rows["layout"] = next((name for name, own in PUBLISHED.items() if own <= set(frame)), "csv")
     given, rows["split"] = rows["split"], rows["split"].map(split_of)
     for line in rows.index[(rows["path"] == "") | ((given != "") & (rows["split"] == ""))]:
         raise ValueError(
@@ -168,32 +154,27 @@ def read_rows(path: Path, split: str) -> pd.DataFrame:
         )
     rows["split"] = rows["split"].where(rows["split"] != "", split)
     rows["patient"] = rows["patient"].where(rows["patient"] != "", rows["path"].map(patient_of))
-    rows["pneumonia"] = rows["pneumonia"].map(whole_number)
+    rows[["normal", "pneumonia"]] = rows[["normal", "pneumonia"]].map(whole_number)
     return rows
 
 
-def several(rows: pd.DataFrame, column: str) -> list[Path]:
-    """The films with several values of a column."""
-    counts = rows[rows[column] != ""].groupby("source", sort=False)[column].nunique()
-    return list(counts.index[counts > 1])
-
-
-def films_of_rows(rows: pd.DataFrame, finder: FileFinder, beside: Path) -> list[Film]:
-    """Each film once. Where no column says a split, ChestX-ray14's lists `beside` the table do, or
+def films_of_rows(rows: pd.DataFrame, finder: FileFinder) -> list[Film]:
+    """Each film once. Where no column says a split, ChestX-ray14's lists beside the table do, or
     the films' folders where these are of several splits.
     """
-    for column in ("split", "patient"):
-        for film in several(rows, column):
-            raise ValueError(f"The table has more than one {column} for {in_brief(film.name)}.")
     films = rows.replace("", None).groupby("source", sort=False)
+    for column in ("split", "patient"):
+        counts = films[column].nunique()
+        for film in counts.index[counts > 1]:
+            raise ValueError(f"The table has more than one {column} for {in_brief(film.name)}.")
     cells = films.agg({"patient": "first", "split": "first", "known": "last"}).fillna("")
     cells.loc[rows["source"][rows["known"] == CLASSES[1]], "known"] = CLASSES[1]
     masks = rows.groupby("source", sort=False)["mask"].sum()
-    lists: dict[str, str] = {}
+    folder, lists = finder.folder, dict[str, str]()
     for name, split in (("train_val_list.txt", "train"), ("test_list.txt", "test")):
-        if (beside / name).is_file():
-            lists |= dict.fromkeys((beside / name).read_text(errors="replace").split(), split)
-    folder, found = finder.folder, []
+        if (folder / name).is_file():
+            lists |= dict.fromkeys((folder / name).read_text(errors="replace").split(), split)
+    found = []
     for path, patient, split, known in cells.itertuples(name=None):
         texts = dict.fromkeys(filter(None, map(str.strip, masks[path].split("|"))))
         # A mask that is not on disk stays, for reading to name it.
@@ -208,26 +189,22 @@ def films_of_rows(rows: pd.DataFrame, finder: FileFinder, beside: Path) -> list[
     return [replace(film, split=film.split or split) for film, split in zip(found, around)]
 
 
-def known_classes(rows: pd.DataFrame, labels: Labels) -> list[str]:
+def known_classes(rows: pd.DataFrame, labels: Labels) -> Iterable[str]:
     """Each row's class, one of CLASSES or another one; '' where it has none."""
     if any(rows["label"]):
-        known = {cell: class_of(cell, labels) for cell in set(rows["label"])}
-        return [known[cell] for cell in rows["label"]]
-    normal, pneumonia = rows["normal"].map(whole_number), rows["pneumonia"]
+        return rows["label"].map({cell: class_of(cell, labels) for cell in set(rows["label"])})
     other = "other findings" if any(rows["normal"]) else ""
-    is_normal = (normal == "1") | ((pneumonia == "0") & (not other))
-    tests = [pneumonia == "1", pneumonia == "-1", is_normal]
-    return np.select(tests, [CLASSES[1], "", CLASSES[0]], other).tolist()
+    is_normal = (rows["normal"] == "1") | ((rows["pneumonia"] == "0") & (not other))
+    tests = [rows["pneumonia"] == "1", rows["pneumonia"] == "-1", is_normal]
+    return np.select(tests, [CLASSES[1], "", CLASSES[0]], other)
 
 
 def class_of(cell: str, labels: Labels) -> str:
     """The class in a cell with a word, 0 or 1, or a list of findings; else the cell itself."""
     known = {"0": 0, "1": 1, "no finding": 0, **labels}
-    for word in (normalised(cell), whole_number(cell)):
-        if word in known:
-            return CLASSES[known[word]]
+    whole = known.get(normalised(cell), known.get(whole_number(cell)))
     parts = [normalised(part) for part in re.split(r"[|/,;\[\]'\"]+", cell) if part.strip()]
-    found = {known.get(part) for part in parts}
+    found = {known.get(part) for part in parts} if whole is None else {whole}
     return CLASSES[1] if 1 in found else CLASSES[0] if found == {0} else cell
 
 

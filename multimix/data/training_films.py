@@ -27,35 +27,25 @@ MANIFEST = ("task", "film", "patient", "split", "use")  # its columns
 
 
 def check_training_films(films: Films, config: Config) -> Films:
-    """The films of the tasks that a system has.
-
-    Errors: ValueError where a task has too few labels to train it, or to choose the best network:
-        the splits 'train' and 'val' need films of both classes, and a mask with lung. Also where
-        the films are at another side.
+    """The films of a system's tasks. ValueError where they have another side, or the split
+    train or val of a task lacks a class, or a mask with lung.
     """
     learnt = [task for task, on in zip(TASKS, (config.classify, config.segment)) if on]
     for split, task in product(("train", "val"), learnt):
         part: FilmSet | None = getattr(films, task)
-        known, labels = part.split(split).with_labels() if part else None, set[int]()
-        if known and task == "classification":
-            labels = set(known.labels.tolist())
-        elif known:
-            labels = {int(any(bool(mask.any()) for mask in known.masks))}
+        known = part.split(split).with_labels() if part else None
+        labels = {int(target.any()) for target in known.targets} if known else set[int]()
         if fault := missing_labels(task, split, labels):
             raise ValueError(f"{fault}.")
         if part and (own := part.pixels.shape[-1]) != config.side:
-            raise ValueError(
-                f"The films were loaded at {own} px, and the training needs {config.side} px: load "
-                f"them with side={config.side}."
-            )
+            raise ValueError(f"The films have {own} px; load them with side={config.side}.")
     unused: dict[str, Any] = {task: None for task in TASKS if task not in learnt}
     return replace(films, **unused)
 
 
 def missing_labels(task: str, split: str, labels: Collection[int]) -> str:
-    """What a split, 'train' or 'val', lacks for a task, as a sentence; '' for nothing.
-
-    `labels` are the classes of its labelled films; of masks, 1 if any has lung, else 0.
+    """What a split, 'train' or 'val', lacks for a task, as a sentence; '' for nothing. `labels` are
+    the classes of its labelled films; of masks, 1 if any has lung, else 0.
     """
     kind = "training" if split == "train" else "validation"
     lacking = [f"{name} film" for label, name in enumerate(CLASSES) if label not in labels]
@@ -96,17 +86,13 @@ def first_few(names: Sequence[str]) -> str:
 
 def sample_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
     """The training films that keep their labels, (budget,) int64; all where the budget is None.
-
     Drawn patient by patient, each class in its own share of the set, at least one of each.
     """
     usable = films.labelled.nonzero().flatten()
     if budget is None or budget == len(usable):
         return usable
     if budget > len(usable):
-        raise ValueError(
-            f"{budget} labelled films are needed, but there are {len(usable)} for training; set "
-            "the budget lower, or to all."
-        )
+        raise ValueError(f"The budget is {budget} labels, but there are {len(usable)}; lower it.")
     strata = films.labels[usable] if films.targets.ndim == 1 else torch.zeros_like(usable)
     kinds, sizes = strata.unique(return_counts=True)
     # Cumulative rounding: the parts add up to the budget exactly.
@@ -131,24 +117,20 @@ def manifest_of(films: Films, labelled: dict[str, FilmSet]) -> str:
     for task, kept in labelled.items():
         part = getattr(films, task)
         table = pd.DataFrame({"film": part.names, "patient": part.patients, "split": part.splits})
-        used = (table["split"] != "train") | table["film"].isin(kept.names)
-        used &= part.labelled.numpy()
-        parts.append(table.assign(task=task, use=used.map({True: "labelled", False: "unlabelled"})))
+        use = ((table["split"] != "train") | table["film"].isin(kept.names)) & part.labelled.numpy()
+        parts.append(table.assign(task=task, use=use.map({True: "labelled", False: "unlabelled"})))
     return pd.concat(parts).to_csv(columns=MANIFEST, index=False, lineterminator="\r\n")
 
 
-def trained_on(manifest: str) -> set[tuple[str, str]]:
+def trained_on(manifest: str) -> set[tuple]:
     """Task and name of every training film in a manifest's text."""
-    rows = csv.DictReader(io.StringIO(manifest))
-    return {(row["task"], row["film"]) for row in rows if row["split"] == "train"}
+    rows = csv.DictReader(io.StringIO(manifest, newline=""))
+    return {(row.get("task"), row.get("film")) for row in rows if row.get("split") == "train"}
 
 
 def apply_manifest(films: Films, path: str | os.PathLike) -> Films:
-    """The films that a manifest names, in its splits and with its labels.
-
-    Of a task that it names at all, the other films are left out.
-
-    Errors: ValueError where the file is not a manifest, or a film that it names is missing.
+    """The films that a manifest names, in its splits and with its labels; all films of a task that
+    it does not name. ValueError where it is no manifest, or a film that it names is missing.
     """
     table = read_table(Path(path))
     if missing := [name for name in MANIFEST if name not in table]:
@@ -165,11 +147,10 @@ def apply_manifest(films: Films, path: str | os.PathLike) -> Films:
         if part is None:
             continue
         places = pd.Index(part.names).get_indexer(rows["film"])
-        if (places < 0).any():
+        if count := (places < 0).sum():
             first = in_brief(rows["film"].iloc[places.argmin()], 60)
             raise ValueError(
-                f"{path} names {(places < 0).sum()} films that are not there, {first} first; give "
-                f"the same --{task} folders as then."
+                f"{path} names {count} missing films, {first} first; give --{task} as then."
             )
         part = part[torch.from_numpy(places)]
         use = torch.tensor((rows["use"] == "labelled").to_numpy(dtype=bool))

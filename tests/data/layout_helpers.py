@@ -1,7 +1,8 @@
 """What the tests of layouts share: empty files in folders, and counts of what is found."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,38 +14,26 @@ from multimix.images.preparation import film_box
 from multimix.images.reading import resize
 
 FILM, MASK = draw(1, 0, SIDE)
-LUNGS = MASK.astype(np.uint8) * 255
 HALF = np.arange(SIDE) < SIDE // 2
-LEFT, RIGHT = np.where(HALF, LUNGS, 0), np.where(HALF, 0, LUNGS)
+LEFT, RIGHT = (np.uint8(255) * (MASK & half) for half in (HALF, ~HALF))
 
 
-def touch(root: Path, *names: str | Iterable[str]) -> Path:
-    """Empty files of these names, as nothing is decoded; the folder."""
-    for name in names:
-        for inner in [name] if isinstance(name, str) else name:
-            (root / inner).parent.mkdir(parents=True, exist_ok=True)
-            (root / inner).touch()
+def touch(root: Path, *patterns: str) -> Path:
+    """Empty files, as nothing is decoded: '{a,b}/{0,1}.png' are four; the folder."""
+    for pattern in patterns:
+        for words in product(*(part.split(",") for part in re.split("[{}]", pattern))):
+            path = root / "".join(words)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
     return root
 
 
-def numbered(folder: str, count: int, ending: str = ".png") -> list[str]:
-    """'folder/0.png', 'folder/1.png' and so on."""
-    return [f"{folder}/{i}{ending}" for i in range(count)]
-
-
 def labels(found: FoundFilms) -> dict[int | None, int]:
-    """How many films there are of each label."""
     return dict(Counter(film.label for film in found.films))
 
 
 def splits(found: FoundFilms) -> dict[str, int]:
-    """How many films there are in each split."""
     return dict(Counter(film.split for film in found.films))
-
-
-def masks(found: FoundFilms) -> dict[str, list[str]]:
-    """The masks of each film, by the names of the files."""
-    return {film.source.name: [mask.name for mask in film.masks] for film in found.films}
 
 
 def as_read(film: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,28 +6,27 @@ import numpy as np
 import pytest
 import scipy.io
 from helpers import SIDE, dicom
-from layout_helpers import FILM, LEFT, MASK, RIGHT, as_read, labels, numbered, touch
+from layout_helpers import FILM, LEFT, MASK, RIGHT, as_read, labels, touch
 
 from multimix.data.dataset_layouts import LAYOUTS, read_layout
 from multimix.data.film_set import SPLITS
 from multimix.data.films import load_films
 
-CLASSES = ("train/NORMAL/a.png", "train/PNEUMONIA/b.png")
-MASKS = ("CXR_png/a.png", "ManualMask/leftMask/a.png", "ManualMask/rightMask/a.png")
+CLASSES = "train/{NORMAL,PNEUMONIA}/a.png"
 
 
 @pytest.mark.parametrize(
     "names, accepted",
     (
-        (CLASSES, {"chex", "classes", "flat"}),
-        (MASKS, {"jsrt", "montgomery", "shenzhen", "images_and_masks", "flat"}),
-        (("a.png", "b.png"), {"flat"}),
+        (CLASSES, "chex classes flat"),
+        ("{img,M/leftMask,M/rightMask}/a.png", "jsrt montgomery shenzhen images_and_masks flat"),
+        ("{a,b}.png", "flat"),
     ),
 )
 def test_a_layout_may_be_required(tmp_path, names, accepted):
     touch(tmp_path, names)
     for layout in LAYOUTS:
-        if layout in accepted:
+        if layout in accepted.split():
             assert read_layout(tmp_path, layout).layout == layout
         else:
             with pytest.raises(ValueError, match=f"is not a set of layout {layout}; it can be "):
@@ -35,7 +34,7 @@ def test_a_layout_may_be_required(tmp_path, names, accepted):
 
 
 def test_classes_beat_a_table_unless_it_is_required(tmp_path):
-    touch(tmp_path, *CLASSES)
+    touch(tmp_path, CLASSES)
     (tmp_path / "x.csv").write_text("path,label\ntrain/NORMAL/a.png,1\n")
     assert labels(read_layout(tmp_path)) == {0: 1, 1: 1}
     assert labels(read_layout(tmp_path, "csv")) == {1: 1}
@@ -46,19 +45,14 @@ def test_classes_beat_a_table_unless_it_is_required(tmp_path):
 @pytest.mark.parametrize(
     "given, words",
     (
-        (
-            "empty",
-            "There are no films in .*; PNG, JPEG, .* or DICOM files are needed, not in archi",
-        ),
+        ("empty", "There are no films in .*; PNG, JPEG, .* files are needed, not in archives.$"),
         ("packed", r"are needed, not in archives \(there: 1 file \(a.zip\) of kinds that are not"),
         ("table", r"there: 1 table \(x.csv\) not read, unless it is given instead"),
         ("a.png", "a.png is not a set of films; give a folder"),
-        ("chest-xray", "There is no film or folder .*chest-xray on this computer"),
     ),
 )
 def test_what_is_no_folder_of_films(tmp_path, given, words):
-    touch(tmp_path, "a.png", "packed/a.zip", "table/x.csv", "chest_xray/NORMAL/a.png")
-    (tmp_path / "empty").mkdir()
+    touch(tmp_path, "a.png", "packed/a.zip", "table/x.csv", "empty/.hidden.png")
     with pytest.raises(ValueError, match=words):
         read_layout(tmp_path / given)
 
@@ -66,23 +60,22 @@ def test_what_is_no_folder_of_films(tmp_path, given, words):
 @pytest.mark.parametrize(
     "names, words",
     (
-        (("0/a.png", "1/a.png"), r'have no label: 0 \(1\), 1 \(1\); to .* --classes "normal=NAME'),
-        (("train/Healthy/a.png", "test/Sick/a.png"), r"have no label: Healthy \(1\), Sick \(1\);"),
-        (("a.png",), "^$"),
-        (("NORMAL/a.png",), "^$"),
+        ("{0,1}/a.png", "have no label: 0 (1), 1 (1); to use one as NORMAL or PNEUMONIA:"),
+        ("{train/Healthy,test/Sick}/a.png", "have no label: Healthy (1), Sick (1);"),
+        ("a.png", ""),
     ),
 )
 def test_classes_that_are_not_recognised(tmp_path, names, words):
     (note,) = read_layout(touch(tmp_path, names)).left_out or [""]
-    with pytest.raises(ValueError, match=words):
-        raise ValueError(note)
+    assert words in note and bool(words) == bool(note)
 
 
 def test_what_is_not_read_is_named(tmp_path, monkeypatch):
-    touch(tmp_path, numbered("NORMAL", 2), numbered("PNEUMONIA", 2), "closed/a.png")
-    touch(tmp_path, ".DS_Store", "NORMAL/Thumbs.db", "NORMAL/._0.png", ".cache/a.png", "LICENSE")
-    touch(tmp_path, "__MACOSX/NORMAL/0.png", "README.md", "notes.txt", "desktop.ini", "DICOMDIR")
-    touch(tmp_path, "labels.csv", "scan.nii.gz", *(f"{'long ' * 30}{i}/a.png" for i in range(9)))
+    touch(tmp_path, "{NORMAL,PNEUMONIA}/{0,1}.png", "closed/a.png", "labels.csv", "scan.nii")
+    touch(tmp_path, "{.DS_Store,NORMAL/Thumbs.db,NORMAL/._0.png,.cache/a.png,LICENSE,DICOMDIR}")
+    touch(tmp_path, "{__MACOSX/NORMAL/0.png,README.md,notes.txt,desktop.ini}")
+    touch(tmp_path, *(f"{'long ' * 30}{i}/a.png" for i in range(9)))
+    dicom(tmp_path / "NORMAL" / "IM000001", np.arange(4096, dtype=np.uint16).reshape(64, 64))
     scandir = os.scandir
 
     def refuse(path):  # for root, who may open any folder
@@ -92,27 +85,12 @@ def test_what_is_not_read_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.scandir", refuse)
     found = read_layout(tmp_path)
-    assert len(found.films) == 4 and found.left_out[0] == (
+    assert found.films[2].name == "NORMAL/IM000001"  # a film of an archive has no ending
+    assert len(found.films) == 5 and found.left_out[0] == (
         "1 table (labels.csv) not read, unless it is given instead of the folder; "
-        "1 file (scan.nii.gz) of kinds that are not read; 1 folder "
-        "(closed) without read permission."
+        "1 file (scan.nii) of kinds that are not read; 1 folder (closed) without read permission."
     )
     assert len(found.left_out[1]) < 300 and "and more" in found.left_out[1]
-
-
-def test_films_of_an_archive_have_no_ending(tmp_path):
-    touch(tmp_path, "DICOM/LICENSE")
-    dicom(tmp_path / "DICOM" / "IM000001", np.arange(4096, dtype=np.uint16).reshape(64, 64))
-    assert [film.name for film in read_layout(tmp_path / "DICOM").films] == ["IM000001"]
-
-
-def test_the_original_files(real):
-    for name, layout in (("nih", "nih"), ("chest_xray", "chex")):
-        assert read_layout(real / "formats" / name).layout == layout
-    for name, count in (("montgomery", 138), ("jsrt", 247)):
-        films = read_layout(real / name).films
-        assert len(films) == count and all(film.masks for film in films)
-    assert labels(read_layout(real / "chest_xray")) == {0: 1583, 1: 4273}
 
 
 @pytest.mark.parametrize("channels_first", (False, True))
@@ -130,7 +108,6 @@ def test_the_authors_mat(tmp_path, channels_first):
 @pytest.mark.parametrize(
     "x, y",
     (
-        (["a", "b"], ["a", "b"]),
         (np.zeros((2, 8)), np.zeros((2, 8))),
         (np.zeros((3, 32, 32)), np.ones((2, 32, 32))),
         (np.zeros((2, 99, 99)), np.ones((2, 99, 99))),  # too large
@@ -141,7 +118,6 @@ def test_a_mat_of_something_else(tmp_path, x, y, monkeypatch):
     monkeypatch.setattr("multimix.data.dataset_layouts.MOST_VALUES", 10_000)
     (tmp_path / "jsrt.mat").write_bytes(b"nonsense")
     if x is not None:
-        content = {"x_train": x, "y_train": y}
-        scipy.io.savemat(tmp_path / "jsrt.mat", content, do_compression=True)
+        scipy.io.savemat(tmp_path / "jsrt.mat", {"x_train": x, "y_train": y}, do_compression=True)
     with pytest.raises(ValueError, match="is damaged, too large, or not a MATLAB file"):
         read_layout(tmp_path)

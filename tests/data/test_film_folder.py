@@ -5,15 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import save
-from layout_helpers import FILM, touch
+from layout_helpers import touch
 
 from multimix.data.film_folder import counted, expand, is_one_film, look_through, sources_of
 
 
 def test_folders_and_their_films(tmp_path):
-    for name in ("b.png", "a.png", "deep/er/c.png", ".hidden.png", "__MACOSX/d.png"):
-        save(tmp_path / name, FILM)
+    touch(tmp_path, "{b,a,deep/er/c,.hidden,__MACOSX/d}.png")
     (tmp_path / "deep" / "up").symlink_to(tmp_path)
     found = look_through(tmp_path)
     assert [path.name for path in found.films] == ["a.png", "b.png"]
@@ -25,7 +23,7 @@ def test_folders_and_their_films(tmp_path):
 
 
 def test_what_this_program_wrote_is_not_predicted(tmp_path):
-    touch(tmp_path, "a.png", "a_mask.png", "b_mask.png", "b2.png", "c.png")
+    touch(tmp_path, "{a,a_mask,b_mask,b2,c}.png")
     (tmp_path / "predictions.csv").write_text("file,mask,overlay\nx/b.png,b_mask.png,b2.png\n")
     found = look_through(tmp_path)
     assert [path.name for path in found.films] == ["a.png", "c.png"]
@@ -55,28 +53,17 @@ def test_files_that_might_be_films_are_warned_of(tmp_path):
     ),
 )
 def test_patterns_and_the_home_folder(tmp_path, monkeypatch, given, names):
-    touch(tmp_path, "films/a.png", "films/b.png", "films/[x].png")
+    touch(tmp_path, "films/{a,b,[x]}.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert [path.name for path in expand(given)] == names
     assert is_one_film(given) == (given != "~/films" and not set("*?") & set(given))
 
 
-@pytest.mark.parametrize(
-    "given, words",
-    (
-        ("zzz/a.png", "There is no film or folder zzz/a.png on this computer; correct the path."),
-        ("films/*.dcm", r"There is no film or folder films/\*.dcm on this computer"),
-        ("https://example.org/a.png", "There is no film or folder https://example.org/a.png on th"),
-        ({"image": 1}, "A dict is not a film; a path"),
-        (3.5, "A float is not a film; a path, a PIL image, an array, or a list of them"),
-    ),
-)
-def test_what_is_no_film(tmp_path, monkeypatch, given, words):
-    touch(tmp_path, "films/a.png")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=words):
-        sources_of(given)
+def test_what_is_no_film():
+    for given in ({"image": 1}, 3.5):
+        with pytest.raises(ValueError, match=r"A (dict|float) is not a film; a path, a PIL image"):
+            sources_of(given)
 
 
 @pytest.mark.parametrize("kind", (np.zeros, torch.zeros))

@@ -29,8 +29,7 @@ def test_splitting_sets_copies_no_pixel(films, task):
     assert val.pixels.pictures is part.pixels.pictures
     assert val.names == val.patients == part.names[32:36] and val.splits == ("val",) * 4
     assert torch.equal(val.pixels[:], part.pixels[32:36])
-    targets, chosen = (val.labels, part.labels) if task == TASKS[0] else (val.masks, part.masks)
-    assert torch.equal(targets[:], chosen[32:36])
+    assert torch.equal(val.targets[:], part.targets[32:36])
     assert torch.equal(part[PLACES][torch.tensor([2])].pixels[0], part.pixels[4])
 
 

@@ -11,16 +11,16 @@ from multimix.data.splits import MIN_VALIDATION, patient_of, split_films, with_p
 
 
 def split_by_patient(patients, splits, labels, seed) -> tuple[str, ...]:
-    """The splits of films, given what their set says."""
     columns = zip(patients, splits, labels)
-    films = [Film("", "", label, (), patient, split) for patient, split, label in columns]
-    return split_films(films, seed)
+    return split_films([Film("", "", label, (), *more) for *more, label in columns], seed)
 
 
 # As Kaggle's set: 24 training films of 12 patients in each class, 4 + 4 test films.
 PATIENTS = [f"{kind}{i // 2}" for kind in ("normal", "pneumonia") for i in range(24)]
 PATIENTS += [f"test{i // 2}" for i in range(8)]
 CLASSES = [0] * 24 + [1] * 24 + [0] * 4 + [1] * 4
+# A set that names the split of some films alone: their patients' films go along.
+SOME = ["test" if i in (0, 3, 9) else "" for i in range(60)]
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,7 @@ CLASSES = [0] * 24 + [1] * 24 + [0] * 4 + [1] * 4
     (
         (PATIENTS, ["train"] * 48 + ["test"] * 8, CLASSES, [44, 4, 8]),
         ([str(i // 2) for i in range(400)], [""] * 400, [0] * 400, [324, 36, 40]),
-        (  # a set that names the split of some films alone: their patients' films go along
-            [f"p{i // 3}" for i in range(60)],
-            ["test" if i in (0, 3, 9) else "" for i in range(60)],
-            [i // 3 % 2 for i in range(60)],
-            [45, 6, 9],
-        ),
+        ([f"p{i // 3}" for i in range(60)], SOME, [i // 3 % 2 for i in range(60)], [45, 6, 9]),
     ),
 )
 def test_patients_stay_together_and_follow_the_seed(patients, given, classes, counts):
@@ -59,8 +54,7 @@ def test_splits_that_a_set_gives_stay_also_where_a_patient_is_in_two():
 
 
 def test_kermanys_small_validation_folder_takes_its_patients_along(tmp_path):
-    for i in range(200):
-        touch(tmp_path, f"train/PNEUMONIA/person{i // 2}_virus_{i}.jpeg")
+    touch(tmp_path, *(f"train/PNEUMONIA/person{i // 2}_virus_{i}.jpeg" for i in range(200)))
     touch(tmp_path, "val/PNEUMONIA/person7_bacteria_1.jpeg", "train/NORMAL/IM-0001-0001.jpeg")
     films = read_layout(tmp_path).films
     split_of = dict(zip((film.name for film in films), split_films(films, seed=0)))
@@ -70,6 +64,7 @@ def test_kermanys_small_validation_folder_takes_its_patients_along(tmp_path):
 
 PUBLISHED = {"chest_xray": "798b7e33b9a9fb44", "jsrt": "13f34579557b5b02"}
 PUBLISHED |= {"montgomery": "23106bfcdacc44e9", "siim": "25b395e8739e23e3"}
+PUBLISHED |= {"formats/nih": "b2d859df61439da0", "formats/chest_xray": "95620f3615dc1c6f"}
 
 
 @pytest.mark.parametrize("name, digest", PUBLISHED.items())
@@ -82,22 +77,20 @@ def test_the_published_sets_are_split_as_ever(real, name, digest):
 
 def test_jsrts_split_is_for_all_of_jsrt(tmp_path):
     names = [f"JPC{'LN'[number > 154]}N{number:03d}.png" for number in range(1, 201)]
-    both = [f"{kind}/{name}" for name in names for kind in ("images", "masks")]
-    found = read_layout(touch(tmp_path, both, "images/other.png"))
+    both = [f"{{images,masks}}/{name}" for name in names]
+    found = read_layout(touch(tmp_path, *both, "images/other.png"))
     assert splits(found) == {"train": 100, "test": 100, "": 1}
     assert found.split_rule.startswith("JSRT's split: odd numbers train, even numbers test")
-    for kind in ("images", "masks"):
-        (tmp_path / kind / names[0]).unlink()
-    assert splits(read_layout(tmp_path)) == {"": 200}  # a user's own films may have such names
+    few = touch(tmp_path / "few", *both[1:])
+    assert splits(read_layout(few)) == {"": 199}  # a user's own films may have such names
 
 
 @pytest.mark.parametrize("films", ("{}.IMG", "{}.png"))
 def test_jsrt_with_the_masks_of_scr(tmp_path, films):
     for number in range(1, 5):
         name = f"JPC{'LN'[number % 2]}N{number:03d}"
-        touch(tmp_path, films.format(name))
-        for side in ("left lung", "right lung", "heart"):
-            touch(tmp_path, f"fold{2 - number % 2}/masks/{side}/{name}.gif")
+        fold = f"fold{2 - number % 2}/masks/{{left lung,right lung,heart}}/{name}.gif"
+        touch(tmp_path, films.format(name), fold)
     found = read_layout(tmp_path)
     assert splits(found) == {"train": 2, "test": 2}
     for film in found.films:
