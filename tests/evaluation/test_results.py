@@ -67,9 +67,8 @@ def test_each_group_is_measured_by_itself(tmp_path):
 
 
 def test_numbers_of_many_values_are_cut_into_bands():
-    ages = [str(age) for age in range(1, 13)]
     bands = [band for band in ("1 to 3", "4 to 6", "7 to 9", "10 to 12") for _ in range(3)]
-    assert groups_of(pd.Series([*ages, ""])).tolist() == [*bands, "not known"]
+    assert groups_of(pd.Series([*map(str, range(1, 13)), ""])).tolist() == [*bands, "not known"]
     found = groups_of(pd.Series(["b", "", "a", "b"])).items()
     assert [*found] == [(2, "a"), (0, "b"), (3, "b"), (1, "not known")]
     assert groups_of(pd.Series(["10", "9"])).tolist() == ["9", "10"]

@@ -73,6 +73,7 @@ def test_what_has_no_segmentation_is_one_sentence(tmp_path, monkeypatch):
     source.write_bytes(source.read_bytes().replace(b"ISO_IR 100", b"ISO_XX 100"))
     for p, sentence in (
         (prediction_of(MASK, source=source), r"film\.dcm has no header that can be repeated"),
+        (prediction_of(MASK), "film has no DICOM header"),
         (prediction_of(MASK, source=source, **WITHOUT_LUNGS), "which the network did not learn"),
     ):
         with pytest.raises(ValueError, match=sentence) as error:
