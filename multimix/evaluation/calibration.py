@@ -13,12 +13,7 @@ def calibrate(log_odds: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     They maximise the likelihood of sigmoid(log_odds / T - logit(p)), with equal weight for both
     classes, and with Platt's targets (1999): few films in perfect order do not make the network
     certain. p is the probability after temperature scaling from which a film is PNEUMONIA.
-
-    Arguments:
-        log_odds: (N,) logit of PNEUMONIA minus that of NORMAL.
-        labels: (N,), 1 for PNEUMONIA.
-
-    Returns: 'temperature', in [1/4, 10], and 'operating_point', in (0, 1).
+    `log_odds` (N,): logit of PNEUMONIA minus that of NORMAL; `labels` (N,): 1 for PNEUMONIA.
     """
     positives = (labels == 1).sum()
     negatives = len(labels) - positives
@@ -40,8 +35,7 @@ def calibrate(log_odds: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 def calibrated_log_odds(log_odds: Any, calibration: dict[str, float]) -> Any:
     """Log-odds, an array or tensor, after temperature scaling; 0 is the operating point.
 
-    Their sigmoid is the probability of PNEUMONIA if both classes are equally frequent. Without a
-    calibration they do not change.
+    Their sigmoid is the probability of PNEUMONIA if both classes are equally frequent.
     """
     if not calibration:
         return log_odds

@@ -58,8 +58,7 @@ def evaluate(
         if task not in info.tasks:
             results.notes.append(f"The network has not learnt {task}; it is not measured.")
         elif part is None:
-            note = f"No film in '{split}' has a label for {task}; it is not measured."
-            results.notes.append(note)
+            results.notes.append(f"No '{split}' film has a label for {task}; it is not measured.")
         elif task == "classification":
             log_odds = in_batches(partial(class_log_odds, flip=flip), model, part, progress)
             add_classes(results, log_odds.numpy(), part, reference, info)
@@ -74,14 +73,10 @@ def evaluate(
 def films_of_split(films: Films, split: str) -> Films:
     """The labelled films of a split. ValueError if there are none."""
     if not isinstance(films, Films):
-        kind = type(films).__name__
-        raise ValueError(f"evaluate was given a {kind} as films; load them with load_films.")
+        raise ValueError(f"evaluate was given a {type(films).__name__} as films; use load_films.")
     found = films.labelled(split)
     if found.classification is None and found.segmentation is None:
-        raise ValueError(
-            f"There are no labelled films in the split '{split}'; choose another split, or a "
-            "folder with classes or masks."
-        )
+        raise ValueError(f"There are no labelled films in the split '{split}'; choose another one.")
     return found
 
 
@@ -99,13 +94,9 @@ def add_classes(
             found |= {f"calibrated_{n}": values[n] for n in metrics.CALIBRATED if n in values}
         return found
 
-    columns = {
-        "label": np.array(CLASSES)[labels],
-        "probability": probability,
-        "correct": (probability >= 0.5) == labels,
-        "raw_probability": raw,
-        "raw_correct": (raw >= 0.5) == labels,
-    }
+    columns: dict = {"label": np.array(CLASSES)[labels], "probability": probability}
+    columns |= {"correct": (probability >= 0.5) == labels, "raw_probability": raw}
+    columns["raw_correct"] = (raw >= 0.5) == labels
     how = "The weights have no calibration; the threshold is probability 0.5."
     if calibration:
         how = "Calibrated: operating point {operating_point:.3f}, temperature {temperature:.2f}."
@@ -127,10 +118,7 @@ def add_masks(
     """Add metrics, notes and rows of the lungs; `training` gives the baseline."""
     truth = films.masks.numpy()
     columns = metrics.film_metrics(predicted, truth)
-
-    def measure(index: slice | np.ndarray) -> dict[str, float]:
-        return metrics.segmentation_metrics({name: columns[name][index] for name in columns})
-
+    measure = partial(metrics.segmentation_metrics, columns)
     add_task(results, films, measure, columns, f"Lungs at {truth.shape[-1]} px", info.manifest)
     mean_mask = np.broadcast_to(training.masks.numpy().mean(0) > 0.5, truth.shape)
     results.baseline |= metrics.segmentation_metrics(metrics.film_metrics(mean_mask, truth))
@@ -158,10 +146,7 @@ def add_task(
 def validate(
     model: MultiMix, films: Films, world: World = SINGLE, stop: Stop = lambda: False
 ) -> tuple[dict[str, float], dict[str, float]] | None:
-    """The metrics of a training's labelled validation films; several ranks share the films.
-
-    Returns: the metrics, and the calibration of the classes; None if `stop` gave True.
-    """
+    """Metrics and calibration of labelled validation films, which ranks share; None if stopped."""
     found, calibration = dict[str, float](), dict[str, float]()
     if part := films.classification:
         log_odds = in_batches(class_log_odds, model, part, stop=stop, world=world).numpy()
@@ -200,10 +185,7 @@ def calibrate_to_site(
     counts = labelled.labels.bincount(minlength=len(CLASSES)).tolist() if labelled else [0, 0]
     named = ", ".join(f"{count} {name}" for count, name in zip(counts, CLASSES))
     if not labelled or min(counts) < 5:
-        raise ValueError(
-            f"There are {named} films with a label; at least 5 of each are needed: give a folder "
-            "for each class, or a table."
-        )
+        raise ValueError(f"There are {named} films with a label; at least 5 of each are needed.")
     log_odds = in_batches(class_log_odds, model, labelled, progress)
     values = calibrate(log_odds.numpy(), labelled.labels.numpy())
     return values, f"Fitted to {len(labelled)} labelled films ({named})."
@@ -220,7 +202,6 @@ def in_batches(
     model: MultiMix,
     films: FilmSet,
     progress: bool = False,
-    *,
     stop: Stop = lambda: False,
     world: World = SINGLE,
 ) -> Tensor:
@@ -236,10 +217,7 @@ def in_batches(
                 break
     found = np.concatenate(outputs)  # torch.cat fails under autocast
     if np.isnan(found).any():
-        first = int(np.isnan(found).nonzero()[0][0])
-        raise ValueError(
-            f"The network's output for {part.names[first]} is not a number (NaN): its weights are "
-            "damaged or the training diverged; take another checkpoint."
-        )
+        name = part.names[int(np.isnan(found).nonzero()[0][0])]
+        raise ValueError(f"The output for {name} is not a number (NaN): use other weights.")
     parts = world.gather(found)
     return torch.from_numpy(np.concatenate(parts) if enough and world.size > 1 else parts[0])

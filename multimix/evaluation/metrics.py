@@ -1,10 +1,12 @@
 """Every metric of the paper and its supplement, from probabilities, log-odds and masks."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy
+from skimage import metrics
 
 REFERENCE_SIDE = 256  # px: distances are given at this film side
 BINS = 15  # of the calibration error
@@ -46,11 +48,8 @@ FILM_METRICS = ("dice", "jaccard", "precision", "recall", "ssim", "asd", "hd95")
 def classification_metrics(probability: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """AUC, accuracies, rates and F1 at 0.5, Brier score; those that need both classes only then.
 
+    `probability` (N,) is of PNEUMONIA; `labels` (N,) are 1 for PNEUMONIA, 0 for NORMAL.
     scikit-learn takes ten times as long in a bootstrap.
-
-    Arguments:
-        probability: (N,) of PNEUMONIA.
-        labels: (N,), 1 for PNEUMONIA, 0 for NORMAL.
     """
     positive, called = labels == 1, probability >= 0.5
     in_bin = np.minimum((probability * BINS).astype(int), BINS - 1)  # Naeini 2015
@@ -117,12 +116,10 @@ def overlap(predicted: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
 
 def film_metrics(predicted: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
     """`FILM_METRICS`, 'area' and 'true_area' (% of the film), (N,), from masks (N, H, W) bool."""
-    from skimage.metrics import structural_similarity  # slow to import
-
     values = overlap(predicted, truth)
     window = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0)
     floats = zip(predicted.astype(np.float32), truth.astype(np.float32))
-    values["ssim"] = np.array([structural_similarity(a, b, **window) for a, b in floats])
+    values["ssim"] = np.array([metrics.structural_similarity(a, b, **window) for a, b in floats])
     distances = np.array([surface_distances(a, b) for a, b in zip(predicted, truth)])
     values["asd"], values["hd95"] = distances.T * (REFERENCE_SIDE / predicted.shape[-1])
     values["area"], values["true_area"] = (100 * stack.mean((1, 2)) for stack in (predicted, truth))
@@ -146,8 +143,9 @@ def surface_distances(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     return float(np.concatenate([to_b, to_a]).mean()), float(hd95)
 
 
-def segmentation_metrics(films: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The means over films of `film_metrics`, and Bland and Altman's comparison of the areas."""
+def segmentation_metrics(films: Mapping[str, np.ndarray], index: Any = ...) -> dict[str, float]:
+    """Means of `film_metrics` over the films of `index`, and Bland and Altman's of their areas."""
+    films = {name: values[index] for name, values in films.items()}
     results = {name: float(films[name].mean()) for name in FILM_METRICS}
     difference = films["area"] - films["true_area"]
     results["area_difference"] = float(difference.mean())
@@ -161,12 +159,8 @@ def intervals(
 ) -> dict[str, tuple[float, float]]:
     """95% bootstrap interval of each metric, over patients, with a fixed seed.
 
-    The calibration error has none: a film that is drawn twice raises it.
-
-    Arguments:
-        measure: gives the metrics of films, from their indices (M,).
-        patients: the patient of each film, (N,); all films of a patient are drawn together.
-        draws: number of draws, with replacement.
+    `measure` gives the metrics of films, from their indices (M,); all films of a patient are drawn
+    together. The calibration error has no interval: a film that is drawn twice raises it.
     """
     names, owner = np.unique(patients, return_inverse=True)
     films_of = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner))[:-1])

@@ -48,10 +48,9 @@ class Results(dict[str, float]):
         form = "{:<30}{:>9}   {:<20}{:>9}".format
         lines = [form("metric", "value", "95% interval", "baseline")]
         for name, value in self.items():
-            raw = name in RAW and "calibrated_accuracy" in self
             baseline = f"{self.baseline[name]:.4f}" if name in self.baseline else ""
             interval = " to ".join(f"{end:.4f}" for end in self.intervals.get(name, ()))
-            shown = f"raw_{name}" if raw else name
+            shown = f"raw_{name}" if name in RAW and "calibrated_accuracy" in self else name
             lines.append(form(shown, f"{value:.4f}", interval, baseline).rstrip())
         return "\n".join(lines)
 
@@ -65,10 +64,9 @@ def as_table(results: Results) -> str:
     lines += ["", "Intervals: bootstrap over patients. Baseline: more frequent class and mean mask"]
     lines += ["of the training films; without training films, of these."]
     if results.subgroups:
-        groups = pd.DataFrame(results.subgroups)
         forms = {"auc_interval": lambda ends: "{:.3f} to {:.3f}".format(*ends)}
         style = {"float_format": "{:.3f}".format, "na_rep": "", "index": False}
-        lines += ["", groups.to_string(formatters=forms, **style)]
+        lines += ["", pd.DataFrame(results.subgroups).to_string(formatters=forms, **style)]
     return "\n".join(lines)
 
 
@@ -85,11 +83,7 @@ def write_results(results: Results, path: Path, **more: object) -> None:
 
 
 def table_beside(path: Path) -> Path:
-    """The CSV file that `write_results` writes beside a .json.
-
-    Errors: ValueError if `path` does not end in .json, or a file that is not the output of an
-        evaluation would be overwritten.
-    """
+    """The CSV file beside a .json; ValueError where one of them is not the output of `evaluate`."""
     if path.suffix != ".json":
         raise ValueError(f"{path} does not end in .json; give a name that does.")
     table = path.with_suffix(".csv")
@@ -154,10 +148,7 @@ def cells_of_films(table: Path, columns: Sequence[str], films: Sequence[str]) ->
 
 
 def groups_of(cells: pd.Series) -> pd.Series:
-    """The group of each film, sorted by number or name, 'not known' last.
-
-    The group is the cell's text, or a band such as '40 to 55'.
-    """
+    """Each film's group, sorted, 'not known' last: its cell's text, or a band like '40 to 55'."""
     groups = order = cells[cells != ""]
     numbers = pd.to_numeric(groups, errors="coerce").replace([np.inf, -np.inf], np.nan)
     if numbers.notna().all():

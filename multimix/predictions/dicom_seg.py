@@ -26,9 +26,7 @@ MAY_BE_MISSING = ("SpecificCharacterSet", "FrameOfReferenceUID", "PositionRefere
 def check_highdicom() -> None:
     """ValueError where highdicom, which writes Segmentations, is not installed."""
     if find_spec("highdicom") is None:
-        raise ValueError(
-            "A DICOM Segmentation needs highdicom; pip install multimix[dicom-seg], or highdicom."
-        )
+        raise ValueError("A DICOM Segmentation needs highdicom; pip install highdicom.")
 
 
 def film_uids(source: Path | None) -> tuple[str, str]:
@@ -52,16 +50,10 @@ def header_of(path: Path | None) -> Any:
 
 
 def segmentation(prediction: Prediction) -> bytes:
-    """The content of a DICOM file with two segments, the patient's right and left lung.
-
-    Errors: ValueError where highdicom or a mask is missing; FilmError where the film is not a DICOM
-        file, or its header is damaged or has too little.
-    """
+    """The content of a DICOM file with two segments, the patient's right and left lung."""
     check_highdicom()
     if not prediction.segmented:
-        raise ValueError(
-            "A Segmentation needs lungs, which the network did not learn; leave it out."
-        )
+        raise ValueError("A Segmentation needs lungs, which the network did not learn; omit it.")
     try:
         with without_decoder_warnings():
             film = header_of(prediction.source)
@@ -72,7 +64,7 @@ def segmentation(prediction: Prediction) -> bytes:
         reason = f"no header that can be repeated ({in_brief(error, 100)})"
     raise FilmError(
         f"{prediction.source or prediction.name} has {reason}, so no Segmentation is possible; "
-        "leave it out (--dicom-seg; in Python: dicom_seg)."
+        "leave it out (--dicom-seg)."
     )
 
 
@@ -85,37 +77,21 @@ def written(prediction: Prediction, film: Any) -> bytes:
     for keyword in MAY_BE_EMPTY:
         setattr(film, keyword, film.get(keyword))
     version, network = multimix.__version__, {"network": prediction.network}
-    family = codes.cid7162.ArtificialIntelligence
+    how = codes.cid7162.ArtificialIntelligence
+    algorithm = AlgorithmIdentificationSequence("MultiMix", how, version, parameters=network)
+    category = Code("123037004", "SCT", "Body structure")
+    lungs = (Code("3341006", "SCT", "Right lung"), Code("44029006", "SCT", "Left lung"))
     segments = [
-        seg.SegmentDescription(
-            segment_number=number,
-            segment_label=name,
-            segmented_property_category=Code("123037004", "SCT", "Body structure"),
-            segmented_property_type=Code(code, "SCT", name),
-            algorithm_type="AUTOMATIC",
-            algorithm_identification=AlgorithmIdentificationSequence(
-                "MultiMix", family, version, parameters=network
-            ),
-        )
-        for number, code, name in ((1, "3341006", "Right lung"), (2, "44029006", "Left lung"))
+        seg.SegmentDescription(number, lung.meaning, category, lung, "AUTOMATIC", algorithm)
+        for number, lung in enumerate(lungs, start=1)
     ]
-    found = seg.Segmentation(
-        source_images=[film],
-        pixel_array=prediction.label_mask,
-        segmentation_type="BINARY",
-        segment_descriptions=segments,
-        series_instance_uid=UID(),
-        series_number=1,
-        sop_instance_uid=UID(),
-        instance_number=1,
-        manufacturer="MultiMix",
-        manufacturer_model_name="MultiMix",
-        software_versions=version,
-        device_serial_number="0",
-        content_label="LUNGS",
-        content_description="Lungs, for research only",
-        series_description="Lungs by MultiMix, for research only",
-    )
+    about: Any = dict(series_instance_uid=UID(), series_number=1)
+    about |= dict(sop_instance_uid=UID(), instance_number=1)
+    about |= dict(manufacturer="MultiMix", manufacturer_model_name="MultiMix")
+    about |= dict(software_versions=version, device_serial_number="0")
+    about |= dict(content_label="LUNGS", content_description="Lungs, for research only")
+    about["series_description"] = "Lungs by MultiMix, for research only"
+    found = seg.Segmentation([film], prediction.label_mask, "BINARY", segments, **about)
     found.PatientOrientation = film.PatientOrientation
     found.save_as(file := io.BytesIO())
     return file.getvalue()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy
+from skimage import filters, measure
 
 from multimix.images.formats import SizeCm
 from multimix.images.quality import LUNG_SHARE, largest_parts, tissue_around
@@ -46,12 +47,10 @@ def measure_lungs(labels: np.ndarray, size_cm: SizeCm | None) -> dict[str, Lung]
     `size_cm`, the film's height and width, is ignored where both lungs together would be smaller
     or larger than a patient's, from a child of one year to a large adult.
     """
-    from skimage.measure import regionprops  # slow to import
-
     film_cm2 = size_cm[0] * size_cm[1] if size_cm else 0.0
     is_plausible = 60 <= (labels > 0).mean() * film_cm2 <= 1400
     found = {side: Lung(0.0, 0.0 if is_plausible else None) for side in ("right", "left")}
-    for part in regionprops(labels):
+    for part in measure.regionprops(labels):
         share, (top, left, bottom, right) = float(part.area / labels.size), part.bbox
         row, column = map(float, part.centroid)
         area = share * film_cm2 if is_plausible else None
@@ -67,13 +66,10 @@ def label_lungs(mask: np.ndarray) -> np.ndarray:
     Otsu's threshold of the columns is. A part that has much of both is two lungs that touch, and
     is cut there. A single lung gets the label of the half of the film in which its middle lies.
     """
-    from skimage.filters import threshold_otsu  # slow to import
-    from skimage.measure import label, regionprops
-
     found, columns = np.zeros(mask.shape, dtype=np.uint8), np.nonzero(mask)[1]
     if not len(columns):
         return found
-    is_left = columns > threshold_otsu(columns)
+    is_left = columns > filters.threshold_otsu(columns)
     halves = [half for half in (columns[~is_left], columns[is_left]) if len(half)]
     distance = halves[-1].mean() - halves[0].mean()
     variance = sum(len(half) * half.var() for half in halves) / len(columns)
@@ -84,7 +80,7 @@ def label_lungs(mask: np.ndarray) -> np.ndarray:
         found[mask] = RIGHT if columns.mean() < (mask.shape[1] - 1) / 2 else LEFT
         return found
     found[mask] = np.where(is_left, LEFT, RIGHT)
-    for part in regionprops(label(mask, connectivity=1)):
+    for part in measure.regionprops(measure.label(mask, connectivity=1)):
         inside = tuple(part.coords.T)
         share = (found[inside] == LEFT).mean()
         if not 0.1 < share < 0.9:
@@ -107,11 +103,8 @@ def expected_dice(film: np.ndarray, lung: np.ndarray) -> float:
     """The Dice that an outline would reach against a hand outline of its own convention, in [0, 1].
 
     A linear model of `outline_features`; 0 for lungs of an impossible size, at most 0.5 for lungs
-    along a side of the film or on the air outside the body.
-
-    Arguments:
-        film: (side, side) uint8, not inverted.
-        lung: (side, side) in [0, 1], the probability of lung, post-processed.
+    along a side of the film or on the air outside the body. `film` is (side, side) uint8, not
+    inverted; `lung` is the post-processed probability, (side, side) in [0, 1].
     """
     if not LUNG_SHARE[0] < (lung > 0.5).mean() < LUNG_SHARE[1]:
         return 0.0
@@ -124,20 +117,20 @@ def expected_dice(film: np.ndarray, lung: np.ndarray) -> float:
 def outline_features(film: np.ndarray, lung: np.ndarray) -> dict[str, float]:
     """What speaks against an outline; each feature is near 0 (doubt: -2) for a good one.
 
-    Returns: doubt, log10(1 - 2 sum(p m) / (sum(p) + sum(m))) of probabilities p and mask m;
-        border, the largest share of a side of the film that lungs touch; outside, the share of the
-        lungs on black air around the body; brightest, the largest share of a third of a lung that
-        is as bright as tissue; area, |log2| of the ratio of the two lungs' areas; bottom, the
-        difference of their lower ends as a share of their height; ragged, the part of a lung's
-        convex hull that is not lung.
+    doubt: log10(1 - 2 sum(p m) / (sum(p) + sum(m))) of probabilities p and mask m. border: the
+    largest share of a side of the film that lungs touch. outside: the share of the lungs on black
+    air around the body. brightest: the largest share of a third of a lung that is as bright as
+    tissue. area: |log2| of the ratio of the areas. bottom: the difference of the lower ends as a
+    share of the height. ragged: the part of a lung's convex hull that is not lung.
     """
-    from skimage.measure import regionprops  # slow to import
-
     step = max(1, len(lung) // 96)
     film, lung = film[::step, ::step], lung[::step, ::step]  # shapes need no more pixels
     mask = lung > 0.5
     dice = 2 * lung[mask].sum() / (lung.sum() + mask.sum())
-    edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
+    darkest, brightest = np.percentile(film, (1, 99))
+    dark = film <= darkest + 0.08 * (brightest - darkest)
+    # The air outside the body is dark, and joins the film's edge.
+    air = scipy.ndimage.binary_propagation(np.zeros_like(dark), mask=dark, border_value=1)
     lungs = largest_parts(mask)
     if len(lungs) < 2 or lungs[1].sum() <= 0.05 * lungs[0].sum():  # one part: its two halves
         middle = np.arange(mask.shape[1]) < mask.shape[1] / 2
@@ -146,23 +139,15 @@ def outline_features(film: np.ndarray, lung: np.ndarray) -> dict[str, float]:
     thirds = [third for lung in lungs for third in np.array_split(film[lung], 3)]  # row by row
     found = {
         "doubt": float(np.log10(max(1 - dice, 1e-3))),
-        "border": float(max(edge.mean() for edge in edges)),
-        "outside": float((air_around(film) & mask).sum() / mask.sum()),
+        "border": float(max(edge.mean() for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))),
+        "outside": float((air & mask).sum() / mask.sum()),
         "brightest": float(max((third > tissue).mean() for third in thirds if len(third))),
         **{"area": 3.0, "bottom": 1.0, "ragged": 1.0},  # of a single lung
     }
     if all(lung.any() for lung in lungs):
-        one, other = (regionprops(lung.astype(np.uint8))[0] for lung in lungs)
+        one, other = (measure.regionprops(lung.astype(np.uint8))[0] for lung in lungs)
         height = max(one.bbox[2], other.bbox[2]) - min(one.bbox[0], other.bbox[0])
         found["area"] = float(min(abs(np.log2(one.area / other.area)), 3))
         found["bottom"] = abs(one.bbox[2] - other.bbox[2]) / height
         found["ragged"] = float(1 - min(one.solidity, other.solidity))
     return found
-
-
-def air_around(film: np.ndarray) -> np.ndarray:
-    """The black air outside the body: dark pixels (side, side) that join the film's edge."""
-    darkest, brightest = np.percentile(film, (1, 99))
-    dark = film <= darkest + 0.08 * (brightest - darkest)
-    inside = np.pad(np.zeros(np.array(film.shape) - 2, bool), 1, constant_values=True)
-    return scipy.ndimage.binary_propagation(inside & dark, mask=dark)

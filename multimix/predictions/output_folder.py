@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from multimix.model import CLASSES, MultiMix
@@ -23,7 +24,6 @@ COLUMNS = (
     *("network", "weights", "name", "film_id", "film_version"),
 )
 NUMBERS = [*CLASSES, *MEASURES, "seconds", "probability", "threshold", "dice"]
-TEXTS = [name for name in COLUMNS if name not in NUMBERS]
 BETWEEN = " | "  # two warnings in one cell
 
 Row = dict[str, Any]  # by column: numbers are floats, or None where they are unknown; else texts
@@ -67,11 +67,9 @@ def open_folder(path: Path) -> "Iterator[OutputFolder]":
 
 
 class OutputFolder:
-    """A folder that is new, empty, or has this program's `predictions.csv`.
+    """A folder that is new, empty, or has this program's `predictions.csv`; else ValueError.
 
     Attribute `rows`: the table's rows by `film_id`; of several rows for a film, the last.
-
-    Errors: ValueError where the folder has other files, or a damaged table.
     """
 
     def __init__(self, path: Path):
@@ -82,8 +80,7 @@ class OutputFolder:
         others = [] if content or not path.is_dir() else os.listdir(path)
         if others := [name for name in others if name[0] != "." and name != self.table.name]:
             raise ValueError(
-                f"{path} has files but no {self.table.name}, for example {min(others)}; choose a "
-                "new or empty folder (--out; in Python: out)."
+                f"{path} has {min(others)} but no predictions.csv; choose an empty folder (--out)."
             )
         rows = self.parsed(content[: content.rfind(b"\n") + 1]) if content else []
         self.rows: dict[str, Row] = {row["film_id"]: row for row in rows}
@@ -93,20 +90,15 @@ class OutputFolder:
 
     def parsed(self, content: bytes) -> list[Row]:
         """The rows of a table. ValueError where it has other columns, types or names of files."""
-        import pandas as pd  # slow to import
-
-        types = dict.fromkeys(TEXTS, "str") | dict.fromkeys(NUMBERS, "float64")
+        types = dict.fromkeys(COLUMNS, "str") | dict.fromkeys(NUMBERS, "float64")
         options: dict = {"dtype": types, "na_values": {name: [""] for name in NUMBERS}}
         try:
             frame = pd.read_csv(io.BytesIO(content), keep_default_na=False, **options)
-            good = tuple(frame) == COLUMNS
-            good = good and all(name and Path(name).name == name for name in frame["name"])
         except ValueError:  # pandas' own errors are ValueErrors too
-            good = False
-        if not good:
+            frame = pd.DataFrame()
+        if tuple(frame) != COLUMNS or not all(n and Path(n).name == n for n in frame["name"]):
             raise ValueError(
-                f"{self.table} is not as this version of the program writes it; choose another "
-                "folder (--out), or move it away."
+                f"{self.table} is not of this version; move it, or choose another folder (--out)."
             )
         return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
@@ -156,9 +148,8 @@ class OutputFolder:
 
 def csv_lines(rows: Iterable[Row], header: bool = False) -> bytes:
     """Rows as CSV, one line for each; unknown numbers are empty."""
-    import pandas as pd
-
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(NUMBERS, float))
-    frame[TEXTS] = frame[TEXTS].map(lambda text: text.replace("\r", "\\r").replace("\n", "\\n"))
+    texts = frame.columns.difference(NUMBERS)
+    frame[texts] = frame[texts].map(lambda text: text.replace("\r", "\\r").replace("\n", "\\n"))
     text = frame.to_csv(index=False, header=header, float_format="%.6f", lineterminator="\n")
     return text.encode("utf-8", "backslashreplace")  # a name may have bytes that are not text

@@ -31,14 +31,11 @@ class InferenceOutput(NamedTuple):
 def eval_mode(model: MultiMix) -> Iterator[MultiMix]:
     """The network in eval mode and without gradients; afterwards every module's mode is restored.
 
-    One thread at a time, as the modes are the network's own.
-
-    Errors: ValueError where `model` is something else, or torch cannot run it.
+    One thread at a time, as the modes are the network's own. ValueError where torch cannot run it.
     """
     if not isinstance(model, MultiMix):
         raise ValueError(
-            f"A {type(model).__name__} was given as the network; a MultiMix is needed: what "
-            "load_model or train returns."
+            f"A {type(model).__name__} was given as the network; a MultiMix is needed (load_model)."
         )
     with running:
         # Compiled modules have no saliency, which needs autograd.
@@ -61,15 +58,11 @@ def eval_mode(model: MultiMix) -> Iterator[MultiMix]:
 
 
 def films_for(network: MultiMix, pixels: Tensor) -> Tensor:
-    """Films (N, side, side) uint8 as inputs of a network: on its device, in its weights' type.
-
-    ValueError where they have another side than the network.
-    """
-    side = network.info.side
-    if pixels.shape[-1] != side:
+    """Films (N, side, side) uint8 as inputs of a network: on its device, in its weights' type."""
+    side, given = network.info.side, pixels.shape[-1]
+    if given != side:
         raise ValueError(
-            f"The films are at {pixels.shape[-1]} px, and the network needs {side}: load them with "
-            f"load_films(..., side={side})."
+            f"The films are at {given} px, the network needs {side}: load them with side={side}."
         )
     weight = network.encoder.fc.weight
     films = pixels[:, None].to(weight.device, torch.float32) / 255  # whatever torch's default type
@@ -79,17 +72,10 @@ def films_for(network: MultiMix, pixels: Tensor) -> Tensor:
 def run_network(
     model: MultiMix, x: Tensor, flip: bool = False, clean: bool = False
 ) -> InferenceOutput:
-    """The outputs of a network in eval mode.
-
-    Arguments:
-        x: films (N, 1, H, W) in [-1, 1].
-        flip: average with the outputs of the mirrored films.
-        clean: post-process the lungs: at most two, without holes.
-    """
+    """The outputs for films x (N, 1, H, W) in [-1, 1]; `flip` averages with the mirrored films."""
     class_logits, mask_logits, saliency = model(x)
     assert saliency is not None, "a network in eval mode gives a saliency"
-    # Autocast may have narrowed them.
-    log_odds = class_log_odds(model, x, class_logits=class_logits.float())
+    log_odds = class_log_odds(model, x, class_logits=class_logits.float())  # after autocast
     lung, saliency = torch.sigmoid(mask_logits.float()).cpu(), saliency.float().cpu()
     if flip:
         mirrored = run_network(model, x.flip(3))
@@ -109,12 +95,7 @@ def class_log_odds(
 
 
 def logits_over_sides(model: MultiMix, x: Tensor, class_logits: Tensor | None = None) -> Tensor:
-    """Class logits (N, 2), their mean over the sides of `model.info.class_sides`.
-
-    Arguments:
-        x: films (N, 1, H, W) in [-1, 1], at the network's side.
-        class_logits: (N, 2), those of x itself, if they are computed already.
-    """
+    """Class logits (N, 2), the mean over `class_sides`; `class_logits` are those of x, if known."""
     found = []
     for side in model.info.class_sides or (x.shape[-1],):
         logits = class_logits if side == x.shape[-1] else None
@@ -129,8 +110,7 @@ def explain(model: MultiMix, x: Tensor, flip: bool = False) -> Tensor:
 
     Integrated gradients (Sundararajan and others 2017): the gradient of the log odds, its mean over
     four films between the blurred film and the film, times the difference of these two, summed in
-    each cell. So all cells together are about what the blurred film lacks in log odds. `flip`
-    averages with the mirrored films.
+    each cell. So all cells together are about what the blurred film lacks in log odds.
     """
     side = min(model.info.class_sides, default=x.shape[-1])
     with torch.inference_mode(False), torch.enable_grad():
@@ -152,9 +132,7 @@ def post_process(lung: Tensor) -> Tensor:
     the probabilities p of all pixels that change become 1 - p.
     """
     masks = lung[:, 0].numpy() > 0.5
-    wanted = [
-        scipy.ndimage.binary_fill_holes(np.logical_or.reduce([mask & False, *largest_parts(mask)]))
-        for mask in masks
-    ]
-    changes = torch.from_numpy(np.stack(wanted) != masks)[:, None]
+    parts = [np.logical_or.reduce([mask & False, *largest_parts(mask)]) for mask in masks]
+    wanted = np.stack([scipy.ndimage.binary_fill_holes(part) for part in parts])
+    changes = torch.from_numpy(wanted != masks)[:, None]
     return torch.where(changes, 1 - lung, lung)

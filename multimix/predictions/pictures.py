@@ -7,7 +7,6 @@ import io
 from functools import lru_cache
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -29,14 +28,7 @@ TEXT = 21  # px of letters
 
 
 class Layers:
-    """A film with its maps, or a part of it, resized to one picture.
-
-    Arguments:
-        prediction: the film and its maps.
-        width, height: the largest of the picture, in px; the film's proportions stay.
-        part: what is shown: its top and left edge and its size, as shares of the film.
-        truth: (H, W) bool, the true lungs.
-    """
+    """A film and its maps, or a `part` of them (top, left, size: shares of the film), resized."""
 
     def __init__(
         self,
@@ -61,25 +53,13 @@ class Layers:
             explanation = np.asarray(resized(explanation)) / most
         self.film, self.explanation = resized(prediction.film), explanation
         self.lung = None if lung is None else np.asarray(resized(lung))
-        self.by_hand = None
-        if truth is not None:
-            self.by_hand = np.asarray(resized(np.uint8(255) * truth)) > 127
+        self.by_hand = None if truth is None else np.asarray(resized(np.uint8(255) * truth)) > 127
 
-    def draw(
-        self,
-        view: str,
-        threshold: float = 0.5,
-        opacity: float = 0.35,
-        brightness: float = 0.0,
-        contrast: float = 1.0,
-    ) -> Image.Image:
+    def draw(self, view: str, threshold=0.5, opacity=0.35, brightness=0, contrast=1) -> Image.Image:
         """One of `VIEWS` as an RGB picture; a map that the network lacks is not drawn.
 
-        Arguments:
-            threshold: a pixel is lung if its probability is above this.
-            opacity: of colours on the film, in [0, 1].
-            brightness: in [-1, 1], added to grey values as a share of their range.
-            contrast: factor on the distance of a grey value from the middle.
+        `brightness`, in [-1, 1], is added to the greys; `contrast` multiplies their distance from
+        the middle.
         """
         greys = (np.arange(256) - 127.5) * contrast + 127.5 + 255 * brightness
         film = self.film.point(greys.clip(0, 255).round().astype(int).tolist()).convert("RGB")
@@ -110,18 +90,13 @@ def outline(mask: np.ndarray, width: int) -> np.ndarray:
 
 def mark_sides(picture: Image.Image) -> None:
     """Write R and L, the patient's sides, into the upper corners of a film's picture."""
-    write, size = ImageDraw.Draw(picture).text, max(picture.width // 30, 12)
-    edge: dict[str, Any] = {"stroke_width": 2, "stroke_fill": "black"}
+    draw, size = ImageDraw.Draw(picture).text, max(picture.width // 30, 12)
     for text, x, anchor in (("R", size // 3, "la"), ("L", picture.width - size // 3, "ra")):
-        write((x, size // 4), text, "white", font(size), anchor, **edge)
+        draw((x, size // 4), text, "white", font(size), anchor, stroke_width=2, stroke_fill="black")
 
 
 def overlay(prediction: Prediction, truth: np.ndarray | None = None) -> Image.Image:
-    """The picture that is saved: film, lungs and explanation side by side, 1,200 px wide.
-
-    Arguments:
-        truth: (H, W) bool, the lungs as outlined by hand, drawn as a second, thinner line.
-    """
+    """The picture that is saved, 1,200 px wide; `truth`, (H, W) bool, is a second, thinner line."""
     layers = Layers(prediction, PANEL, 2 * PANEL, truth=truth)
     below = 3 * LINE + layers.film.height  # title, name and captions are above the panels
     warnings = [line for text in prediction.warnings for line in wrap(printable(text), 95)]
@@ -184,22 +159,18 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 def cut_middle(text: str, most: int) -> str:
     """A text of at most `most` letters: a longer one loses its middle."""
-    line = printable(text)
-    half = (most - 1) // 2
+    line, half = printable(text), (most - 1) // 2
     return line if len(line) <= most else f"{line[:half]}…{line[-half:]}"
 
 
 class PictureFigure(Figure):
-    """A matplotlib figure that pyplot does not know: a notebook shows it once."""
+    """The overlay as a figure that pyplot does not know: a notebook shows it once."""
+
+    def __init__(self, prediction: Prediction):
+        picture = overlay(prediction)
+        super().__init__(figsize=(picture.width / 100, picture.height / 100), dpi=100)
+        self.figimage(np.asarray(picture))
 
     def _repr_png_(self) -> bytes:
         self.savefig(buffer := io.BytesIO(), format="png")
         return buffer.getvalue()
-
-
-def figure(prediction: Prediction) -> Figure:
-    """The overlay as a matplotlib figure."""
-    picture = overlay(prediction)
-    found = PictureFigure(figsize=(picture.width / 100, picture.height / 100), dpi=100)
-    found.figimage(np.asarray(picture))
-    return found

@@ -131,7 +131,7 @@ class Prediction:
         """The film, its lungs and its explanation side by side, as a matplotlib figure."""
         from multimix.predictions import pictures  # matplotlib is slow to import
 
-        return pictures.figure(self)
+        return pictures.PictureFigure(self)
 
     def save(
         self,
@@ -161,20 +161,15 @@ class Prediction:
         Errors: ValueError where the folder has other files, or no Segmentation can be made; then
             nothing is written.
         """
-        film = output_folder.film_id(self.source, self.film)
-        contents = self.contents(
-            dict(figure=figure, arrays=arrays, label_mask=label_mask, dicom_seg=dicom_seg)
-        )
+        files = dict(figure=figure, arrays=arrays, label_mask=label_mask, dicom_seg=dicom_seg)
+        film, contents = output_folder.film_id(self.source, self.film), self.contents(files)
         with output_folder.open_folder(Path(out)) as folder:
             row = self.row(folder.choose_name(film, self.name), contents) | {"film_id": film}
             folder.add(row, contents)
         return folder.path / (row["overlay"] or row["mask"] or folder.table.name)
 
     def contents(self, files: dict[str, bool], truth: np.ndarray | None = None) -> dict[str, bytes]:
-        """The files that `save` writes for these of its arguments, by the names in `ENDINGS`.
-
-        `truth` is the lungs as outlined by hand, (H, W) bool, shown in the figure.
-        """
+        """The files that `save` writes, by the names in `ENDINGS`; the figure shows the `truth`."""
         found = {"dicom_seg": segmentation(self)} if files.get("dicom_seg") else {}
         if self.segmented:
             mask = self.label_mask if files.get("label_mask") else np.uint8(255) * self.mask

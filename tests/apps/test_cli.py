@@ -61,7 +61,7 @@ def test_the_program_takes_its_words_from_the_process_and_ends_quietly_at_signal
 
 
 def test_it_starts_without_what_only_some_commands_need():
-    heavy = {"matplotlib", "sklearn", "skimage", "ipywidgets", "pydicom", "torch.onnx"}
+    heavy = {"matplotlib", "sklearn", "skimage.util", "ipywidgets", "pydicom", "torch.onnx"}
     code = f"import sys, multimix.apps.cli; print(*{heavy} & set(sys.modules))"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code]

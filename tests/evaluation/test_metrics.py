@@ -64,11 +64,9 @@ def test_classification_agrees_with_scikit_learn(seed):
 
 
 def test_overlap_of_squares_by_hand():
-    a, b = square(0, 0, 8), square(0, 4, 8)  # 64 pixels each, 32 shared
+    a, b, c = square(0, 0, 8), square(0, 4, 8), square(16, 16, 4)  # a and b share 32 of 64 pixels
     empty = np.zeros_like(a)
-    found = metrics.overlap(
-        np.stack([a, a, empty, empty, a]), np.stack([b, a, empty, a, square(16, 16, 4)])
-    )
+    found = metrics.overlap(np.stack([a, a, empty, empty, a]), np.stack([b, a, empty, a, c]))
     assert found["dice"] == pytest.approx([1 / 2, 1, 1, 0, 0])
     assert found["jaccard"] == pytest.approx([1 / 3, 1, 1, 0, 0])
     inner = metrics.overlap(square(2, 2, 4)[None], a[None])  # 16 of 64
@@ -89,18 +87,15 @@ def test_surface_distances_by_hand():
     assert metrics.surface_distances(empty, ~empty) == (5, 5)
 
 
-def test_ssim_agrees_with_torchmetrics(lungs):
+def test_ssim_agrees_with_torchmetrics_and_distances_are_told_at_256(lungs):
     predicted, truth = (torch.from_numpy(stack[:, None]).double() for stack in lungs)
     _, maps = structural_similarity_index_measure(
         predicted, truth, data_range=1.0, reduction="none", return_full_image=True
     )
     # torchmetrics counts the border, where the window sticks out.
     inside = maps[:, 0, 5:-5, 5:-5].mean((1, 2))
-    assert metrics.film_metrics(*lungs)["ssim"] == pytest.approx(inside.numpy(), abs=1e-6)
-
-
-def test_distances_are_told_at_256(lungs):
     small = metrics.film_metrics(*lungs)
+    assert small["ssim"] == pytest.approx(inside.numpy(), abs=1e-6)
     larger = [stack.repeat(4, 1).repeat(4, 2) for stack in lungs]
     large = metrics.film_metrics(*larger)
     assert large["asd"].mean() == pytest.approx(small["asd"].mean(), rel=0.1)

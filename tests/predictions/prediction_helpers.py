@@ -11,12 +11,7 @@ WITHOUT_LUNGS = {"mask_probability": None}
 def prediction_of(mask: np.ndarray, **more) -> Prediction:
     """A prediction with this mask, (H, W) bool."""
     ramp = np.linspace(0, 1, mask.size, dtype=np.float32).reshape(mask.shape)
-    known = {
-        "name": "film",
-        "film": np.where(mask, 60, 180).astype(np.uint8),
-        "probabilities": {"NORMAL": 0.25, "PNEUMONIA": 0.75},
-        "mask_probability": mask.astype(np.float32),
-        "saliency": ramp,
-        "explanation": 2 * ramp - 1,
-    }
+    known = {"name": "film", "film": np.where(mask, 60, 180).astype(np.uint8)}
+    known |= {"probabilities": {"NORMAL": 0.25, "PNEUMONIA": 0.75}, "saliency": ramp}
+    known |= {"mask_probability": mask.astype(np.float32), "explanation": 2 * ramp - 1}
     return Prediction(**{**known, **more})

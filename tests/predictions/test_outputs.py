@@ -1,23 +1,14 @@
-import pytest
 import torch
 
 from multimix.images.reading import rescale
 from multimix.predictions.outputs import CELLS, class_log_odds, explain, post_process, run_network
 
 
-@pytest.fixture(autouse=True)
-def without_gradients():
-    with torch.no_grad():
-        yield
-
-
 def test_flipping_averages_with_the_mirrored_film(model, x):
     plain, mirrored = run_network(model, x), run_network(model, x.flip(3))
-    both, again = run_network(model, x, flip=True), run_network(model, x.flip(3), flip=True)
+    both = run_network(model, x, flip=True)
     assert torch.allclose(both.log_odds, (plain.log_odds + mirrored.log_odds) / 2)
     assert torch.allclose(both.lung, (plain.lung + mirrored.lung.flip(3)) / 2)
-    assert torch.allclose(both.log_odds, again.log_odds)
-    assert torch.allclose(both.lung, again.lung.flip(3), atol=1e-6)
     twice = explain(model, x.flip(3), flip=True).flip(3)
     torch.testing.assert_close(explain(model, x, flip=True), twice, atol=1e-6, rtol=0)
     for flip in (False, True):

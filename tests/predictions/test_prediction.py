@@ -19,11 +19,9 @@ MASK = draw(1, 0, 64)[1]
 
 
 def test_lungs_and_numbers():
-    mask = draw(1, 0, 300)[1]
-    p = prediction_of(mask, size_cm=(30.0, 20.0), expected_dice=0.9)
+    p = prediction_of(MASK, size_cm=(30.0, 20.0), expected_dice=0.9)
     right, left = p.lungs["right"], p.lungs["left"]
-    assert right.share + left.share == pytest.approx(p.lung_share)
-    assert right.centre[1] < 150 < left.centre[1] and right.box[3] < left.box[1]
+    assert right.centre[1] < 32 < left.centre[1]
     assert right.area_cm2 == pytest.approx(600 * (p.label_mask == 1).mean())
     assert p.numbers == {
         **{"NORMAL": 0.25, "PNEUMONIA": 0.75, "probability": 0.75, "threshold": 0.5},
@@ -32,23 +30,19 @@ def test_lungs_and_numbers():
     }
 
 
-CLASS_NUMBERS = {"NORMAL", "PNEUMONIA", "probability", "threshold"}
-LUNG_NUMBERS = {"lung_share", "right_lung", "left_lung", "expected_dice"}
-
-
 @pytest.mark.parametrize(
     ("missing", "words", "known"),
     (
-        ({}, "PNEUMONIA, probability 0.75; lungs 32%", CLASS_NUMBERS | LUNG_NUMBERS),
-        (WITHOUT_CLASS, "no class; lungs 32%", LUNG_NUMBERS),
-        (WITHOUT_LUNGS, "PNEUMONIA, probability 0.75; no lungs", CLASS_NUMBERS),
-        (WITHOUT_CLASS | WITHOUT_LUNGS, "no class; no lungs", set()),
+        ({}, "PNEUMONIA, probability 0.75; lungs 32%", 8),
+        (WITHOUT_CLASS, "no class; lungs 32%", 4),
+        (WITHOUT_LUNGS, "PNEUMONIA, probability 0.75; no lungs", 4),
+        (WITHOUT_CLASS | WITHOUT_LUNGS, "no class; no lungs", 0),
     ),
 )
 def test_what_was_not_learnt_is_left_out(tmp_path, missing, words, known):
     p = prediction_of(MASK, **missing)
     assert repr(p).startswith(f"Prediction of film (64 x 64 px): {words}")
-    assert {name for name, number in p.numbers.items() if number is not None} == known
+    assert sum(number is not None for number in p.numbers.values()) == known
     assert (p.label is None) == (p.probability is None) == ("probabilities" in missing)
     assert p.mask.shape == (64, 64) and p.mask.any() == p.segmented
     path = p.save(tmp_path, figure=False, arrays=True)
@@ -66,8 +60,7 @@ def test_a_films_size_and_network_come_along(model, tmp_path):
     model.info.name = "own"
     p = predict(model, dicom(tmp_path / "film.dcm", film.astype(np.uint16), PixelSpacing=[5, 4]))
     assert p.size_cm == pytest.approx((32, 25.6)) and p.network == "own" and len(p.weights) == 12
-    other = predict(model, film)
-    assert other.size_cm is None and other.weights == p.weights
+    assert predict(model, film).size_cm is None
 
 
 def test_a_notebook_shows_a_prediction_and_its_figure_once():
