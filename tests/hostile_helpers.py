@@ -1,14 +1,15 @@
 """Limits on time and memory, and PNG files with false headers."""
 
 import contextlib
-import os
 import resource
 import struct
 import threading
 import zlib
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
+import psutil
 from drawn import draw
 
 from multimix.images.reading import read_film
@@ -30,31 +31,25 @@ def refusal(path: Path) -> str:
 
 
 def quickly(work, *arguments):
-    """What `work` returns or raises, if it ends in time."""
-    found = {}
+    """What `work` returns or raises; TimeoutError if it does not end in time."""
+    future: Future = Future()
 
     def attempt():
         try:
-            found["result"] = work(*arguments)
-        except BaseException as error:  # noqa: BLE001  (handed on below)
-            found["error"] = error
+            future.set_result(work(*arguments))
+        except BaseException as error:  # noqa: BLE001  (handed on)
+            future.set_exception(error)
 
-    thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(SECONDS)
-    assert not thread.is_alive(), f"not done after {SECONDS} seconds"
-    if "error" in found:
-        raise found["error"]
-    return found["result"]
+    threading.Thread(target=attempt, daemon=True).start()
+    return future.result(SECONDS)
 
 
 @contextlib.contextmanager
 def bounded_memory():
     """At most 2 GiB more of address space than now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    used = pages * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (used + 2**31, hard))
+    most = psutil.Process().memory_info().vms + 2**31
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     try:
         yield
     finally:

@@ -1,5 +1,1 @@
-"""What a person starts.
-
-cli, options: `python -m multimix`. predict_folder: many films to a folder. check_data: `doctor`.
-export: ONNX. panel: films in a notebook. sweep: a grid of trainings.
-"""
+"""What a person starts: `python -m multimix` (cli, options), its commands, and the panel."""

@@ -20,8 +20,7 @@ from multimix.images.quality import looks_inverted, looks_turned
 from multimix.images.reading import load_image, read_mask, resize
 from multimix.model import CLASSES
 
-# ' ' (a fact), '?' (look at it) or 'x' (repair it before training); what it is; the film, or ''
-Line = tuple[str, str, str]
+Line = tuple[str, str, str]  # ' ' (a fact), '?' (look at it) or 'x' (repair it); what; a film or ''
 
 
 @dataclass
@@ -86,8 +85,7 @@ def scan_film(film: Film) -> dict[str, Any]:
     try:
         image = load_image(film.source)
     except ValueError as error:
-        problem = "x", "films that cannot be read", str(error)
-        return row | {"digest": "", "problems": [problem]}
+        return row | {"digest": "", "problems": [("x", "films that cannot be read", str(error))]}
     problems = row["problems"] = []
     row["height"], row["width"] = image.grey.shape
     grey = np.ascontiguousarray(image.box.of(image.grey))

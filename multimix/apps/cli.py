@@ -68,16 +68,10 @@ def predict_command(options: argparse.Namespace) -> int:
     if options.precision == "auto":
         options.precision = best_precision(next(model.parameters()).device)
     names = ("recursive", "resume", "overwrite", "arrays", "label_mask", "dicom_seg", "precision")
-    rows = predict_folder(
-        model,
-        options.paths,
-        options.out,
-        **{name: getattr(options, name) for name in (*names, "flip", "invert")},
-        figures=not options.no_figures,
-        clean=not options.raw,
-        on_error=faults.append,
-        on_left_out=lambda sentence: complain([sentence]),
-    )
+    how = {name: getattr(options, name) for name in (*names, "flip", "invert")}
+    how |= {"figures": not options.no_figures, "clean": not options.raw}
+    how |= {"on_error": faults.append, "on_left_out": lambda sentence: complain([sentence])}
+    rows = predict_folder(model, options.paths, options.out, **how)
     if options.json:
         print(as_json(rows))
     elif rows:
@@ -94,7 +88,7 @@ measurement:
 --figures FOLDER  draw the results
 --subgroups NAME...  a CSV and its columns, such as age: measure the class in each of their groups
 {MEASURING}""")
-def evaluate_command(options: argparse.Namespace) -> int:
+def evaluate_command(options: argparse.Namespace) -> None:
     """Measure a network; print, and if wanted write and draw, the results."""
     model, clean = load_model(options.weights, options.device), not options.raw
     if options.json:
@@ -111,7 +105,6 @@ def evaluate_command(options: argparse.Namespace) -> int:
         from multimix.evaluation.figures import save_evaluation  # matplotlib is slow to import
 
         print(f"\nDrawn: {', '.join(map(str, save_evaluation(results, options.figures)))}")
-    return 0
 
 
 @command("""doctor: tell what folders have in them, and whether they are fit to train on
@@ -139,7 +132,7 @@ def doctor_command(options: argparse.Namespace) -> int:
 --compile  have torch compile the network
 {FILMS}
 fields of Config""")
-def train_command(options: argparse.Namespace) -> int:
+def train_command(options: argparse.Namespace) -> None:
     """Train on the films of the tasks that the system has; on the small set, show the result."""
     small = not options.classification and not options.segmentation
     if not small and options.out is None:
@@ -166,7 +159,6 @@ def train_command(options: argparse.Namespace) -> int:
             show_test(model, films, out)
         print(f"The best network is in {best}; use it with: ", end="")
         print(f"python -m multimix predict FILM --weights {best}")
-    return 0
 
 
 def show_test(model: MultiMix, films: Films, out: Path) -> None:
@@ -208,7 +200,7 @@ classification FOLDER...!  films with labels
 {CLASS_NAMES}
 --layout {LAYOUT}  what the folders must have
 {NETWORK}""")
-def calibrate_command(options: argparse.Namespace) -> int:
+def calibrate_command(options: argparse.Namespace) -> None:
     """Write the network of `--weights` with a calibration that fits the given folders' films."""
     out = options.out
     if out.exists():
@@ -224,14 +216,13 @@ def calibrate_command(options: argparse.Namespace) -> int:
     earlier = "none before" if before is None else f"{before:.3f} before"
     values = "Operating point {operating_point:.3f} ({}), temperature {temperature:.2f}."
     print(note, values.format(earlier, **found), f"Use it with: --weights {out}")
-    return 0
 
 
 @command("""export: write a network as an ONNX file, the saliency bridge inside
 out FILE!  such as multimix.onnx
 --weights WEIGHTS=multimix  multimix (default), multimix_100_10, or a .pth file
 --precision {{float32,float16}}=float32  of weights""")
-def export_command(options: argparse.Namespace) -> int:
+def export_command(options: argparse.Namespace) -> None:
     """Print the file's size and its difference from torch."""
     from multimix.apps.export import export
 
@@ -242,17 +233,13 @@ def export_command(options: argparse.Namespace) -> int:
     off = ", ".join(f"{name} {value:.1g}" for name, value in found.items())
     print(f"Written: {out}, {out.stat().st_size / 1e6:.1f} MB.")
     print(f"Off from torch in float64 on the sample films: {off}.")
-    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Every error of the program becomes one sentence here.
+    """Run one command; an error of the program becomes one sentence on standard error.
 
-    Arguments:
-        arguments: the words behind `python -m multimix`; None takes those of this process.
-
-    Returns: the exit code: 0, or 2 with one sentence on standard error, 130 when stopped, 141 when
-        the reader of standard output has gone.
+    `arguments` are the words behind `python -m multimix`; None takes those of this process.
+    Returns the exit code: 0, 2 after an error, 130 when stopped, 141 when nobody reads the output.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -262,26 +249,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = PARSER.parse_args(arguments or ["predict", *samples])
     code, sentence = 2, ""
     try:
-        code = options.run(options)
+        code = options.run(options) or 0
         print(end="", flush=True)  # a full disk shows here, not after the end
     except BrokenPipeError:  # as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 141  # a shell's code for SIGPIPE
     except OSError as error:
         code, name, reason = 2, error.filename or "A file", error.strerror or error
-        sentence = (
-            f"{name} could not be read or written ({reason}); what was written before is whole."
-        )
+        sentence = f"{name} could not be read or written ({reason}); all earlier files are whole."
     except ValueError as error:
         sentence = str(error)
     except (MemoryError, RuntimeError) as error:
         kinds = MemoryError, torch.cuda.OutOfMemoryError  # of other memory torch has no class
         if not isinstance(error, kinds) and "can't allocate memory" not in str(error):
             raise
-        sentence = (
-            "There is too little memory; take fewer films at once (--micro-batch 1), a smaller "
-            "--side, or keep the films on the disk (--cache DIR)."
-        )
+        sentence = "There is too little memory; try --micro-batch 1, a smaller --side or --cache."
     except KeyboardInterrupt as stop:
         code, sentence = STOPPED, f"{str(stop) or 'stopped'}."
     with suppress(OSError):  # a closed terminal

@@ -34,16 +34,11 @@ def export(
     The file's input is `film` (N, 1, side, side) float32 in [-1, 1]; `OUTPUTS` has its outputs. The
     JSON under `multimix` in its metadata has side, classes and calibration.
 
-    Arguments:
-        model: it stays as it is.
-        out: a new file; its folder is made if it is missing.
-        films: at least one, to compare on.
-        precision: of the weights, 'float32' or 'float16'.
+    Returns: by output, the largest difference from torch in float64 on `films` (at least one), of
+        the saliency the mean.
 
-    Returns: by output, the largest difference from torch in float64, of the saliency the mean.
-
-    Errors: ValueError if a package is missing or too old, or if an output differs by 0.001 or more
-        (float16: 0.01). Then nothing is written.
+    Errors: ValueError, and no file, if a package is missing or too old, or an output differs by
+        0.001 or more (weights of 'float16': 0.01).
     """
     with eval_mode(model) as network, torch.inference_mode(False):
         model = copy.deepcopy(network).float().cpu()
@@ -73,11 +68,10 @@ def export(
 def outputs_of(model: MultiMix, films: Tensor) -> dict[str, Tensor]:
     """The outputs, for films (N, 1, side, side) in [-1, 1], of the tasks that were learnt."""
     class_logits, mask_logits, saliency = model(films)
-    class_logits = logits_over_sides(model, films, class_logits)
-    found: dict[str, Any] = dict(class_logits=class_logits, saliency=saliency)
+    logits = logits_over_sides(model, films, class_logits)
+    found: dict[str, Any] = dict(class_logits=logits, saliency=saliency)
     found |= dict(mask_logits=mask_logits, mask_probability=torch.sigmoid(mask_logits))
-    log_odds = class_logits[:, 1:] - class_logits[:, :1]
-    log_odds = calibrated_log_odds(log_odds, model.info.calibration)
+    log_odds = calibrated_log_odds(logits[:, 1:] - logits[:, :1], model.info.calibration)
     found["probabilities"] = torch.sigmoid(torch.cat([-log_odds, log_odds], 1))
     learnt = [name for task in OUTPUTS if task in model.info.tasks for name in OUTPUTS[task]]
     return {name: found[name] for name in learnt}
@@ -127,15 +121,13 @@ class PlainMultiMix(nn.Module):
     def __init__(self, model: MultiMix):
         super().__init__()
         # In channels-last memory every norm would take the batch apart, film by film.
-        how: Any = {"memory_format": torch.contiguous_format}
-        self.model = copy.deepcopy(model).to(**how)
+        self.model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         for module in self.model.modules():
             if isinstance(module, nn.LeakyReLU):
                 module.inplace = False  # its gradient has no ONNX operators
         aten = torch.ops.aten
-        operators: dict = get_decompositions(
-            [aten.native_batch_norm_backward, aten.leaky_relu_backward]
-        )
+        known = [aten.native_batch_norm_backward, aten.leaky_relu_backward]
+        operators: dict = get_decompositions(known)
         operators[aten.convolution_backward.default] = convolution_backward
         operators[aten.max_pool2d_with_indices_backward.default] = max_pool_backward
         encode, options = self.model._encode_with_saliency, {"_allow_non_fake_inputs": True}
@@ -153,18 +145,12 @@ class PlainMultiMix(nn.Module):
         return [*outputs_of(self.model, films).values()]
 
 
-def convolution_backward(
-    gradient: Tensor, _maps: Tensor, weight: Tensor, *settings: object
-) -> tuple[Tensor, None, None]:
-    """The gradient of the input of the encoder's convolutions: stride 1, padding 1.
-
-    ONNX has no operator for it but a transposed convolution. Weight and bias need no gradient.
-    """
-    return F.conv_transpose2d(gradient, weight, padding=1), None, None
+def convolution_backward(gradient: Tensor, _maps: Tensor, weight: Tensor, *_: object) -> tuple:
+    """The gradient of a convolution's input (stride 1, padding 1), as ONNX can compute it."""
+    return F.conv_transpose2d(gradient, weight, padding=1), None, None  # no weight or bias
 
 
-def max_pool_backward(gradient: Tensor, maps: Tensor, *settings: object) -> Tensor:
+def max_pool_backward(gradient: Tensor, maps: Tensor, *settings: Any) -> Tensor:
     """Each value to the pixel that pooling took, (N, C, H, W); no two values go to one pixel."""
-    indices: Tensor = settings[-1]  # type: ignore[assignment]
-    pixels = torch.zeros_like(maps).flatten(2)
+    pixels, indices = torch.zeros_like(maps).flatten(2), settings[-1]
     return pixels.scatter(2, indices.flatten(2), gradient.flatten(2)).view_as(maps)

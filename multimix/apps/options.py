@@ -16,7 +16,7 @@ from multimix.inference import INVERT
 from multimix.recipes import RECIPES, SYSTEMS
 from multimix.runtime.files import printable
 
-Run = Callable[[argparse.Namespace], int]  # returns the exit code
+Run = Callable[[argparse.Namespace], int | None]  # returns the exit code; None is 0
 
 # Parts of tables.
 SYSTEM_NAMES = ",".join(SYSTEMS)
@@ -119,10 +119,7 @@ def add_option(group: argparse.ArgumentParser, line: str) -> None:
 
 
 def add_fields(parser: argparse.ArgumentParser, without: list[str]) -> None:
-    """Add an option for each field of Config, `without` some, also by its earlier names.
-
-    The options have no defaults, as those of the recipes differ.
-    """
+    """Add an option for each field of Config but `without`; the recipes have the defaults."""
     group: Any = parser
     for field in fields(Config):
         name = field.name
@@ -138,8 +135,9 @@ def add_fields(parser: argparse.ArgumentParser, without: list[str]) -> None:
             value = VALUES.get(str(field.type)) or "|".join(field.metadata["allowed"])
             how = {"metavar": value, "type": TYPES.get(value, str)}
         how["help"] = f"{field.metadata['help']} ({default})".replace("%", "%%")
-        names = [option_of(name), *(option_of(old) for old in RENAMED if RENAMED[old] == name)]
-        group.add_argument(*names, dest=name, default=argparse.SUPPRESS, **how)
+        names = [name, *(old for old in RENAMED if RENAMED[old] == name)]
+        options = [f"--{each.replace('_', '-')}" for each in names]
+        group.add_argument(*options, dest=name, default=argparse.SUPPRESS, **how)
 
 
 def in_words(value: object) -> str:
@@ -149,11 +147,6 @@ def in_words(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "none"
     return "all" if value is None else str(value)
-
-
-def option_of(name: str) -> str:
-    """'--learning-rate' for 'learning_rate'."""
-    return f"--{name.replace('_', '-')}"
 
 
 def changes_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -168,10 +161,11 @@ def config_arguments(config: Config, system: str, recipe: str) -> list[str]:
     usual["side"] = Config.preset(system, recipe).side
     words = []
     for name, value in asdict(config).items():
+        option = name.replace("_", "-")
         if value != usual[name] and isinstance(value, bool):
-            words.append(option_of(name if value else f"no_{name}"))
+            words.append(f"--{option}" if value else f"--no-{option}")
         elif value != usual[name]:
-            words += [option_of(name), in_words(value)]
+            words += [f"--{option}", in_words(value)]
     return words
 
 
@@ -179,11 +173,6 @@ def complain(sentences: Iterable[object]) -> None:
     """A line on standard error for each sentence, whatever characters a file's name has."""
     for sentence in sentences:
         print(f"multimix: {printable(str(sentence))}", file=sys.stderr)
-
-
-def path(text: str) -> Path:
-    """A path; ~ is the home folder also where no shell has replaced it."""
-    return Path(os.path.expanduser(text))
 
 
 def class_names(text: str) -> dict[str, str]:
@@ -202,18 +191,15 @@ def count_or_all(text: str) -> int | None:
     return None if text == "all" else int(text)
 
 
-def numbers_of_labels(text: str) -> list[int | None]:
-    """Numbers of labels between commas."""
-    return [count_or_all(part) for part in text.split(",")]
-
-
 def whole_numbers(text: str) -> tuple[int, ...]:
     """Whole numbers between commas, or 'none'."""
     return () if text == "none" else tuple(map(int, text.split(",")))
 
 
 TYPES: dict[str, Callable[[str], Any]] = {  # by the name of the value; others are texts
-    **{"FOLDER": path, "FILE": path, "WEIGHTS": os.path.expanduser, "NAMES": class_names},
-    **{"N": int, "X": float, "N|all": count_or_all, "N,N": numbers_of_labels},
-    "N,N,...": whole_numbers,
+    # ~ is the home folder also where no shell has replaced it.
+    **dict.fromkeys(("FOLDER", "FILE"), lambda text: Path(os.path.expanduser(text))),
+    **{"WEIGHTS": os.path.expanduser, "NAMES": class_names},
+    **{"N": int, "X": float, "N|all": count_or_all, "N,N,...": whole_numbers},
+    "N,N": lambda text: [count_or_all(part) for part in text.split(",")],
 }

@@ -7,8 +7,7 @@ import base64
 import html
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -101,18 +100,17 @@ class Panel(widgets.VBox):
         self.centre, self.corner = np.full(2, 0.5), np.zeros(2)
         texts = [self.busy, self.message, self.answer, self.downloads, self.table]
         views = [self.view, self.picture, widgets.HTML(LEGEND), self.zoom, *self.look]
-        parts = ([self.choice, self.upload, *texts], "1 1 22em"), (views, "3 1 26em")
-        columns = [
-            widgets.VBox(part, layout={"flex": flex, "max_width": "100%"}) for part, flex in parts
-        ]
+        fits = {"max_width": "100%"}
+        left = widgets.VBox([self.choice, self.upload, *texts], layout=fits | {"flex": "1 1 22em"})
+        right = widgets.VBox(views, layout=fits | {"flex": "3 1 26em"})
         flow = {"flex_flow": "row wrap", "grid_gap": "1em"}  # one below the other if narrow
-        super().__init__([widgets.HBox(columns, layout=flow)])
+        super().__init__([widgets.HBox([left, right], layout=flow)])
         self.choice.observe(self.choose, "value")
         self.upload.observe(self.take_films, "value")
         for setting in (self.view, self.zoom, *self.look):
             setting.observe(self.update, "value")
         listen_to_mouse(self.picture, self.use_mouse)
-        self.show()
+        self.predict(self.choice.value, draw=True)
 
     def __repr__(self) -> str:
         return "Panel: shown in a running notebook only."
@@ -127,28 +125,18 @@ class Panel(widgets.VBox):
         data = base64.b64encode(pictures.file_content(still, "JPEG")).decode()
         return {**bundle, "image/jpeg": data}, {"image/jpeg": {"alt": repr(self.prediction)}}
 
-    @contextmanager
-    def working_on(self, film: PanelFilm) -> Iterator[None]:
-        """Show that the panel is busy; a ValueError becomes a message, and the picture stays."""
-        self.busy.value = f"Predicting {html.escape(film.file)} ..."
-        try:
-            yield
-        except ValueError as error:
-            film.row = {}
-            sentence = html.escape(f"{film.file}: {error}")
-            self.message.value += f"<p style='color: {pictures.WARNING}'><b>{sentence}</b></p>"
-        finally:
-            self.busy.value = ""
-
     def titles(self) -> list[tuple[str, PanelFilm]]:
         """The entries of the list of films."""
         return [(pictures.cut_middle(film.file, 40), film) for film in self.films]
 
     def choose(self, _change: object) -> None:
-        """Show the film that the user chose, or the first of an upload."""
+        """Draw the film that the user chose, or the first of an upload, and predict the others."""
         self.message.value = ""
         self.choice.value.in_table = True
-        self.show()
+        self.predict(self.choice.value, draw=True)
+        for film in self.films:
+            if film.in_table and film.row is None:
+                self.predict(film)
 
     def take_films(self, _change: object) -> None:
         """Put uploaded films in front of the list, which then chooses the first."""
@@ -157,27 +145,26 @@ class Panel(widgets.VBox):
         self.films = [*new, *self.films]
         self.choice.options = self.titles()
 
-    def show(self) -> None:
-        """Predict the chosen film and draw it, then predict the other films of the table."""
-        film = self.choice.value
-        with self.working_on(film):
-            prediction = self.predict(film)
-            self.truth = hand_outline(film.mask, prediction.film.shape) if film.mask else None
-            self.prediction = prediction
-            self.update()
-        for other in self.films:
-            if other.in_table and other.row is None:
-                with self.working_on(other):
-                    self.predict(other)
-                    self.write()
-
-    def predict(self, film: PanelFilm) -> Prediction:
-        """Predict a film and make its row of the table. ValueError if it cannot be read."""
-        (found,) = predict_iter(self.model, film.source)
-        prediction = replace(found, name=stem_of(Path(film.file)))
-        words = {"warnings": " | ".join(prediction.warnings), "network": prediction.network}
-        film.row = {"file": film.file, "label": prediction.label, **prediction.numbers, **words}
-        return prediction
+    def predict(self, film: PanelFilm, draw: bool = False) -> None:
+        """Predict a film for the table, and perhaps draw it; a ValueError becomes a message."""
+        self.busy.value = f"Predicting {html.escape(film.file)} ..."
+        try:
+            (found,) = predict_iter(self.model, film.source)
+            prediction = replace(found, name=stem_of(Path(film.file)))
+            words = {"warnings": " | ".join(prediction.warnings), "network": prediction.network}
+            film.row = {"file": film.file, "label": prediction.label, **prediction.numbers, **words}
+            if draw:
+                self.truth = hand_outline(film.mask, prediction.film.shape) if film.mask else None
+                self.prediction = prediction
+                self.update()
+            else:
+                self.write()
+        except ValueError as error:
+            film.row = {}
+            sentence = html.escape(f"{film.file}: {error}")
+            self.message.value += f"<p style='color: {pictures.WARNING}'><b>{sentence}</b></p>"
+        finally:
+            self.busy.value = ""
 
     def use_mouse(self, message: dict) -> None:
         """Zoom at the pointer by the wheel; change brightness and contrast by dragging."""
@@ -202,8 +189,7 @@ class Panel(widgets.VBox):
             self.layers = pictures.Layers(self.prediction, 1000, 1000, part, self.truth)
         if setting in (None, self.threshold):
             self.write()
-        values = [slider.value for slider in self.look]
-        picture = self.layers.draw(self.view.value, *values)
+        picture = self.layers.draw(self.view.value, *(slider.value for slider in self.look))
         pictures.mark_sides(picture)
         self.picture.value = pictures.file_content(picture, "JPEG")
 
@@ -277,10 +263,8 @@ def uploaded_files(upload: widgets.FileUpload) -> list[tuple[str, bytes]]:
 
 
 def listen_to_mouse(picture: widgets.Image, report: Callable[[dict], None]) -> None:
-    """Report the wheel and dragging in a picture, where anywidget is installed.
-
-    Not in Colab: there anywidget has all widgets shown by another front end, from the internet.
-    """
+    """Report the wheel and dragging in a picture, where anywidget is installed."""
+    # In Colab it has all widgets shown by another front end, from the internet.
     if find_spec("anywidget") is None or "google.colab" in sys.modules:
         return
     from anywidget import AnyWidget

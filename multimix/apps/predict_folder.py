@@ -4,7 +4,8 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -20,29 +21,22 @@ from multimix.images.formats import stem_of
 from multimix.images.reading import read_mask
 from multimix.inference import predict_iter
 from multimix.model import CLASSES, MultiMix
+from multimix.predictions import output_folder
 from multimix.predictions.dicom_seg import check_highdicom
 from multimix.predictions.lungs import dice_with
-from multimix.predictions.output_folder import (
-    BETWEEN,
-    MEASURES,
-    OutputFolder,
-    Row,
-    film_id,
-    film_version,
-    open_folder,
-    weights_hash,
-)
+from multimix.predictions.output_folder import MEASURES, OutputFolder, Row, film_id, film_version
 from multimix.predictions.prediction import Prediction
 from multimix.runtime.device import micro_batch_size
 from multimix.runtime.files import printable
 from multimix.runtime.stop_signal import StopSignal
 
+Paths = str | os.PathLike | Iterable[str | os.PathLike]
 Report = Callable[[str], object]  # is called with a sentence
 
 
 def predict_folder(
     model: MultiMix,
-    films: str | os.PathLike | Iterable[str | os.PathLike],
+    films: Paths,
     out: str | os.PathLike,
     *,
     recursive: bool = False,
@@ -53,9 +47,11 @@ def predict_folder(
     label_mask: bool = False,
     dicom_seg: bool = False,
     precision: str = "float32",
+    flip: bool = False,
+    clean: bool = True,
+    invert: str = "auto",
     on_error: Report | None = None,
     on_left_out: Report = warnings.warn,
-    **options: Any,
 ) -> list[Row]:
     """Predict any number of films into a folder, as `python -m multimix predict` does.
 
@@ -67,9 +63,9 @@ def predict_folder(
         overwrite: with `resume`, predict films again that other weights or options predicted.
         figures, arrays, label_mask, dicom_seg: the files of each film, as for `Prediction.save`.
         precision: 'float32' or 'bfloat16'.
+        flip, clean, invert: as for `predict`.
         on_error, on_left_out: called with a sentence for each film that could not be predicted,
             and for other files in the folders.
-        options: flip, clean and invert, as for `predict`.
 
     Returns: the table's rows of these films, by column; numbers are floats, None where unknown.
 
@@ -82,30 +78,34 @@ def predict_folder(
     report, device = on_error or faults.append, next(model.parameters()).device
     found = find_films(films, recursive, report, on_left_out)
     files = dict(figure=figures, arrays=arrays, label_mask=label_mask, dicom_seg=dicom_seg)
-    made = {"weights": weights_hash(model), "how": how_made(precision, label_mask, **options)}
+    flags = {"flip": flip, "raw": not clean, "label-mask": label_mask}
+    how = " ".join([f"invert-{invert}", precision, *(name for name in flags if flags[name])])
+    made: Row = {"weights": output_folder.weights_hash(model), "how": how}
+    options: Any = dict(flip=flip, clean=clean, invert=invert, explanation=figures or arrays)
     narrow = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-    with StopSignal() as stop, open_folder(Path(out)) as folder, narrow:
-        todo = dict(found)
-        for path in found if resume else ():
-            if is_done(folder, path, files, made, overwrite):
-                del todo[path]
+    with StopSignal() as stop, output_folder.open_folder(Path(out)) as folder, narrow:
+        done = {path for path in found if resume and is_done(folder, path, files, made, overwrite)}
+        todo = [path for path in found if path not in done]
         versions, truths = {path: film_version(path) for path in todo}, truths_beside(todo)
-        options |= {"on_error": lambda error: report(str(error)), "explanation": figures or arrays}
-        size, new = micro_batch_size(device, model.info.side), set[Path]()
-        predictions = predict_iter(model, [*todo], **options) if todo else iter(())
-        for prediction, seconds in timed(predictions, size, stop):
-            path = Path(prediction.source or "")
-            label, mask = truths.get(path, ("", None))
-            more = {"film_version": versions[path], "seconds": seconds, "truth": label} | made
-            try:
-                write_film(folder, prediction, todo[path], files, mask, more)
-                new.add(path)
-            except ValueError as error:  # no DICOM Segmentation is possible
-                report(str(error))
+        options["on_error"] = lambda error: report(str(error))
+        predictions = predict_iter(model, todo, **options)
+        size, new, began = micro_batch_size(device, model.info.side), set(), time.perf_counter()
+        while not stop.came and (batch := list(islice(predictions, size))):
+            made["seconds"] = (time.perf_counter() - began) / len(batch)
+            for prediction in batch:
+                path = Path(prediction.source or "")
+                label, mask = truths.get(path, ("", None))
+                more = made | {"film_version": versions[path], "truth": label}
+                try:
+                    write_film(folder, prediction, found[path], files, mask, more)
+                    new.add(path)
+                except ValueError as error:  # no DICOM Segmentation is possible
+                    report(str(error))
+            began = time.perf_counter()
     if stop.came:
         raise KeyboardInterrupt("stopped; the same command with --resume continues from there")
-    made_now_or_before = (path for path in found if path in new or path not in todo)
-    rows = [folder.rows[film_id(path)] | {"is_new": path in new} for path in made_now_or_before]
+    ready = [path for path in found if path in new | done]
+    rows = [folder.rows[film_id(path)] | {"is_new": path in new} for path in ready]
     if faults:
         count = f"{len(faults)} of {len(faults) + len(rows)}"
         raise ValueError(f"{count} films could not be predicted: {'; '.join(faults[:3])}")
@@ -114,56 +114,29 @@ def predict_folder(
     return rows
 
 
-def timed(
-    predictions: Iterator[Prediction], size: int, stop: StopSignal
-) -> Iterator[tuple[Prediction, float]]:
-    """Each prediction and its part of the seconds of its batch; no new batch after a signal."""
-    while not stop.came:
-        began = time.perf_counter()
-        if not (batch := list(islice(predictions, size))):
-            break
-        seconds = (time.perf_counter() - began) / len(batch)
-        yield from ((prediction, seconds) for prediction in batch)
-
-
-def find_films(
-    paths: str | os.PathLike | Iterable[str | os.PathLike],
-    recursive: bool,
-    on_error: Report,
-    on_left_out: Report,
-) -> dict[Path, str]:
+def find_films(paths: Paths, recursive: bool, report: Report, left_out: Report) -> dict[Path, str]:
     """The films of files, patterns and folders, each with the wanted name of its outputs."""
     films: dict[str, tuple[Path, str]] = {}  # by film_id: a film may be named twice
     for given in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
         try:
             places = expand(given)
         except ValueError as error:
-            on_error(str(error))
+            report(str(error))
             continue
         for path in places:
             found = look_through(path, recursive) if path.is_dir() else FilmFolder([path])
             for film in found.films:
-                folders = film.relative_to(path).parent.parts if path.is_dir() else ()
-                films.setdefault(film_id(film), (film, "_".join([*folders, stem_of(film)])))
+                name = "_".join([*film.relative_to(path).parent.parts, stem_of(film)])
+                films.setdefault(film_id(film), (film, name))
             for folder in found.unreadable:
-                on_error(f"{folder} cannot be read: no permission.")
+                report(f"{folder} cannot be read: no permission.")
             found.unreadable, found.tables = [], []  # films.csv is read, others are not for this
             if sentence := found.left_out():
-                on_left_out(f"left out of {path}: {sentence}.")
+                left_out(f"left out of {path}: {sentence}.")
     return dict(films.values())
 
 
-def how_made(
-    precision: str, label_mask: bool, flip: bool = False, clean: bool = True, invert: str = "auto"
-) -> str:
-    """The options that change a prediction, as the table's column `how` has them."""
-    flags = {"flip": flip, "raw": not clean, "label-mask": label_mask}
-    return " ".join([f"invert-{invert}", precision, *(name for name in flags if flags[name])])
-
-
-def is_done(
-    folder: OutputFolder, film: Path, files: dict[str, bool], made: Row, overwrite: bool
-) -> bool:
+def is_done(folder: OutputFolder, film: Path, files: dict, made: Row, overwrite: bool) -> bool:
     """Whether the folder has a film's row and files, made of the same file in the same way.
 
     ValueError where other weights or options made the row, without `overwrite`.
@@ -171,25 +144,18 @@ def is_done(
     row = folder.rows.get(film_id(film))
     if not row or row["film_version"] != film_version(film):
         return False
-    if any(row[name] != made[name] for name in made):
-        if overwrite:
-            return False
+    same = row | made == row
+    if not same and not overwrite:
         raise ValueError(
-            f"{folder.table} has predictions of weights {row['weights']} '{row['how']}', "
-            f"and these would be of {made['weights']} '{made['how']}'; give the same options, or "
-            "another folder (--out), or --overwrite to predict them again."
+            f"{folder.table} has predictions of weights {row['weights']} '{row['how']}', not of "
+            f"{made['weights']} '{made['how']}'; use those, or --overwrite, or another --out."
         )
     kinds, paths = files | {"mask": bool(row["mask"])}, folder.paths(row["name"])
-    return all(paths[kind].is_file() for kind in paths if kinds.get(kind))
+    return same and all(paths[kind].is_file() for kind in paths if kinds.get(kind))
 
 
 def write_film(
-    folder: OutputFolder,
-    prediction: Prediction,
-    wish: str,
-    files: dict[str, bool],
-    mask: Path | None,
-    more: Row,
+    out: OutputFolder, prediction: Prediction, wish: str, files: dict, mask: Path | None, more: Row
 ) -> None:
     """Write a film's files and row, which has `more` cells and, with a `mask` by hand, the Dice."""
     film, truth = film_id(prediction.source, prediction.film), None
@@ -198,11 +164,11 @@ def write_film(
             truth = hand_outline(mask, prediction.film.shape)
         except ValueError as error:  # the prediction does not need it
             prediction = replace(prediction, warnings=(*prediction.warnings, str(error)))
-    name = folder.choose_name(film, wish)
+    name = out.choose_name(film, wish)
     contents = replace(prediction, name=name).contents(files, truth)
     dice = None if truth is None else dice_with(prediction.mask, truth)
     row = prediction.row(name, contents) | more | {"film_id": film, "dice": dice}
-    folder.add(row, contents)
+    out.add(row, contents)
 
 
 def as_json(rows: Sequence[Row]) -> str:
@@ -212,7 +178,7 @@ def as_json(rows: Sequence[Row]) -> str:
     for row in rows:
         found = {"label": row["label"] or None, "probability": row.get(row["label"])}
         found["probabilities"] = {name: row[name] for name in CLASSES if row[name] is not None}
-        found["warnings"] = list(filter(None, row["warnings"].split(BETWEEN)))
+        found["warnings"] = list(filter(None, row["warnings"].split(output_folder.BETWEEN)))
         films.append({name: row[name] for name in columns} | found)
     return json.dumps(films, indent=2)
 
@@ -235,33 +201,28 @@ def summary(rows: Sequence[Row], out: Path, figures: bool) -> str:
     head, *lines = table.to_string(formatters=formatters, na_rep="").splitlines()
     text, indent = [head], " " * max(map(len, table.index))
     for line, row in zip(lines, new):
-        warnings = filter(None, row["warnings"].split(BETWEEN))
+        warnings = filter(None, row["warnings"].split(output_folder.BETWEEN))
         text += [line, *(f"{indent}  ! {printable(warning)}" for warning in warnings)]
     files = "Masks, overlays (film, lungs, explanation)" if figures else "Masks"
-    end = [f"{files} and {place.name} are in {out}."]
-    if earlier := len(rows) - len(new):
-        end.append(f"Predicted before: {earlier} more.")
-    end.append("For research, not for diagnosis.")
-    return "\n".join([*(line.rstrip() for line in text), "", " ".join(end)])
+    earlier = f" Predicted before: {len(rows) - len(new)} more." if len(rows) > len(new) else ""
+    end = f"{files} and {place.name} are in {out}.{earlier} For research, not for diagnosis."
+    return "\n".join([*(line.rstrip() for line in text), "", end])
 
 
 def truths_beside(films: Iterable[Path]) -> dict[Path, tuple[str, Path | None]]:
-    """True class ('' if unknown), and hand outline, of films that a `films.csv` near them lists.
+    """Class ('' if unknown) and outline by hand of films in a `films.csv` beside or above them.
 
-    It is in their folder or the one above, and has the column `path`, and `truth`, `label` or
-    `mask`. Other tables are ignored.
+    Its columns are `path`, and `truth`, `label` or `mask`. Other tables are ignored.
     """
     found: dict[Path, tuple[str, Path | None]] = {}
     folders = {folder for film in films for folder in film.parents[:2]}
     for folder in sorted(folders, key=lambda folder: -len(folder.parts)):  # the nearest first
-        try:
+        with suppress(ValueError, KeyError, OSError):
             table = pd.read_csv(folder / "films.csv", dtype=str, keep_default_na=False)
             for row in table.to_dict("records"):
                 label, mask = row.get("truth", row.get("label", "")).upper(), row.get("mask")
                 known = label if label in CLASSES else "", folder / mask if mask else None
                 found.setdefault(folder / row["path"], known)
-        except (ValueError, KeyError, OSError):
-            continue
     return found
 
 

@@ -42,24 +42,19 @@ threading.Thread(target=watch, daemon=True).start()
 from multimix.apps.cli import main
 sys.exit(any(map(main, json.loads(sys.argv[1]))))"""
 
-# What must match for a finished run to be reused: system, recipe, config, and the folders of both
-# tasks by domain ('films'). It is in the run's test.json.
+# The settings that must match for a finished run to be reused; they are in the run's test.json.
 Spec = dict[str, Any]
 
 
 def sweep(options: argparse.Namespace) -> list[str]:
     """Train and measure every combination; finished runs are kept, interrupted ones continue.
 
-    Each run has a folder, `out`/NAME. runs.csv has a row for each finished run in `out`, films.csv
-    the Dice, or the raw probability, of each film in each run. The means over seeds are printed.
-
-    Returns: a sentence for each run that failed.
+    Each run has a folder, `out`/NAME; runs.csv and films.csv have those that are finished. The
+    means over seeds are printed. Returns a sentence for each run that failed.
     """
     for name, value in QUICK.items() if options.quick else ():
         if getattr(options, name, None) in (None, []):
             setattr(options, name, value)
-    if not options.classification and not options.segmentation:
-        raise ValueError("No films were given; name their folders, or take the small set: --quick.")
     runs, device = grid(options), choose_device(options.device)
     options.out.mkdir(parents=True, exist_ok=True)
     missing = [folder for folder, spec in runs.items() if not is_done(folder, spec)]
@@ -68,16 +63,15 @@ def sweep(options: argparse.Namespace) -> list[str]:
     at_once = max(1, min(at_once, len(missing)))
     print(f"{len(runs)} runs, {len(runs) - len(missing)} done; {at_once} at once.", flush=True)
     more = ["--cache", str(options.cache or options.out / "cache"), "--device", options.device]
-    faults: list[str] = []
 
-    def work(folder: Path) -> None:
+    def work(folder: Path) -> str:
         fault = run_one(folder, runs[folder], more, max(1, cores // at_once), waiting)
-        faults.extend([f"{folder.name}: {fault}"] if fault else [])
         print(f"{folder.name}: {fault or 'done'}", flush=True)
+        return f"{folder.name}: {fault}" if fault else ""
 
     read_end, write_end = os.pipe()
     with open(read_end) as waiting, ThreadPoolExecutor(at_once) as pool, open(write_end, "w"):
-        list(pool.map(work, missing))
+        faults = [*filter(None, pool.map(work, missing))]
     print(write_tables(options.out))
     if options.quick:
         print("These are short trainings: they show that all works, not which system is better.")
@@ -99,7 +93,7 @@ def grid(options: argparse.Namespace) -> dict[Path, Spec]:
         learns = config.classify, config.segment
         for task, names, learnt in zip(TASKS, sets["test"], learns):
             if learnt and not names:
-                raise ValueError(f"{system} learns {task}; give --{task}, or other --systems.")
+                raise ValueError(f"{system} learns {task}; give --{task}, --systems or --quick.")
         labels, masks = (count if learnt else None for count, learnt in zip(counts, learns))
         config = replace(config, class_labels=labels, masks=masks)
         films: dict[str, list] = {}
@@ -127,13 +121,8 @@ def is_done(folder: Path, spec: Spec) -> bool:
         return False
 
 
-def run_one(
-    folder: Path, spec: Spec, more: Sequence[str], threads: int, standard_input: TextIO
-) -> str:
-    """Train and measure one run in a new process; the sentence of a fault, or ''.
-
-    `more` are words for each command line. What the run says of the films is printed.
-    """
+def run_one(folder: Path, spec: Spec, more: Sequence[str], threads: int, stdin: TextIO) -> str:
+    """Train and measure one run in a new process, with `more` words; a fault's sentence, or ''."""
     for old in (path for domain in SPLITS for path in folder.glob(f"{domain}.*")):
         old.unlink()  # damaged, or of a shorter training
     commands = [[*training(spec), "--resume", "--out", str(folder), *more]]
@@ -145,7 +134,7 @@ def run_one(
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(commands)],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)},
-        stdin=standard_input,
+        stdin=stdin,
         capture_output=True,
         start_new_session=True,  # Ctrl-C reaches the sweep alone
     )
@@ -170,8 +159,7 @@ def training(spec: Spec) -> list[str]:
 
 def words_of(folders: list[list[str]]) -> list[str]:
     """The options that name the films of both tasks."""
-    named = zip(TASKS, folders)
-    return [word for task, names in named if names for word in (f"--{task}", *names)]
+    return [word for task, names in zip(TASKS, folders) if names for word in (f"--{task}", *names)]
 
 
 def write_tables(out: Path) -> str:

@@ -1,6 +1,6 @@
 """The panel in a real browser: Voila serves it, Chromium shows it, a person's moves are made.
 
-Screenshots stay in build/.
+A screenshot of each width stays in build/.
 """
 
 import os
@@ -43,19 +43,13 @@ def address(tmp_path):
     command = [sys.executable, "-m", "voila", str(path), *options]
     server = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
     try:
-        while not is_up(port):
+        while socket.socket().connect_ex(("127.0.0.1", port)):  # it does not listen yet
             assert server.poll() is None, "Voila has stopped"
             time.sleep(0.5)
         yield f"http://127.0.0.1:{port}/"
     finally:
         server.terminate()
         server.wait(20)
-
-
-def is_up(port: int) -> bool:
-    """Whether a server listens."""
-    with socket.socket() as visitor:
-        return visitor.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize("width", [480, 1280])
@@ -73,7 +67,6 @@ def test_a_person_at_the_panel(address, tmp_path, width):
         page.goto(address)
         picture = page.locator("img.widget-image")
         playwright.expect(picture).to_be_visible(timeout=90_000)
-        screenshot(page, "opened")
 
         def changes_the_picture(move, *arguments) -> None:
             before = picture.get_attribute("src")
@@ -104,7 +97,6 @@ def test_a_person_at_the_panel(address, tmp_path, width):
         page.mouse.down()
         changes_the_picture(drag)
         page.mouse.up()
-        screenshot(page, "zoomed")
         upload("nonsense.png")
         page.get_by_text("nonsense.png: The film is not").wait_for()
         page.get_by_text("Your own films (1)").wait_for()
@@ -115,12 +107,6 @@ def test_a_person_at_the_panel(address, tmp_path, width):
         assert list(table["file"]) == ["mine.png", "other.png"]
         changes_the_picture(page.locator("select").select_option, "child_viral.jpg")
         page.locator("td", has_text=re.compile("^child_viral.jpg$")).wait_for()
-        screenshot(page, "sample")
+        page.screenshot(path=ROOT / "build" / f"panel_{width}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         browser.close()
-
-
-def screenshot(page, name: str) -> None:
-    (ROOT / "build").mkdir(exist_ok=True)
-    width = page.viewport_size["width"]
-    page.screenshot(path=ROOT / "build" / f"panel_{width}_{name}.png", full_page=True)

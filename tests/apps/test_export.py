@@ -14,7 +14,6 @@ from drawn import draw
 from helpers import ROOT, SIDE, TINY, newer_torch
 
 from multimix.apps import export as module
-from multimix.apps.cli import main
 from multimix.apps.export import OUTPUTS, PlainMultiMix, export, halve_weights, outputs_of
 from multimix.inference import enlarge, predict
 from multimix.model import MultiMix
@@ -108,25 +107,15 @@ def test_a_task_that_was_not_learnt_is_left_out(model, x, task):
     assert tuple(outputs_of(model, x)) == OUTPUTS[task]
 
 
-def test_a_file_that_exists_stays(tmp_path, capsys):
-    (out := tmp_path / "a.onnx").write_bytes(b"precious")
-    assert main(["export", str(out)]) == 2
-    assert "exists already; give another name" in capsys.readouterr().err
-    assert out.read_bytes() == b"precious" and list(tmp_path.iterdir()) == [out]
-
-
-def test_another_networks_file_is_not_written(tmp_path, model, exported, monkeypatch):
+def test_a_missing_package_and_another_networks_file(tmp_path, model, exported, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "onnxruntime", None)
+        with pytest.raises(ValueError, match=r"import of onnxruntime .* pip install"):
+            export(model, tmp_path / "a.onnx", FILMS)
     content = exported[1].read_bytes()
     made = content, onnxruntime.InferenceSession(content)
     monkeypatch.setattr(module, "onnx_file", lambda *_: made)
     model.encoder.fc.bias.data += torch.tensor([0.0, 1.0])
     with pytest.raises(ValueError, match="was not written"):
-        export(model, tmp_path / "a.onnx", FILMS)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_missing_package_is_named(tmp_path, model, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ValueError, match=r"import of onnxruntime .* pip install"):
         export(model, tmp_path / "a.onnx", FILMS)
     assert not list(tmp_path.iterdir())

@@ -46,10 +46,8 @@ def grid_of(out: Path, films: list[str], systems: str, *more: str) -> dict[Path,
 
 def test_names_and_folders_follow_from_the_system(tmp_path, films):
     runs = grid_of(tmp_path, films, "unet,enc,multimix", "--class-labels=4,6")
-    assert [folder.name for folder in runs] == [
-        *("unet-none-2-seed0", "enc-4-none-seed0", "enc-6-none-seed0"),
-        *("multimix-4-2-seed0", "multimix-6-2-seed0"),
-    ]
+    names = "unet-none-2 enc-4-none enc-6-none multimix-4-2 multimix-6-2"
+    assert [folder.name for folder in runs] == [f"{name}-seed0" for name in names.split()]
     spec = runs[tmp_path / "enc-4-none-seed0"]
     assert spec["films"] == {"test": [[films[1]], []], "cross": [[films[5]], []]}
     only_lungs = films[:4] + films[6:]
@@ -59,36 +57,15 @@ def test_names_and_folders_follow_from_the_system(tmp_path, films):
     assert quick.name == "unet-quick-none-2-seed0"
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ("--quick --systems unet,resnet", "There is no system 'resnet'; choose one of unet, enc"),
-        ("--quick --class-labels 1,many", "'many' is not a number of labels"),
-        ("--segmentation x --systems enc", "enc learns classification; give --classification"),
-    ],
-)
-def test_bad_grids(tmp_path, capsys, options, message):
-    try:
-        assert main(["sweep", "--out", str(tmp_path), *options.split()]) == 2
-    except SystemExit as refused:  # by argparse
-        assert refused.code == 2
-    assert message in capsys.readouterr().err and not any(tmp_path.iterdir())
+def in_this_process(command: list[str], **_: object) -> subprocess.CompletedProcess:
+    """Run the command lines of a sweep without a new process, which takes seconds to start."""
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as said:
+        code = int(any(main(words) for words in json.loads(command[-1])))
+    return subprocess.CompletedProcess(command, code, stderr=said.getvalue().encode())
 
 
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Run the command lines of a sweep without new processes, which take seconds to start."""
-
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess:
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as said:
-            code = int(any(main(words) for words in json.loads(command[-1])))
-        return subprocess.CompletedProcess(command, code, stderr=said.getvalue().encode())
-
-    monkeypatch.setattr(module.subprocess, "run", run)
-
-
-@pytest.mark.usefixtures("in_this_process")
 def test_runs_are_measured_listed_and_not_made_twice(tmp_path, films, capsys, monkeypatch):
+    monkeypatch.setattr(module.subprocess, "run", in_this_process)
     command = words_for(tmp_path, films, "unet,enc", "--jobs=1")
     broken, whole = tmp_path / "unet-none-2-seed0", tmp_path / "enc-4-none-seed0"
     broken.mkdir()
@@ -132,21 +109,16 @@ def test_runs_are_measured_listed_and_not_made_twice(tmp_path, films, capsys, mo
     assert capsys.readouterr().err.count("it is left out") == 2
 
 
-@pytest.mark.parametrize(
-    ("code", "said", "fault"),
-    (
+def test_the_fault_of_a_run_is_one_sentence(tmp_path, films, monkeypatch, capsys):
+    for code, said, fault in (
         (-9, b"", "its process ended with code -9; try fewer at once (--jobs)"),
         (1, b"Traceback\nZeroDivisionError: zero\n", "ZeroDivisionError: zero"),
         (2, b"multimix: splits: drawn\nmultimix: No film.\n", "No film."),
-    ),
-)
-def test_the_fault_of_a_run_is_one_sentence(
-    tmp_path, films, monkeypatch, capsys, code, said, fault
-):
-    ended = subprocess.CompletedProcess([], code, stderr=said)
-    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: ended)
-    assert main(words_for(tmp_path, films, "unet")) == 2
-    assert capsys.readouterr().err == f"multimix: unet-none-2-seed0: {fault}\n"
+    ):
+        ended = subprocess.CompletedProcess([], code, stderr=said)
+        monkeypatch.setattr(module.subprocess, "run", lambda *_, ended=ended, **__: ended)
+        assert main(words_for(tmp_path, films, "unet")) == 2
+        assert capsys.readouterr().err == f"multimix: unet-none-2-seed0: {fault}\n"
 
 
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGKILL))
