@@ -22,12 +22,9 @@ def save_checkpoint(path: Path, content: dict) -> None:
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:
-    """The content of a weights file, its tensors on the CPU.
+    """The content of a weights file, on the CPU; the authors' bare state dict as {'weights': ...}.
 
-    Returns: what `save_checkpoint` was given; the authors' bare state dict as {'weights': ...}.
-
-    Errors: ValueError where the file is missing, damaged, or has more than named tensors of finite
-        floats, and plain values, in it.
+    ValueError where it is missing or damaged, or has more in it than tensors and plain values.
     """
     path = Path(path)
     if not path.is_file():
@@ -57,8 +54,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
 def model_from_checkpoint(content: dict, path: str | os.PathLike) -> MultiMix:
     """The network of a checkpoint, in eval mode. ValueError, with the path, where it has none.
 
-    Widths and bridge are read from the tensors' shapes. The authors' file has two tensors that were
-    never used; they are dropped.
+    Widths and bridge are read from the tensors' shapes; the authors' unused ones are dropped.
     """
     try:
         unused = "decoder.conv_last_saliency."
@@ -86,8 +82,7 @@ def model_from_checkpoint(content: dict, path: str | os.PathLike) -> MultiMix:
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         reason = in_brief(" ".join(str(error).split()), 300).rstrip(".")
         raise ValueError(
-            f"{path} has no weights of a MultiMix network, or is damaged ({reason}); use another "
-            "checkpoint."
+            f"{path} has no weights of a MultiMix network, or is damaged ({reason}); use another."
         ) from None
     return model
 

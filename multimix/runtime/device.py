@@ -23,10 +23,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of a name: 'auto' takes CUDA, else Apple's MPS, else the CPU.
-
-    Errors: ValueError where there is no such device.
-    """
+    """The device of a name; 'auto' is CUDA, else MPS, else the CPU. ValueError if there is none."""
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     available = [*(kind for kind, is_here in found.items() if is_here), "cpu"]
     name = available[0] if name == "auto" else name

@@ -24,9 +24,7 @@ def bundled(name: str) -> Path:
 def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     """Write beside `path`, then rename: a reader finds the old file or the new one, never half.
 
-    Arguments:
-        path: the file to write.
-        durable: wait until the disk has it, so that a power cut leaves no empty file either.
+    `durable` waits until the disk has it, so that a power cut leaves no empty file either.
 
     Errors: ValueError where `path` is a device or a pipe; OSError, with the file's name.
     """

@@ -12,10 +12,7 @@ from multimix.runtime.files import atomic_write, in_brief, write_text
 
 
 class RunFolder:
-    """`best.pth`, `last.pth`, `log.csv` and `manifest.csv`.
-
-    Every rank has one, to read what is there; only the main one writes.
-    """
+    """`best.pth`, `last.pth`, `log.csv`, `manifest.csv`: all ranks read, the main one writes."""
 
     def __init__(self, out: Path, config: Config, manifest: str, writes: bool):
         self.out, self.config, self.manifest, self.writes = out, config, manifest, writes
@@ -31,12 +28,10 @@ class RunFolder:
         path = next((self.out / name for name in names if (self.out / name).exists()), None)
         if path and not resume:
             raise ValueError(
-                f"{self.out} already has a training in it; resume it (--resume) or choose another "
-                "folder."
+                f"{self.out} already has a training in it; use --resume, or another folder."
             )
-        content, step = read_checkpoint(path) if path else None, 0
-        if path and content:
-            step = self._validated_step(path, content)
+        content = read_checkpoint(path) if path else None
+        step = self._validated_step(path, content) if path and content else 0
         if self.writes:
             write_text(self.out / "manifest.csv", self.manifest)
             self._cut_log(step)
