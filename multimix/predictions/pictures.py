@@ -55,7 +55,14 @@ class Layers:
         self.lung = None if lung is None else np.asarray(resized(lung))
         self.by_hand = None if truth is None else np.asarray(resized(np.uint8(255) * truth)) > 127
 
-    def draw(self, view: str, threshold=0.5, opacity=0.35, brightness=0, contrast=1) -> Image.Image:
+    def draw(
+        self,
+        view: str,
+        threshold: float = 0.5,
+        opacity: float = 0.35,
+        brightness: float = 0,
+        contrast: float = 1,
+    ) -> Image.Image:
         """One of `VIEWS` as an RGB picture; a map that the network lacks is not drawn.
 
         `brightness`, in [-1, 1], is added to the greys; `contrast` multiplies their distance from
