@@ -77,7 +77,7 @@ def set_of_folder(root: Path, layout: str, labels: Labels, others: Folders) -> F
         return films_elsewhere(root, strays, others, labels)
     elif strays:
         raise ValueError(
-            f"{strays[0].path} has no film in {root}; a film of its name, without _mask, is needed."
+            f"{strays[0].path} has no film in {root}; give one of its name, with or without _mask."
         )
     else:
         if layout == "flat":
