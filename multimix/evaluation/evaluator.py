@@ -76,7 +76,7 @@ def films_of_split(films: Films, split: str) -> Films:
         raise ValueError(f"evaluate was given a {type(films).__name__} as films; use load_films.")
     found = films.labelled(split)
     if found.classification is None and found.segmentation is None:
-        raise ValueError(f"There are no labelled films in the split '{split}'; choose another one.")
+        raise ValueError(f"The split '{split}' has no labelled film; take another split or folder.")
     return found
 
 
@@ -185,7 +185,7 @@ def calibrate_to_site(
     counts = labelled.labels.bincount(minlength=len(CLASSES)).tolist() if labelled else [0, 0]
     named = ", ".join(f"{count} {name}" for count, name in zip(counts, CLASSES))
     if not labelled or min(counts) < 5:
-        raise ValueError(f"There are {named} films with a label; at least 5 of each are needed.")
+        raise ValueError(f"There are {named} labelled films; give folders with at least 5 of each.")
     log_odds = in_batches(class_log_odds, model, labelled, progress)
     values = calibrate(log_odds.numpy(), labelled.labels.numpy())
     return values, f"Fitted to {len(labelled)} labelled films ({named})."

@@ -98,7 +98,7 @@ class OutputFolder:
             frame = pd.DataFrame()
         if tuple(frame) != COLUMNS or not all(n and Path(n).name == n for n in frame["name"]):
             raise ValueError(
-                f"{self.table} is not of this version; move it, or choose another folder (--out)."
+                f"{self.table} is damaged or of another version; choose another folder (--out)."
             )
         return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
