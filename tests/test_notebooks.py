@@ -3,13 +3,12 @@ beside this file.
 """
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from helpers import ROOT
+from jupytext.cli import jupytext
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 BADGES = (
@@ -22,33 +21,32 @@ BADGES = (
 )
 
 
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
 def test_every_notebook_has_its_twin():
     twins = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
     assert [path.stem for path in NOTEBOOKS] == [path.stem for path in twins]
     assert len(NOTEBOOKS) == 5
 
 
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
-def path(request) -> Path:
-    return request.param
-
-
-def test_the_pair_is_in_sync(path):
-    jupytext = ["-m", "jupytext", "--quiet", "--to", "py:percent", "--output", "-"]
-    command = [sys.executable, *jupytext, str(path)]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-    assert run.stdout == path.with_suffix(".py").read_text(encoding="utf-8")
+def test_the_pair_is_in_sync(path, capsys):
+    jupytext(["--quiet", "--to", "py:percent", "--output", "-", str(path)])
+    assert capsys.readouterr().out == path.with_suffix(".py").read_text(encoding="utf-8")
 
 
 def test_outputs_are_kept_small_and_clean(path):
     assert path.stat().st_size < 500_000
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    outputs = [output for cell in code for output in cell.outputs]
     assert all(cell.execution_count for cell in code)
     assert sum(bool(cell.outputs) for cell in code) >= 5
     assert "widgets" not in notebook.metadata  # GitHub shows no notebook with their state
-    assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
-    printed = "".join(out.get("text", "") for cell in code for out in cell.outputs)
+    assert "error" not in {output.output_type for output in outputs}
+    printed = "".join(output.get("text", "") for output in outputs)
     assert not re.search(r"\d%\|", printed)  # a progress bar
     assert not re.search(
         r"[\"' ](/root|/home|/tmp|/work|/Users|[A-Z]:\\\\)", path.read_text(encoding="utf-8")

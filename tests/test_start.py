@@ -49,25 +49,17 @@ def origin(tmp_path) -> Path:
 
 @pytest.fixture
 def alone(tmp_path) -> Path:
-    """A folder with nothing in it."""
-    folder = tmp_path / "alone"
-    folder.mkdir()
-    return folder
+    (tmp_path / "alone").mkdir()
+    return tmp_path / "alone"
 
 
 def run(folder: Path, origin: Path, cell: str = FIRST_CELL + AFTER, **environment: str) -> str:
     """What the cell prints, run in a folder where the repository's address leads to `origin`."""
-    config = {"count": "1", "key_0": f"url.file://{origin}.insteadOf", "value_0": ADDRESS}
-    environment |= {f"GIT_CONFIG_{name.upper()}": value for name, value in config.items()}
-    done = subprocess.run(
-        [sys.executable, "-c", cell],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    return done.stdout + done.stderr
+    config = {"COUNT": "1", "KEY_0": f"url.file://{origin}.insteadOf", "VALUE_0": ADDRESS}
+    environment |= {f"GIT_CONFIG_{name}": value for name, value in config.items()}
+    options = dict(cwd=folder, env=os.environ | environment, text=True, timeout=120)
+    output = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.run([sys.executable, "-c", cell], **options, **output).stdout
 
 
 def test_alone_it_fetches_the_project_and_later_a_newer_one(origin, alone):
