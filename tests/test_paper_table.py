@@ -63,7 +63,7 @@ def test_with_swapped_names_of_systems_one_comparison_in_twenty_is_below_a_twent
             changes = paired.film_changes(FILMS, cells[pair.off], cells[pair.on], domain, metric)
             if changes.empty:
                 continue
-            # Seed 0 stays: swapped in all seeds it would be the same test. So does the last, for time.
+            # Seed 0 stays (all swapped is the same test), and the last one, for time.
             for swapped in product((1, -1), repeat=len(changes.columns) - 2):
                 turned = changes * np.array([1, *swapped, 1])
                 p_values.append(paired.mean_change(turned, by_class=metric == "auc").p)
@@ -92,28 +92,26 @@ def test_the_readme_shows_these_figures():
     assert checked == 5
 
 
-class Sweep:
-    """runs.csv and films.csv of runs with chosen Dices, which no training made."""
+def sweep(runs, films_each: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """runs.csv and films.csv of runs (system, seed, class labels, Dices) that no training made.
 
-    def __init__(self):
-        self.rows, self.columns = [], {}
-
-    def add(self, system: str, seed: int, dice, labels: str = "100", films_each: int = 1) -> None:
-        """One run; `films_each` films are of one patient."""
+    `films_each` films are of one patient.
+    """
+    rows, columns = [], {}
+    names = ["domain", "task", "film", "patient", "label"]
+    for system, seed, labels, dice in runs:
         row = {"system": system, "recipe": "paper", "class_labels": labels, "masks": "10"}
         row |= {"run": f"{system}-{labels}-10-seed{seed}", "seed": seed, "side": 32, "steps": 4}
-        self.rows.append({**row, "test_dice": np.mean(dice)})
-        names = ["domain", "task", "film", "patient", "label"]
+        rows.append({**row, "test_dice": np.mean(dice)})
         patients = [f"p{i // films_each}" for i in range(len(dice))]
         films = [("test", "segmentation", f"f{i}", p, None) for i, p in enumerate(patients)]
-        self.columns[row["run"]] = pd.Series(dice, pd.MultiIndex.from_tuples(films, names=names))
-
-    def compare(self) -> pd.DataFrame:
-        return paired.comparisons(pd.DataFrame(self.rows), pd.DataFrame(self.columns).reset_index())
+        columns[row["run"]] = pd.Series(dice, pd.MultiIndex.from_tuples(films, names=names))
+    return pd.DataFrame(rows), pd.DataFrame(columns).reset_index()
 
 
 RNG = np.random.default_rng(0)
 BASE = RNG.uniform(0.8, 0.95, 40)
+NOISES = RNG.normal(0, 0.001, (5, 40))
 
 
 @pytest.mark.parametrize(
@@ -127,13 +125,12 @@ BASE = RNG.uniform(0.8, 0.95, 40)
     ),
 )
 def test_verdicts(changes, verdict):
-    sweep = Sweep()
+    runs = [("umtl_ssl_s", seed, "100", BASE + NOISES[seed]) for seed in range(len(changes))]
     for seed, change in enumerate(changes):
-        sweep.add("umtl_ssl_s", seed, BASE + RNG.normal(0, 0.001, 40))
-        sweep.add("multimix", seed, BASE + change + RNG.normal(0, 0.001, 40))
-    sweep.add("umtl_s", 9, BASE[:30])  # no other run has this seed
-    sweep.add("multimix", 0, BASE, labels="1000")  # nor these labels
-    (found,) = sweep.compare().to_dict("records")
+        runs.append(("multimix", seed, "100", BASE + change + NOISES[seed + 2]))
+    runs.append(("umtl_s", 9, "100", BASE[:30]))  # no other run has this seed
+    runs.append(("multimix", 0, "1000", BASE))  # nor these labels
+    (found,) = paired.comparisons(*sweep(runs)).to_dict("records")
     assert (found["part"], found["off"], found["on"]) == ("KL term", "umtl_ssl_s", "multimix")
     assert (found["class_labels"], found["masks"], found["seeds"]) == ("100", "10", len(changes))
     assert found["low"] < found["difference"] < found["high"] and found["verdict"] == verdict
@@ -142,19 +139,14 @@ def test_verdicts(changes, verdict):
 
 def test_ten_films_of_a_patient_are_not_ten_patients_and_p_values_are_adjusted():
     change = np.repeat([0.02, 0.01, 0.015, -0.005], 10)
-    found = []
-    for each in (1, 10):
-        sweep = Sweep()
-        for seed in (0, 1):
-            sweep.add("umtl", seed, BASE, films_each=each)
-            sweep.add("umtl_s", seed, BASE + change, films_each=each)
-        found += list(sweep.compare().itertuples())
-    by_film, by_patient = found
+    runs = [("umtl", seed, "100", BASE) for seed in (0, 1)]
+    runs += [("umtl_s", seed, "100", BASE + change) for seed in (0, 1)]
+    by_film, by_patient = (
+        next(paired.comparisons(*sweep(runs, each)).itertuples()) for each in (1, 10)
+    )
     assert by_film.p < 1e-3 < 0.05 < by_patient.p == by_patient.adjusted_p
-    for seed in (0, 1):
-        noise = RNG.normal(0, 0.01, 40)
-        sweep.add("unet", seed, BASE + noise, labels="none", films_each=10)
-    among = sweep.compare().set_index("on").loc["umtl_s"]
+    runs += [("unet", seed, "none", BASE + 10 * NOISES[seed]) for seed in (0, 1)]
+    among = paired.comparisons(*sweep(runs, 10)).set_index("on").loc["umtl_s"]
     assert among.adjusted_p > among.p == by_patient.p
 
 
@@ -175,12 +167,11 @@ def test_one_seed_is_the_paired_test_of_delong():
 
 
 def test_the_report_of_a_folder_has_the_published_figures_and_marks_impossible_ones(tmp_path):
-    sweep = Sweep()
-    for seed in (0, 1):
-        sweep.add("umtl", seed, BASE)
-        sweep.add("multimix", seed, BASE + 0.01 + RNG.normal(0, 0.001, 40))
-    pd.DataFrame(sweep.rows).assign(test_jaccard=0.45).to_csv(tmp_path / "runs.csv", index=False)
-    pd.DataFrame(sweep.columns).reset_index().to_csv(tmp_path / "films.csv", index=False)
+    made = [("umtl", seed, "100", BASE) for seed in (0, 1)]
+    made += [("multimix", seed, "100", BASE + 0.01 + NOISES[seed]) for seed in (0, 1)]
+    runs, films = sweep(made)
+    runs.assign(test_jaccard=0.45).to_csv(tmp_path / "runs.csv", index=False)
+    films.to_csv(tmp_path / "films.csv", index=False)
     main(tmp_path)
     plt.close("all")
     assert {path.name for path in tmp_path.iterdir()} == {
