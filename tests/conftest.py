@@ -18,6 +18,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
 
+LONGEST = ("03_training.ipynb", "04_your_own_data.ipynb", "test_readme.py", "02_saliency.ipynb")
+LONGEST += ("test_evaluator.py", "test_browser.py", "test_cli.py", "test_run_folder.py")
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest first, so that the processes end together."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(autouse=True)
 def drawn_films_are_films(monkeypatch):

@@ -1,13 +1,9 @@
 """What several test files need besides fixtures."""
 
-from __future__ import annotations
-
 import csv
 import functools
-import re
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import ipywidgets
 import numpy as np
@@ -18,13 +14,11 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
+from multimix.apps.panel import Panel
 from multimix.config import Config
 from multimix.data.film_set import FilmSet
 from multimix.model import MultiMix
 from multimix.training import train
-
-if TYPE_CHECKING:
-    from multimix.apps.panel import Panel
 
 ROOT = Path(__file__).parent.parent
 SIDE = 32
@@ -32,8 +26,6 @@ TINY = (2, 3, 4, 5, 6)
 SPLITS = ("train",) * 32 + ("val",) * 4 + ("test",) * 4
 CONFIG = Config(side=SIDE, widths=TINY, batch=4, steps=6, validate_every=2, learning_rate=1e-3)
 newer_torch = pytest.mark.skipif(torch.__version__ < "2.9", reason="this torch cannot export")
-
-
 drawn = functools.cache(draw)
 
 
@@ -89,17 +81,12 @@ def harmed(content: bytes, seed: int) -> bytes:
 
 
 def upload(panel: Panel, *files: object, to: ipywidgets.FileUpload | None = None) -> None:
-    """Upload files as the browser does, in the form of the ipywidgets that is installed.
-
-    Arguments:
-        files: a name and a content, or several such pairs.
-        to: the field; without one, that of the films.
-    """
+    """Upload a name and a content, or several such pairs, as the browser does."""
     pairs = dict(files if isinstance(files[0], tuple) else [files])
-    value: dict | tuple = {
-        name: {"metadata": {}, "content": content} for name, content in pairs.items()
-    }
-    if not ipywidgets.__version__.startswith("7."):
+    value: dict | tuple
+    if ipywidgets.__version__.startswith("7."):
+        value = {name: {"metadata": {}, "content": content} for name, content in pairs.items()}
+    else:
         more = {"type": "", "last_modified": datetime.now(timezone.utc)}
         value = tuple(
             {"name": name, "size": len(content), "content": memoryview(content), **more}
@@ -115,12 +102,3 @@ def quietly(config, films, out, **options) -> MultiMix:
 def read_log(out: Path) -> list[dict[str, str]]:
     with open(out / "log.csv", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def check_exported(printed: str, path: Path) -> None:
-    """What the command `export` says of a bundled network, and the file that it writes."""
-    differences = printed.splitlines()[1].rpartition(": ")[2]
-    assert re.sub(r"\d\S*", "x", differences) == ("probabilities x saliency x mask_probability x")
-    for number in re.findall(r"\d[^,\s]*", differences.removesuffix(".")):
-        assert float(number) < 1e-4
-    assert path.stat().st_size > 7e6

@@ -3,23 +3,24 @@ beside this file.
 """
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from helpers import ROOT
+from jupytext.cli import jupytext
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-BADGES = (
-    "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+LINKS = (
     "(https://colab.research.google.com/github/{owner}/blob/main/notebooks/{name})",
-    "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
     "(https://kaggle.com/kernels/welcome?src=https://github.com/{owner}/blob/main/notebooks/{name})",
-    "[![Open in Binder](https://mybinder.org/badge_logo.svg)]"
     "(https://mybinder.org/v2/gh/{owner}/main?labpath=notebooks/{name})",
 )
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
 
 
 def test_every_notebook_has_its_twin():
@@ -28,31 +29,24 @@ def test_every_notebook_has_its_twin():
     assert len(NOTEBOOKS) == 5
 
 
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
-def path(request) -> Path:
-    return request.param
-
-
-def test_the_pair_is_in_sync(path):
-    jupytext = ["-m", "jupytext", "--quiet", "--to", "py:percent", "--output", "-"]
-    command = [sys.executable, *jupytext, str(path)]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-    assert run.stdout == path.with_suffix(".py").read_text(encoding="utf-8")
+def test_the_pair_is_in_sync(path, capsys):
+    jupytext(["--quiet", "--to", "py:percent", "--output", "-", str(path)])
+    assert capsys.readouterr().out == path.with_suffix(".py").read_text(encoding="utf-8")
 
 
 def test_outputs_are_kept_small_and_clean(path):
     assert path.stat().st_size < 500_000
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    outputs = [output for cell in code for output in cell.outputs]
     assert all(cell.execution_count for cell in code)
     assert sum(bool(cell.outputs) for cell in code) >= 5
     assert "widgets" not in notebook.metadata  # GitHub shows no notebook with their state
-    assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
-    printed = "".join(out.get("text", "") for cell in code for out in cell.outputs)
+    assert "error" not in {output.output_type for output in outputs}
+    printed = "".join(output.get("text", "") for output in outputs)
     assert not re.search(r"\d%\|", printed)  # a progress bar
-    assert not re.search(
-        r"[\"' ](/root|/home|/tmp|/work|/Users|[A-Z]:\\\\)", path.read_text(encoding="utf-8")
-    )
+    own_places = r"[\"' ](/root|/home|/tmp|/work|/Users|[A-Z]:\\\\)"
+    assert not re.search(own_places, path.read_text(encoding="utf-8"))
     checked = [cell for cell in code if "nbval-check-output" in cell.metadata.get("tags", ())]
     assert len(checked) >= 1 and all(cell.outputs for cell in checked)
 
@@ -68,12 +62,11 @@ def test_it_reads_well(path):
 
 
 def test_one_address(path):
-    address = re.search(
-        r'Repository = "(https://github.com/([^"]+))"', (ROOT / "pyproject.toml").read_text()
-    ).groups()
+    project = (ROOT / "pyproject.toml").read_text()
+    address = re.search(r'Repository = "(https://github.com/([^"]+))"', project).groups()
     cells = nbformat.read(path, as_version=4).cells
-    for badge in BADGES:
-        assert badge.format(owner=address[1], name=path.name) in cells[0].source
+    for link in LINKS:
+        assert link.format(owner=address[1], name=path.name) in cells[0].source
     (bootstrap,) = (cell for cell in cells if "bootstrap" in cell.metadata.get("tags", ()))
     assert f"git clone --depth 1 -c multimix.clone=1 {address[0]} MultiMix" in bootstrap.source
     assert set(re.findall(r"github(?:\.com)?/([\w-]+/[\w.-]+)", path.read_text())) == {address[1]}

@@ -1,13 +1,13 @@
 """What is installed is what is needed: one list for the checkout, the package's own for a wheel."""
 
 import ast
-import csv
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
 
+import pandas as pd
 import pytest
 from helpers import ROOT
 
@@ -20,21 +20,9 @@ IMPORT_NAMES = {"pillow": "PIL", "ipython": "IPython", "scikit-image": "skimage"
 NOT_IMPORTED = {"pylibjpeg", "onnxscript"}  # pydicom and torch find them by themselves
 
 
-def module_of(requirement: str) -> str:
-    name = re.match(r"[\w-]+", requirement).group()
-    return IMPORT_NAMES.get(name, name)
-
-
-def imported_modules() -> set[str]:
-    """What the files of the package import, at any depth."""
-    found = set()
-    for path in (ROOT / "multimix").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                found.add(node.module.split(".")[0])
-    return found - set(sys.stdlib_module_names) - {"multimix"}
+def modules_of(requirements: list[str]) -> set[str]:
+    names = (re.match(r"[\w-]+", line).group() for line in requirements)
+    return {IMPORT_NAMES.get(name, name) for name in names}
 
 
 def test_requirements_are_those_of_the_project():
@@ -45,9 +33,16 @@ def test_requirements_are_those_of_the_project():
 
 
 def test_every_import_is_declared_and_every_dependency_imported():
-    declared = {module_of(line) for line in PROJECT["dependencies"]}
-    extras = {module_of(line) for name in ("export", "dicom-seg", "panel") for line in EXTRAS[name]}
-    assert imported_modules() == (declared | extras) - NOT_IMPORTED
+    found = set()
+    for path in (ROOT / "multimix").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module.split(".")[0])
+    found -= set(sys.stdlib_module_names) | {"multimix"}
+    extras = [line for name in ("export", "dicom-seg", "panel") for line in EXTRAS[name]]
+    assert found == modules_of([*PROJECT["dependencies"], *extras]) - NOT_IMPORTED
 
 
 def test_the_wheel_carries_the_sample_films(tmp_path):
@@ -64,15 +59,10 @@ def test_the_wheel_carries_the_sample_films(tmp_path):
         names = set(wheel.namelist())
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
         text = wheel.read(metadata).decode()
-    samples = [path for path in (ROOT / "sample_data").glob("*") if path.is_file()]
-    folders = [ROOT / "sample_data" / name for name in ("masks", "small")]
-    for folder in folders:
-        samples += [path for path in folder.rglob("*") if path.is_file()]
-    needed = {
-        f"multimix/{path.relative_to(ROOT)}"
-        for path in samples
-        if path.suffix not in (".py", ".zip")
-    }
+    samples = ROOT / "sample_data"
+    paths = [*samples.glob("*.*")]
+    paths += [path for name in ("masks", "small") for path in (samples / name).rglob("*.*")]
+    needed = {f"multimix/{path.relative_to(ROOT)}" for path in paths if path.suffix != ".zip"}
     assert len(needed) > 1500 and needed <= names
     code = (ROOT / "multimix").rglob("*.py")
     assert {str(path.relative_to(ROOT)) for path in code} <= names
@@ -87,11 +77,9 @@ def test_the_samples_are_small_and_their_tables_complete():
     assert sum(path.stat().st_size for path in films) < 9_000_000
     assert sizes.keys() == {"chest_xray_lungs.zip"} and sum(sizes.values()) < 3_000_000
     for table in samples.rglob("films.csv"):
-        for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
-            assert (table.parent / row["path"]).is_file()
-            assert (table.parent / (row.get("mask") or ".")).exists()
-    lines = (samples / "films.csv").read_text(encoding="utf-8").splitlines()
-    listed = {row["path"] for row in csv.DictReader(lines)}
+        names = pd.read_csv(table).filter(["path", "mask"]).stack().dropna()
+        assert len(names) and all((table.parent / name).is_file() for name in names)
+    listed = set(pd.read_csv(samples / "films.csv")["path"])
     assert listed == {path.name for path in samples.glob("*") if path.suffix in (".jpg", ".png")}
 
 

@@ -21,12 +21,11 @@ FIRST_CELL = re.search(
 ).group(1)
 AFTER = "\nimport os, multimix; print('ran in', os.getcwd(), 'with', multimix.__version__)\n"
 ADDRESS = "https://github.com/aaz-imran/MultiMix"
-INFO = "small_missing-1.dist-info"
 
 
 def git(folder: Path, *words: str) -> None:
-    name = ["-c", "user.name=x", "-c", "user.email=x@y"]
-    subprocess.run(["git", "-C", str(folder), *name, *words], check=True, capture_output=True)
+    command = ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@y", *words]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def publish(origin: Path, version: str) -> None:
@@ -49,25 +48,17 @@ def origin(tmp_path) -> Path:
 
 @pytest.fixture
 def alone(tmp_path) -> Path:
-    """A folder with nothing in it."""
-    folder = tmp_path / "alone"
-    folder.mkdir()
-    return folder
+    (tmp_path / "alone").mkdir()
+    return tmp_path / "alone"
 
 
 def run(folder: Path, origin: Path, cell: str = FIRST_CELL + AFTER, **environment: str) -> str:
     """What the cell prints, run in a folder where the repository's address leads to `origin`."""
-    config = {"count": "1", "key_0": f"url.file://{origin}.insteadOf", "value_0": ADDRESS}
-    environment |= {f"GIT_CONFIG_{name.upper()}": value for name, value in config.items()}
-    done = subprocess.run(
-        [sys.executable, "-c", cell],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    return done.stdout + done.stderr
+    config = {"COUNT": "1", "KEY_0": f"url.file://{origin}.insteadOf", "VALUE_0": ADDRESS}
+    environment |= {f"GIT_CONFIG_{name}": value for name, value in config.items()}
+    options = dict(cwd=folder, env=os.environ | environment, text=True, timeout=120)
+    output = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.run([sys.executable, "-c", cell], **options, **output).stdout
 
 
 def test_alone_it_fetches_the_project_and_later_a_newer_one(origin, alone):
@@ -97,19 +88,15 @@ def test_what_is_missing_is_installed(origin, alone):
     lines = (origin / "requirements.txt").read_text()
     (origin / "requirements.txt").write_text(f"# own\nnumpy>=1\nsmall-missing>=1\n\n{lines}")
     publish(origin, "1")
-    files = {
-        "small_missing.py": "",
-        f"{INFO}/METADATA": "Metadata-Version: 2.1\nName: small-missing\nVersion: 1\n",
-        f"{INFO}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{INFO}/RECORD": "",
-    }
+    about = "Metadata-Version: 2.1\nName: small-missing\nVersion: 1\n"
+    tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     with zipfile.ZipFile(alone / "small_missing-1-py3-none-any.whl", "w") as wheel:
-        for name, text in files.items():
-            wheel.writestr(name, text)
+        wheel.writestr("small_missing.py", "")
+        for name, text in (("METADATA", about), ("WHEEL", tags), ("RECORD", "")):
+            wheel.writestr(f"small_missing-1.dist-info/{name}", text)
     offline = {"PIP_NO_INDEX": "1", "PIP_TARGET": str(alone / "packages")}
-    said = run(alone, origin, **offline)
-    assert "small-missing>=1 could not be installed" in said.splitlines()[-1]
-    assert "Traceback" not in said
+    *before, last = run(alone, origin, **offline).splitlines()
+    assert "small-missing>=1 could not be installed" in last and "Traceback" not in "".join(before)
     said = run(alone, origin, PIP_FIND_LINKS=str(alone), **offline)
     assert "Installing small-missing>=1 ..." in said and "with 1" in said
     assert (alone / "packages" / "small_missing.py").is_file()

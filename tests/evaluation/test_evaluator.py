@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from drawn import write_films
 from helpers import SIDE
 
 from multimix.apps.cli import main
+from multimix.data.film_set import Films
 from multimix.data.films import load_films
 from multimix.data.training_films import manifest_of, trained_on
 from multimix.evaluation import evaluator, metrics
@@ -24,11 +26,12 @@ from multimix.runtime.checkpoint import save_checkpoint
 MASK_METRICS = {*FILM_METRICS, "area_difference", "area_limits"}
 CALIBRATED = {f"calibrated_{name}" for name in metrics.CALIBRATED}
 CLASS_METRICS = {*DEFINITIONS} - MASK_METRICS - CALIBRATED
-CARD = (  # of weights/README.md: AUC, accuracy, Dice
-    ("multimix", (0.987, 0.939, 0.978)),
-    ("multimix_open", (0.973, 0.899, 0.886)),
-    ("multimix_100_10", (0.975, 0.925, 0.974)),
-)
+MEASURED = {  # on part of the films; weights/README.md has what card.py measures on all
+    "multimix": {"auc": 0.978, "calibrated_accuracy": 0.936, "dice": 0.979},
+    "multimix_open": {"auc": 0.960, "calibrated_accuracy": 0.885, "dice": 0.881},
+    "multimix_100_10": {"auc": 0.969, "calibrated_accuracy": 0.923, "dice": 0.974},
+}
+load_once = cache(load_films)
 
 
 def test_evaluate_measures_what_is_there(model, films):
@@ -156,15 +159,18 @@ def test_the_score_is_the_mean_of_auc_and_dice():
     assert evaluator.score({"accuracy": 0.8}) == 0.8
 
 
-@pytest.mark.parametrize("name, card", CARD)
-def test_the_bundled_networks_score_what_the_card_says(real, name, card):
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_bundled_networks_score_as_ever(real, name):
+    """On every eighth test film of Kermany and of JSRT."""
     model = load_model(name, "cpu")
-    classes = load_films(real / "chest_xray" / "test", None, model.info.side, progress=False)
-    lungs = load_films(None, real / "jsrt", model.info.side, progress=False)
-    found = evaluate(model, classes, "all") | evaluate(model, lungs, "test", clean=False)
-    # A film on the edge may change its class with the processor: one of 624 is .0016.
-    found = [found[metric] for metric in ("auc", "calibrated_accuracy", "dice")]
-    assert found == pytest.approx(card, abs=2e-3)
+    films = load_once(real / "chest_xray" / "test", real / "jsrt", model.info.side, progress=False)
+    lungs = films.segmentation.split("test")
+    some = (part[torch.arange(0, len(part), 8)] for part in (films.classification, lungs))
+    found = evaluate(model, Films(*some), "all", clean=False)
+    for metric, expected in MEASURED[name].items():
+        # A film on the edge may change its class with the processor: one of 78 is .013.
+        off = 0.014 if metric == "calibrated_accuracy" else 2e-3
+        assert found[metric] == pytest.approx(expected, abs=off), metric
 
 
 def test_notes_say_what_makes_a_measurement_weak(model, films):

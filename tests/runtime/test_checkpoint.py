@@ -3,9 +3,9 @@
 import hashlib
 import os
 import pickle
-import subprocess
+import runpy
 import sys
-from unittest.mock import Mock
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,18 +29,18 @@ def test_a_checkpoint_comes_back(tmp_path, x, bridge):
     assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
 
 
-def test_a_published_network_is_smaller_and_predicts_the_same(tmp_path, model, x):
+def test_a_published_network_is_smaller_and_predicts_alike(tmp_path, model, x, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     content = {"weights": model.state_dict(), "config": {"side": 64}, "manifest": "a,b\n"}
-    save_checkpoint(tmp_path / "best.pth", content | {"calibration": CALIBRATION})
-    (tmp_path / "card.md").write_text("# Card")
-    script = [sys.executable, ROOT / "weights" / "publish.py", "best.pth", "out.pth"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [*script, "--card", "card.md"]
-    printed = subprocess.check_output(command, cwd=tmp_path, env=environment, text=True)
-    digest = hashlib.sha256((tmp_path / "out.pth").read_bytes()).hexdigest()
-    assert printed == f"{digest}  out.pth\n"
-    assert (tmp_path / "out.pth").stat().st_size < 0.8 * (tmp_path / "best.pth").stat().st_size
-    content = read_checkpoint(tmp_path / "out.pth")
+    save_checkpoint(Path("best.pth"), content | {"calibration": CALIBRATION})
+    Path("card.md").write_text("# Card")
+    script = str(ROOT / "weights" / "publish.py")
+    monkeypatch.setattr(sys, "argv", [script, "best.pth", "out.pth", "--card", "card.md"])
+    runpy.run_path(script, run_name="__main__")
+    digest = hashlib.sha256(Path("out.pth").read_bytes()).hexdigest()
+    assert capsys.readouterr().out == f"{digest}  out.pth\n"
+    assert Path("out.pth").stat().st_size < 0.8 * Path("best.pth").stat().st_size
+    content = read_checkpoint("out.pth")
     assert (content["card"], content["manifest"]) == ("# Card", "a,b\n")
     assert all(tensor.dtype == torch.bfloat16 for tensor in content["weights"].values())
     again = model_from_checkpoint(content, "out.pth")
@@ -59,15 +59,12 @@ def test_the_authors_bare_state_dict_is_taken(tmp_path):
     assert torch.equal(model.encoder.fc.weight, tensors["encoder.fc.weight"])
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, model, monkeypatch):
+def test_a_failed_write_leaves_the_old_file(tmp_path, model):
     path = tmp_path / "a.pth"
     save_checkpoint(path, {"weights": model.state_dict()})
     before = path.read_bytes()
     with pytest.raises((AttributeError, pickle.PicklingError)):
         save_checkpoint(path, {"weights": lambda: None})
-    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError("No space left on device")))
-    with pytest.raises(OSError, match="No space"):
-        save_checkpoint(path, {"weights": {}})
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.pth"]
 
 
@@ -80,31 +77,22 @@ TENSORS = MultiMix(TINY).state_dict()
 BIAS, WIDE = "encoder.fc.bias", "encoder.dconv_down5.0.weight"
 
 
-def changed(**tensors: torch.Tensor) -> dict:
-    """All tensors, with other ones for the bias and for a wide layer."""
-    return TENSORS | {{"bias": BIAS, "wide": WIDE}[name]: t for name, t in tensors.items()}
-
-
 NOT_TENSORS = {  # refused with one sentence: what is not named tensors of finite floats
     "code": Evil(),
     "code beside": {"weights": TENSORS, "note": Evil()},
-    "list": [1, 2],
     "tensor": torch.zeros(3),
-    "numbers": {BIAS: 3.0},
     "whole numbers": {n: tensor.long() for n, tensor in TENSORS.items()},
-    "sparse": changed(bias=torch.zeros(2).to_sparse()),
-    "not finite": changed(bias=torch.tensor([torch.nan, 0])),
-    "expanded": changed(wide=torch.zeros(1).expand(10**6, 10**6, 1, 1)),
-    "meta": changed(wide=TENSORS[WIDE].to("meta")),
+    "sparse": TENSORS | {BIAS: torch.zeros(2).to_sparse()},
+    "not finite": TENSORS | {BIAS: torch.tensor([torch.nan, 0])},
+    "expanded": TENSORS | {WIDE: torch.zeros(1).expand(10**6, 10**6, 1, 1)},
+    "meta": TENSORS | {WIDE: TENSORS[WIDE].to("meta")},
 }
 NOT_WEIGHTS = {  # the content of a file, and a part of the sentence that refuses it
     "another network": (torch.nn.Linear(3, 3).state_dict(), "no weights of a MultiMix network"),
-    "a part": (dict(list(TENSORS.items())[:5]), "encoder.dconv_down3.0.weight"),
     "one less": ({n: t for n, t in TENSORS.items() if n != BIAS}, BIAS),
     "one more": ({**TENSORS, "encoder.extra": torch.zeros(1)}, "encoder.extra"),
-    "wrong shape": (changed(bias=torch.zeros(7)), BIAS),
-    "flat": (changed(wide=torch.tensor(1.0)), "no weights of a MultiMix network"),
-    "wide": (changed(wide=torch.zeros(20_000, 1, 1, 1)), WIDE),
+    "wrong shape": (TENSORS | {BIAS: torch.zeros(7)}, BIAS),
+    "wide": (TENSORS | {WIDE: torch.zeros(20_000, 1, 1, 1)}, WIDE),
 }
 ODD = {  # what may stand beside the weights
     "config": ({"config": "none"}, "damaged"),

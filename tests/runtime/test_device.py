@@ -10,6 +10,7 @@ import torch
 from helpers import ROOT, read_log
 from torch import nn
 
+from multimix.apps.cli import main
 from multimix.runtime import device
 from multimix.runtime.checkpoint import read_checkpoint
 from multimix.runtime.device import World, choose_device, micro_batch_size, to_device
@@ -45,18 +46,18 @@ def test_shares_are_whole():
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_two_processes_train_what_one_trains(tmp_path, sets):
+def test_two_processes_train_what_one_trains(tmp_path, sets, capsys):
     # Slices of one film, so that dropout, too, is drawn film by film. One step: Adam magnifies what
     # rounding does.
-    words = ["-m", "multimix", "train", *sets, "--recipe=improved", "--batch=4", "--steps=1"]
+    words = ["train", *sets, "--recipe=improved", "--batch=4", "--steps=1"]
     words += ["--validate-every=1", "--films-at-once=1", "--unlabelled-from=0"]
     words += ["--side=48", "--sides=32,48", "--class-sides=32,48", "--precision=float32"]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    assert main([*words, f"--out={tmp_path}/one"]) == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*torchrun, "-m", "multimix", *words, f"--out={tmp_path}/two"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    for name, start in (("one", []), ("two", torchrun)):
-        command = [sys.executable, *start, *words, f"--out={tmp_path / name}"]
-        printed = subprocess.check_output(command, env=environment, text=True, timeout=300)
-        assert printed.count("training on") == 1  # one speaks
+    printed = subprocess.check_output(command, env=environment, text=True, timeout=300)
+    assert printed.replace("/two", "/one") == capsys.readouterr().out  # one process speaks
     one, two = (read_checkpoint(tmp_path / name / "last.pth") for name in ("one", "two"))
     states = (content["training"]["optimizer"]["state"].values() for content in (one, two))
     for first, second in zip(*states):  # exp_avg is a tenth of the gradient
