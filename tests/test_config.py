@@ -60,7 +60,6 @@ def test_the_rate_falls_in_stairs_or_along_a_cosine():
         (dict(side=64, sides=(64, 96)), "the side is 64, .* 64 is needed as the largest of sides"),
         (dict(side=64, class_sides=(96,)), "the side is 64, .* no larger one in class_sides"),
         (dict(bridge=1), "bridge is 1; True or False is needed"),
-        (dict(precision=32), "precision is 32; float32, bfloat16 or auto is needed"),
     ),
 )
 def test_impossible_values_are_named(changes, words):
