@@ -86,14 +86,12 @@ def test_damaged_films_of_every_kind(tmp_path):
             assert len(quickly(refusal, path)) <= 300 + len(str(path))
 
 
-@pytest.mark.parametrize(
-    "width, height", ((20_000, 20_000), (100_000, 100_000), (1, 5_000), (0, 10), (2**31 - 1, 1))
-)
+@pytest.mark.parametrize("width, height", ((8_000, 8_000), (100_000, 100_000), (2**31 - 1, 1)))
 def test_claimed_sizes(tmp_path, width, height):
     path = tmp_path / "film.png"
     path.write_bytes(png(width, height))
     with bounded_memory():
-        assert quickly(refusal, path)
+        assert "more than 50 million pixels" in quickly(refusal, path)
 
 
 def test_the_size_of_a_compressed_picture_is_its_own(tmp_path):
