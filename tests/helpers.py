@@ -1,12 +1,12 @@
 """What several test files need besides fixtures."""
 
-import csv
 import functools
 from datetime import datetime, timezone
 from pathlib import Path
 
 import ipywidgets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from drawn import draw
@@ -37,8 +37,8 @@ def film_set(task: str, side: int = SIDE) -> FilmSet:
     )
     names = tuple(f"{task}/film{i:02}" for i in range(40))
     targets = torch.arange(40) % 2 if task == "classification" else torch.from_numpy(masks)
-    labelled = torch.ones(40, dtype=torch.bool)
-    return FilmSet(torch.from_numpy(pictures), targets, labelled, names, names, SPLITS)
+    known = torch.ones(40, dtype=torch.bool)
+    return FilmSet(torch.from_numpy(pictures), targets, known, names, names, SPLITS)
 
 
 def save(path: Path, picture: np.ndarray) -> None:
@@ -100,5 +100,4 @@ def quietly(config, films, out, **options) -> MultiMix:
 
 
 def read_log(out: Path) -> list[dict[str, str]]:
-    with open(out / "log.csv", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return pd.read_csv(out / "log.csv", dtype=str, keep_default_na=False).to_dict("records")

@@ -25,8 +25,7 @@ def path(request) -> Path:
 
 def test_every_notebook_has_its_twin():
     twins = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
-    assert [path.stem for path in NOTEBOOKS] == [path.stem for path in twins]
-    assert len(NOTEBOOKS) == 5
+    assert len(twins) == 5 and [path.with_suffix(".py") for path in NOTEBOOKS] == twins
 
 
 def test_the_pair_is_in_sync(path, capsys):
@@ -61,12 +60,14 @@ def test_it_reads_well(path):
     assert all(len(cell.source.splitlines()) <= 15 for cell in cells if cell.cell_type == "code")
 
 
-def test_one_address(path):
+def test_one_address_and_one_first_cell(path):
     project = (ROOT / "pyproject.toml").read_text()
     address = re.search(r'Repository = "(https://github.com/([^"]+))"', project).groups()
     cells = nbformat.read(path, as_version=4).cells
     for link in LINKS:
         assert link.format(owner=address[1], name=path.name) in cells[0].source
-    (bootstrap,) = (cell for cell in cells if "bootstrap" in cell.metadata.get("tags", ()))
+    bootstrap = cells[1]
+    assert (bootstrap.outputs, bootstrap.metadata["cellView"]) == ([], "form")
+    assert bootstrap.source == nbformat.read(NOTEBOOKS[0], as_version=4).cells[1].source
     assert f"git clone --depth 1 -c multimix.clone=1 {address[0]} MultiMix" in bootstrap.source
     assert set(re.findall(r"github(?:\.com)?/([\w-]+/[\w.-]+)", path.read_text())) == {address[1]}

@@ -3,7 +3,6 @@
 A small repository of files plays GitHub.
 """
 
-import json
 import os
 import re
 import subprocess
@@ -35,8 +34,8 @@ def publish(origin: Path, version: str) -> None:
 
 
 @pytest.fixture
-def origin(tmp_path) -> Path:
-    origin = tmp_path / "origin"
+def origin(tmp_path_factory) -> Path:
+    origin = tmp_path_factory.mktemp("origin")
     for folder in ("multimix", "notebooks"):
         (origin / folder).mkdir(parents=True)
     for name in ("notebooks/start.py", "requirements.txt"):
@@ -44,12 +43,6 @@ def origin(tmp_path) -> Path:
     git(origin, "init", "--initial-branch", "main")
     publish(origin, "1")
     return origin
-
-
-@pytest.fixture
-def alone(tmp_path) -> Path:
-    (tmp_path / "alone").mkdir()
-    return tmp_path / "alone"
 
 
 def run(folder: Path, origin: Path, cell: str = FIRST_CELL + AFTER, **environment: str) -> str:
@@ -61,50 +54,42 @@ def run(folder: Path, origin: Path, cell: str = FIRST_CELL + AFTER, **environmen
     return subprocess.run([sys.executable, "-c", cell], **options, **output).stdout
 
 
-def test_alone_it_fetches_the_project_and_later_a_newer_one(origin, alone):
-    assert f"ran in {alone / 'MultiMix'} with 1" in run(alone, origin)
+def test_alone_it_fetches_the_project_and_later_a_newer_one(origin, tmp_path):
+    assert f"ran in {tmp_path / 'MultiMix'} with 1" in run(tmp_path, origin)
     publish(origin, "2")
-    twice = run(alone, origin, FIRST_CELL + AFTER + FIRST_CELL + AFTER)
-    assert twice.count(f"ran in {alone / 'MultiMix'} with 2") == 2
+    twice = run(tmp_path, origin, FIRST_CELL + AFTER + FIRST_CELL + AFTER)
+    assert twice.count(f"ran in {tmp_path / 'MultiMix'} with 2") == 2
     assert twice.count("Looking for a newer version") == 1
 
 
-def test_without_network_it_says_so_or_goes_on_with_what_is_there(origin, alone):
-    said = run(alone, origin / "gone")
+def test_without_network_it_says_so_or_goes_on_with_what_is_there(origin, tmp_path):
+    said = run(tmp_path, origin / "gone")
     assert "was not fetched" in said.splitlines()[-1] and "Traceback" not in said
-    run(alone, origin)
-    said = run(alone, origin / "gone")
-    assert "None could be fetched" in said and f"ran in {alone / 'MultiMix'} with 1" in said
+    run(tmp_path, origin)
+    said = run(tmp_path, origin / "gone")
+    assert "None could be fetched" in said and f"ran in {tmp_path / 'MultiMix'} with 1" in said
 
 
 @pytest.mark.parametrize("place", ["MultiMix", "MultiMix/notebooks", "."])
-def test_a_checkout_is_used_and_left_alone(origin, alone, place):
-    git(alone, "clone", f"file://{origin}", "MultiMix")
+def test_a_checkout_is_used_and_left_alone(origin, tmp_path, place):
+    git(tmp_path, "clone", f"file://{origin}", "MultiMix")
     publish(origin, "2")
-    assert run(alone / place, origin) == f"ran in {alone / 'MultiMix'} with 1\n"
+    assert run(tmp_path / place, origin) == f"ran in {tmp_path / 'MultiMix'} with 1\n"
 
 
-def test_what_is_missing_is_installed(origin, alone):
+def test_what_is_missing_is_installed(origin, tmp_path):
     lines = (origin / "requirements.txt").read_text()
     (origin / "requirements.txt").write_text(f"# own\nnumpy>=1\nsmall-missing>=1\n\n{lines}")
     publish(origin, "1")
     about = "Metadata-Version: 2.1\nName: small-missing\nVersion: 1\n"
     tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    with zipfile.ZipFile(alone / "small_missing-1-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(tmp_path / "small_missing-1-py3-none-any.whl", "w") as wheel:
         wheel.writestr("small_missing.py", "")
         for name, text in (("METADATA", about), ("WHEEL", tags), ("RECORD", "")):
             wheel.writestr(f"small_missing-1.dist-info/{name}", text)
-    offline = {"PIP_NO_INDEX": "1", "PIP_TARGET": str(alone / "packages")}
-    *before, last = run(alone, origin, **offline).splitlines()
+    offline = {"PIP_NO_INDEX": "1", "PIP_TARGET": str(tmp_path / "packages")}
+    *before, last = run(tmp_path, origin, **offline).splitlines()
     assert "small-missing>=1 could not be installed" in last and "Traceback" not in "".join(before)
-    said = run(alone, origin, PIP_FIND_LINKS=str(alone), **offline)
+    said = run(tmp_path, origin, PIP_FIND_LINKS=str(tmp_path), **offline)
     assert "Installing small-missing>=1 ..." in said and "with 1" in said
-    assert (alone / "packages" / "small_missing.py").is_file()
-
-
-def test_every_notebook_begins_so():
-    for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        assert "".join(cells[1]["source"]) == FIRST_CELL.strip()
-        assert cells[1]["metadata"]["cellView"] == "form"
-        assert cells[1]["outputs"] == []
+    assert (tmp_path / "packages" / "small_missing.py").is_file()

@@ -38,8 +38,6 @@ WRONG = {
     "multimix.predict(model, 'a.png', flop=True)": "call-arg",
     "multimix.train(config, films, 'runs/a', start=None)": "call-arg",
 }
-
-
 CONFIG = """
 [mypy]
 strict = True

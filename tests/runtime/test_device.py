@@ -17,10 +17,14 @@ from multimix.runtime.device import World, choose_device, micro_batch_size, to_d
 
 
 def test_devices():
-    assert choose_device("cpu") == torch.device("cpu")
+    cpu, layer = choose_device("cpu"), nn.Conv2d(3, 4, 3)
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(ValueError, match="There is no device 'tpu' here; choose auto"):
         choose_device("tpu")
+    assert [micro_batch_size(cpu, side) for side in (64, 128, 256, 1024)] == [16, 8, 2, 1]
+    assert micro_batch_size(torch.device("cuda"), 256) == 64
+    to_device(layer, cpu)
+    assert layer.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("flag, precision", (("amx_bf16", "bfloat16"), ("avx2", "float32")))
@@ -28,14 +32,6 @@ def test_the_precision_follows_the_processor(tmp_path, monkeypatch, flag, precis
     (tmp_path / "cpuinfo").write_text(f"flags : fpu {flag} sse")
     monkeypatch.setattr(device, "Path", lambda name: tmp_path / "cpuinfo")
     assert device.best_precision(torch.device("cpu")) == precision
-
-
-def test_a_pass_takes_what_the_cache_of_a_cpu_holds():
-    cpu, layer = torch.device("cpu"), nn.Conv2d(3, 4, 3)
-    assert [micro_batch_size(cpu, side) for side in (64, 128, 256, 1024)] == [16, 8, 2, 1]
-    assert micro_batch_size(torch.device("cuda"), 256) == 64
-    to_device(layer, cpu)
-    assert layer.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_shares_are_whole():
