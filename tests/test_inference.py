@@ -84,6 +84,13 @@ def test_many_films_one_after_another(model, tmp_path):
     assert ["bad.png" in str(error) for error in errors] == [True]
 
 
+def test_a_generator_may_reuse_its_array(model):
+    films = [draw(i, 0, 64)[0] for i in range(3)]
+    buffer = np.empty_like(films[0])
+    reused = (np.copyto(buffer, film) or buffer for film in films)
+    assert np.array_equal([p.film for p in predict_iter(model, reused)], films)
+
+
 @pytest.mark.parametrize("learnt", ("classification", "segmentation"))
 def test_what_was_not_learnt_is_left_out(model, learnt):
     model.info.tasks = (learnt,)

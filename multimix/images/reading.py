@@ -139,7 +139,7 @@ def decode(source: Any, side: int | None = None) -> Decoded:
             if isinstance(source, Tensor):
                 source = source.float() if source.dtype == torch.bfloat16 else source
                 source = source.numpy(force=True)
-            return decoded_array(np.asarray(source))
+            return decoded_array(np.array(source))  # a copy: its owner may change it
 
 
 def decode_file(file: BinaryIO, suffix: str, side: int | None) -> Decoded:
