@@ -1,7 +1,4 @@
-"""The panel in a real browser: Voila serves it, Chromium shows it, a person's moves are made.
-
-A screenshot of each width stays in build/.
-"""
+"""The panel in a real browser, served by Voila; a screenshot of each width stays in build/."""
 
 import os
 import re
