@@ -215,14 +215,14 @@ def truths_beside(films: Iterable[Path]) -> dict[Path, tuple[str, Path | None]]:
     Its columns are `path`, and `truth`, `label` or `mask`. Other tables are ignored.
     """
     found: dict[Path, tuple[str, Path | None]] = {}
-    folders = {folder for film in films for folder in film.parents[:2]}
-    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):  # the nearest first
+    tables = {folder / "films.csv" for film in films for folder in film.parents[:2]}
+    nearest_first = sorted(filter(Path.is_file, tables), key=lambda table: -len(table.parts))
+    for table in nearest_first:  # a pipe of this name would never end
         with suppress(ValueError, KeyError, OSError):
-            table = pd.read_csv(folder / "films.csv", dtype=str, keep_default_na=False)
-            for row in table.to_dict("records"):
+            for row in pd.read_csv(table, dtype=str, keep_default_na=False).to_dict("records"):
                 label, mask = row.get("truth", row.get("label", "")).upper(), row.get("mask")
-                known = label if label in CLASSES else "", folder / mask if mask else None
-                found.setdefault(folder / row["path"], known)
+                known = label if label in CLASSES else "", table.parent / mask if mask else None
+                found.setdefault(table.parent / row["path"], known)
     return found
 
 

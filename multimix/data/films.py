@@ -108,7 +108,7 @@ def load_sets(
     if not sets:
         return None
     if not films:
-        raise ValueError(f"All films of {sets[0][0]} are of other classes; see the option classes.")
+        raise ValueError(f"All films of {sets[0][0]} are of other classes; see --classes.")
     kept, pixels, lungs = read(list(films.values()))
     names, patients, splits = zip(*((film.name, film.patient, film.split) for film in kept))
     labels = torch.tensor([film.label or 0 for film in kept])

@@ -216,6 +216,7 @@ def test_true_classes_and_hand_outlines_are_shown(run, capsys):
     table = "path,truth,mask\nfilm.png,pneumonia,masks/film.png\nother.png,NORMAL,\n"
     Path("a/films.csv").write_text(table)
     Path("films.csv").write_text("path,label\nb/film.png,1\n")  # of another kind
+    os.mkfifo("b/films.csv")  # opened, it would wait for ever
     assert run("a/film.png", "a/other.png", "b/film.png", "--json") == 0
     film, other, third = json.loads(capsys.readouterr().out)
     mask, truth = read_film("predictions/film_mask.png") > 0, draw(0, 0, 50)[1]
