@@ -33,7 +33,7 @@ def coin(films: Tensor, probability: float, generators: Generators) -> Tensor:
 
 
 def weak(films: Tensor, generators: Generators) -> Tensor:
-    """The weak view: mirrored or not, padded with 1/8 of the side (32 px at 256), and cropped."""
+    """The weak view: half of the films mirrored, padded by reflection (1/8 of a side), cropped."""
     films = torch.where(coin(films, 0.5, generators), films.flip(3), films)
     height, width = films.shape[2:]
     rows, columns = height // 8, width // 8

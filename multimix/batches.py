@@ -58,11 +58,11 @@ class Loader:
     ):
         if world.size > config.batch:
             raise ValueError(
-                f"{world.size} processes cannot share {config.batch} films a batch; raise --batch."
+                f"{world.size} processes cannot share {config.batch} films; start fewer."
             )
         self.config, self.device, self.share = config, device, world.share(config.batch)
         self.slots = torch.tensor(list(self.share))  # (n,): this rank's places in a batch
-        self.places = self.slots.to(device)[:, None, None, None]  # the same, beside its films
+        self.places = self.slots.to(device)[:, None, None, None]  # the same for films: (n, 1, 1, 1)
         # By task: the training films, and those of them that keep their labels.
         self.films: dict[str, FilmSet] = {}
         self.labelled: dict[str, FilmSet] = {}

@@ -79,9 +79,7 @@ class Config:
     side_schedule: str = setting(
         "multi-scale", "of sides: random, or one after the other", ("multi-scale", "progressive")
     )
-    class_sides: tuple[int, ...] = setting(
-        (), "px that the class is read at, by the mean of log-odds; none: side alone", SIDES
-    )
+    class_sides: tuple[int, ...] = setting((), "px of the class, averaged; none: side alone", SIDES)
     widths: tuple[int, ...] = setting(WIDTHS, "channels of the five stages")
     precision: str = setting("float32", "of convolutions; auto: bfloat16 where fast", PRECISIONS)
     seed: int = setting(0, "of every random choice", high=10**9 - 1)

@@ -32,6 +32,10 @@ from multimix.runtime.device import choose_device, micro_batch_size, to_device
 from multimix.runtime.files import bundled
 
 INVERT = ("auto", "never", "always")
+NOT_LEARNT = {
+    "classification": "The network has not learnt the classes: there is no label.",
+    "segmentation": "The network has not learnt the lungs: there is no mask.",
+}
 
 
 def load_model(weights: str | os.PathLike = "multimix", device: str = "auto") -> MultiMix:
@@ -192,8 +196,7 @@ def predict_batch(
     if not all(part.isfinite().all() for part in output):
         raise ValueError("The network's outputs are not numbers (NaN); use other weights.")
     pneumonia = torch.sigmoid(calibrated_log_odds(output.log_odds, info.calibration)).tolist()
-    missing = [(classes, "classes: there is no label"), (lungs, "lungs: there is no mask")]
-    not_learnt = [f"The network has not learnt the {text}." for known, text in missing if not known]
+    not_learnt = [text for task, text in NOT_LEARNT.items() if task not in info.tasks]
     for i, (image, film) in enumerate(zip(images, films)):
         lung = output.lung[i, 0].numpy() if lungs else None
         looks = dict(inverted=inverted[i], corrected=corrected[i])

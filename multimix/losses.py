@@ -1,4 +1,4 @@
-"""The loss terms besides cross-entropy, as pure functions (paper, section 2.2)."""
+"""The loss terms besides cross-entropy, as pure functions (paper, section 2.2; UniMatch)."""
 
 import torch
 import torch.nn.functional as F

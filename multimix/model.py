@@ -129,7 +129,7 @@ class MultiMix(nn.Module):
     def __init__(self, widths: tuple[int, ...] = WIDTHS, bridge: bool = True):
         super().__init__()
         if len(widths) != 5 or min(widths) < 1:
-            raise ValueError(f"widths are {widths}; five positive channel numbers are needed.")
+            raise ValueError(f"widths are {widths}; five positive numbers are needed, as {WIDTHS}.")
         self.widths, self.bridge = tuple(widths), bridge
         self.info = ModelInfo()
         self.encoder = Encoder(self.widths)
@@ -207,6 +207,6 @@ def check_films(x: Tensor) -> None:
     fits = x.ndim == 4 and x.shape[0] > 0 and x.shape[1] == 1 and x.is_floating_point()
     if not fits or any(px < 2 * STRIDE or px % STRIDE for px in x.shape[2:]):
         raise ValueError(
-            f"The network was given {x.dtype} of shape {tuple(x.shape)}; it needs floats in [-1, 1]"
-            f", shape (N, 1, H, W), and sides that are multiples of {STRIDE}, {2 * STRIDE} or more."
+            f"The network was given {x.dtype} {tuple(x.shape)}; it needs grey films (N, 1, H, W), "
+            f"floats in [-1, 1], with sides that are multiples of {STRIDE}, {2 * STRIDE} or more."
         )

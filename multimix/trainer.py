@@ -83,7 +83,7 @@ class Trainer:
             if not abs(value) < float("inf"):
                 raise ValueError(
                     f"The {name} became {value} in step {self.step + 1}; lower the learning rate "
-                    f"({rate:.2g} now) in another folder; --init can start from this last.pth."
+                    f"({rate:.2g} there) in a new folder, from the start or from last.pth (--init)."
                 )
         self.optimizer.step()
         if self.average:

@@ -263,7 +263,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kinds = MemoryError, torch.cuda.OutOfMemoryError  # of other memory torch has no class
         if not isinstance(error, kinds) and "can't allocate memory" not in str(error):
             raise
-        sentence = "There is too little memory; try --micro-batch 1, a smaller --side or --cache."
+        sentence = (
+            "There is too little memory; take fewer films at once (--micro-batch 1), a smaller "
+            "--side, or keep the films on the disk (--cache FOLDER)."
+        )
     except KeyboardInterrupt as stop:
         code, sentence = STOPPED, f"{str(stop) or 'stopped'}."
     with suppress(OSError):  # a closed terminal

@@ -4,7 +4,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -88,30 +88,39 @@ def predict_folder(
         todo = [path for path in found if path not in done]
         versions, truths = {path: film_version(path) for path in todo}, truths_beside(todo)
         options["on_error"] = lambda error: report(str(error))
-        predictions = predict_iter(model, todo, **options)
-        size, new, began = micro_batch_size(device, model.info.side), set(), time.perf_counter()
-        while not stop.came and (batch := list(islice(predictions, size))):
-            made["seconds"] = (time.perf_counter() - began) / len(batch)
-            for prediction in batch:
-                path = Path(prediction.source or "")
-                label, mask = truths.get(path, ("", None))
-                more = made | {"film_version": versions[path], "truth": label}
-                try:
-                    write_film(folder, prediction, found[path], files, mask, more)
-                    new.add(path)
-                except ValueError as error:  # no DICOM Segmentation is possible
-                    report(str(error))
-            began = time.perf_counter()
+        size, new = micro_batch_size(device, model.info.side), set[Path]()
+        for prediction, seconds in timed(predict_iter(model, todo, **options), size, stop):
+            path = Path(prediction.source or "")
+            label, mask = truths.get(path, ("", None))
+            more = made | {"film_version": versions[path], "seconds": seconds, "truth": label}
+            try:
+                write_film(folder, prediction, found[path], files, mask, more)
+                new.add(path)
+            except ValueError as error:  # no DICOM Segmentation is possible
+                report(str(error))
     if stop.came:
         raise KeyboardInterrupt("stopped; the same command with --resume continues from there")
-    ready = [path for path in found if path in new | done]
-    rows = [folder.rows[film_id(path)] | {"is_new": path in new} for path in ready]
+    ready = new | done
+    made_now_or_before = (path for path in found if path in ready)
+    rows = [folder.rows[film_id(path)] | {"is_new": path in new} for path in made_now_or_before]
     if faults:
         count = f"{len(faults)} of {len(faults) + len(rows)}"
         raise ValueError(f"{count} films could not be predicted: {'; '.join(faults[:3])}")
     for row in rows:
         row |= {kind: str(folder.path / row[kind]) for kind in ("mask", "overlay") if row[kind]}
     return rows
+
+
+def timed(
+    predictions: Iterator[Prediction], size: int, stop: StopSignal
+) -> Iterator[tuple[Prediction, float]]:
+    """Each prediction and its part of the seconds of its batch; no new batch after a signal."""
+    while not stop.came:
+        began = time.perf_counter()
+        if not (batch := list(islice(predictions, size))):
+            break
+        seconds = (time.perf_counter() - began) / len(batch)
+        yield from ((prediction, seconds) for prediction in batch)
 
 
 def find_films(paths: Paths, recursive: bool, report: Report, left_out: Report) -> dict[Path, str]:
@@ -144,11 +153,12 @@ def is_done(folder: OutputFolder, film: Path, files: dict, made: Row, overwrite:
     row = folder.rows.get(film_id(film))
     if not row or row["film_version"] != film_version(film):
         return False
-    same = row | made == row
+    same = all(row[name] == made[name] for name in made)
     if not same and not overwrite:
         raise ValueError(
-            f"{folder.table} has predictions of weights {row['weights']} '{row['how']}', not of "
-            f"{made['weights']} '{made['how']}'; use those, or --overwrite, or another --out."
+            f"{folder.table} has predictions of weights {row['weights']} '{row['how']}', and these "
+            f"would be of {made['weights']} '{made['how']}'; give the earlier options, another "
+            "--out, or --overwrite."
         )
     kinds, paths = files | {"mask": bool(row["mask"])}, folder.paths(row["name"])
     return same and all(paths[kind].is_file() for kind in paths if kinds.get(kind))

@@ -42,7 +42,8 @@ threading.Thread(target=watch, daemon=True).start()
 from multimix.apps.cli import main
 sys.exit(any(map(main, json.loads(sys.argv[1]))))"""
 
-# The settings that must match for a finished run to be reused; they are in the run's test.json.
+# What must match for a finished run to be reused: system, recipe, config, and the folders of both
+# tasks by domain ('films'). It is in the run's test.json.
 Spec = dict[str, Any]
 
 
@@ -55,6 +56,8 @@ def sweep(options: argparse.Namespace) -> list[str]:
     for name, value in QUICK.items() if options.quick else ():
         if getattr(options, name, None) in (None, []):
             setattr(options, name, value)
+    if not options.classification and not options.segmentation:
+        raise ValueError("No films were given; name their folders, or take the small set: --quick.")
     runs, device = grid(options), choose_device(options.device)
     options.out.mkdir(parents=True, exist_ok=True)
     missing = [folder for folder, spec in runs.items() if not is_done(folder, spec)]
@@ -93,7 +96,7 @@ def grid(options: argparse.Namespace) -> dict[Path, Spec]:
         learns = config.classify, config.segment
         for task, names, learnt in zip(TASKS, sets["test"], learns):
             if learnt and not names:
-                raise ValueError(f"{system} learns {task}; give --{task}, --systems or --quick.")
+                raise ValueError(f"{system} learns {task}; give --{task}, or other --systems.")
         labels, masks = (count if learnt else None for count, learnt in zip(counts, learns))
         config = replace(config, class_labels=labels, masks=masks)
         films: dict[str, list] = {}

@@ -48,11 +48,8 @@ def read_layout(
             f"{root} is not a set of films; give a folder (archives unpacked), a .csv or jsrt.mat."
         )
     masked = any(film.masks for film in found.films)
-    kind = found.layout or ("images_and_masks" if masked else "flat")
-    if not found.layout and any(film.label is not None for film in found.films):
-        kind = "chex" if any(film.split for film in found.films) else "classes"
-    more = ["classes"] * (kind == "chex") + ["csv"] * (kind in PUBLISHED)
-    fits = ["flat", kind, *more, *(MASK_LAYOUTS if masked else ())]
+    more = ["classes"] * (found.layout == "chex") + ["csv"] * (found.layout in PUBLISHED)
+    fits = ["flat", found.layout, *more, *(MASK_LAYOUTS if masked else ())]
     if layout not in ("auto", *fits):
         raise ValueError(
             f"{root} is not a set of layout {layout}; it can be {' or '.join(dict.fromkeys(fits))}."
@@ -60,7 +57,7 @@ def read_layout(
     notes = (*found.left_out, *notes_of_classes(found.films, masked))
     films = [f for f in with_patients(found.films) if masked or not f.other_class]
     films, rule = with_splits(films, found.split_rule)
-    name = kind if layout == "auto" else layout
+    name = found.layout if layout == "auto" else layout
     return FoundFilms(name, films, notes, rule, found.folder or root)
 
 
@@ -77,14 +74,22 @@ def set_of_folder(root: Path, layout: str, labels: Labels, others: Folders) -> F
         return films_elsewhere(root, strays, others, labels)
     elif strays:
         raise ValueError(
-            f"{strays[0].path} has no film in {root}; give one of its name, with or without _mask."
+            f"{strays[0].path} has no film in {root}; each mask needs one film with the same file "
+            "name, or that name without _mask."
         )
     else:
         if layout == "flat":
             films = [Film(film.source, film.name, patient=film.patient) for film in films]
-        found = FoundFilms("", films)
+        found = FoundFilms(name_of_layout(films), films)
     left_out = contents.left_out()
     return replace(found, left_out=(*found.left_out, *([f"{left_out}."] if left_out else [])))
+
+
+def name_of_layout(films: Sequence[Film]) -> str:
+    """The layout of films that folders describe."""
+    if any(film.label is not None for film in films):
+        return "chex" if any(film.split for film in films) else "classes"
+    return "images_and_masks" if any(film.masks for film in films) else "flat"
 
 
 def films_elsewhere(
@@ -103,7 +108,7 @@ def films_elsewhere(
             "needed, in images/ beside masks/ or in another folder that is given with it."
         )
     notes = (f"{left} masks in {root} have no film and are left out.",) * bool(left)
-    return FoundFilms("", films, notes, folder=path)
+    return FoundFilms(name_of_layout(films), films, notes, folder=path)
 
 
 def notes_of_classes(films: Sequence[Film], masked: bool) -> list[str]:

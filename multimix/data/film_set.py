@@ -32,7 +32,7 @@ class Film:
 class FoundFilms:
     """The films of a set, and sentences for its user."""
 
-    layout: str  # one of LAYOUTS; '' for that of the words in the paths
+    layout: str  # one of LAYOUTS
     films: list[Film]
     left_out: tuple[str, ...] = ()  # what below the folder is not read
     split_rule: str = ""  # where the splits come from

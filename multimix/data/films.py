@@ -3,13 +3,14 @@
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm.contrib.concurrent import thread_map
+from tqdm.auto import tqdm
 
 from multimix.data.dataset_layouts import read_layout
 from multimix.data.film_set import Film, Films, FilmSet, FilmStack, FoundFilms
@@ -79,12 +80,12 @@ def find_sets(
     folders: Folders, layout: str, classes: Mapping[str, str] | None
 ) -> list[tuple[str, FoundFilms]]:
     """The films in each folder, with the folder's name."""
-    folders = [folders] if isinstance(folders, (str, os.PathLike)) else folders or ()
-    if not isinstance(folders, Sequence):
+    folders = [folders] if isinstance(folders, (str, os.PathLike)) else folders
+    if not isinstance(folders, Sequence | None):
         raise ValueError(f"{folders} is not a folder; give a path, or several in a list.")
     sets: dict[Path, FoundFilms] = {}
-    for folder in folders:
-        found = read_layout(folder, layout, classes, folders)
+    for folder in folders or ():
+        found = read_layout(folder, layout, classes, folders or ())
         place = (found.folder or Path(folder)).resolve()
         if place not in sets or any(film.masks for film in found.films):
             sets[place] = found  # the folder's films, or these with the masks of another folder
@@ -142,7 +143,9 @@ def read_films(
     if kept and kept.is_file() and kept.stat().st_size == np.prod(shape):
         stack: np.ndarray = np.memmap(kept, np.uint8, "c", shape=shape)
     else:
-        found = thread_map(read, films, desc="reading films", leave=False, disable=not progress)
+        with ThreadPoolExecutor() as pool:
+            bar = dict(desc="reading films", total=len(films), leave=False, disable=not progress)
+            found = list(tqdm(pool.map(read, films), **bar))
         faults = [one for one in found if isinstance(one, str)]
         if len(faults) == len(films):
             raise ValueError(f"None of {len(faults)} films can be read; the first: {faults[0]}")

@@ -98,7 +98,8 @@ class FileFinder:
 
 def set_of_tables(paths: Sequence[Path], labels: Labels, beside: Sequence[Film] = ()) -> FoundFilms:
     """The films of one table, or of one for each split; `beside` are those that the folder has."""
-    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    parents = {path.parent for path in paths}
+    folder = parents.pop() if len(parents) == 1 else Path(os.path.commonpath(parents))
     names = [path.relative_to(folder) for path in paths]
     splits = [split_of(name.parent.name) or split_of(name.stem) for name in names]
     if len(paths) > 1 and not all(splits):
@@ -140,7 +141,8 @@ def read_rows(path: Path, split: str) -> pd.DataFrame:
     names = {ours: [n for n in c.split() if n in frame] for ours, c in COLUMNS.items()}
     if not names["path"] or frame.empty:
         raise ValueError(
-            f"{path} has no column path, or no rows; give path (or file, image) and label or mask."
+            f"{path} has no column path, or no rows; it needs path (or file, filename, image), and "
+            "any of label, mask, patient, split."
         )
     cells = {ours: frame[found[0]] if found else "" for ours, found in names.items()}
     rows = pd.DataFrame(cells, frame.index)
@@ -154,7 +156,7 @@ def read_rows(path: Path, split: str) -> pd.DataFrame:
         )
     rows["split"] = rows["split"].where(rows["split"] != "", split)
     rows["patient"] = rows["patient"].where(rows["patient"] != "", rows["path"].map(patient_of))
-    rows[["normal", "pneumonia"]] = rows[["normal", "pneumonia"]].map(whole_number)
+    rows["pneumonia"] = rows["pneumonia"].map(whole_number)
     return rows
 
 
@@ -194,8 +196,9 @@ def known_classes(rows: pd.DataFrame, labels: Labels) -> Iterable[str]:
     if any(rows["label"]):
         return rows["label"].map({cell: class_of(cell, labels) for cell in set(rows["label"])})
     other = "other findings" if any(rows["normal"]) else ""
-    is_normal = (rows["normal"] == "1") | ((rows["pneumonia"] == "0") & (not other))
-    tests = [rows["pneumonia"] == "1", rows["pneumonia"] == "-1", is_normal]
+    normal, pneumonia = rows["normal"].map(whole_number), rows["pneumonia"]
+    is_normal = (normal == "1") | ((pneumonia == "0") & (not other))
+    tests = [pneumonia == "1", pneumonia == "-1", is_normal]
     return np.select(tests, [CLASSES[1], "", CLASSES[0]], other)
 
 

@@ -33,12 +33,20 @@ def check_training_films(films: Films, config: Config) -> Films:
     learnt = [task for task, on in zip(TASKS, (config.classify, config.segment)) if on]
     for split, task in product(("train", "val"), learnt):
         part: FilmSet | None = getattr(films, task)
-        known = part.split(split).with_labels() if part else None
-        labels = {int(target.any()) for target in known.targets} if known else set[int]()
+        known, labels = part.split(split).with_labels() if part else None, set[int]()
+        if known and task == "classification":
+            labels = set(known.labels.tolist())
+        elif known:
+            labels = {
+                int(any(mask.any() for mask in known.masks))
+            }  # at most to the first with lung
         if fault := missing_labels(task, split, labels):
             raise ValueError(f"{fault}.")
         if part and (own := part.pixels.shape[-1]) != config.side:
-            raise ValueError(f"The films have {own} px; load them with side={config.side}.")
+            raise ValueError(
+                f"The films were loaded at {own} px, and the training needs {config.side} px: load "
+                f"them with side={config.side}."
+            )
     unused: dict[str, Any] = {task: None for task in TASKS if task not in learnt}
     return replace(films, **unused)
 
@@ -92,7 +100,10 @@ def sample_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
     if budget is None or budget == len(usable):
         return usable
     if budget > len(usable):
-        raise ValueError(f"The budget is {budget} labels, but there are {len(usable)}; lower it.")
+        raise ValueError(
+            f"{budget} labelled films are needed, but there are {len(usable)} for training; set "
+            "the budget lower, or to all."
+        )
     strata = films.labels[usable] if films.targets.ndim == 1 else torch.zeros_like(usable)
     kinds, sizes = strata.unique(return_counts=True)
     # Cumulative rounding: the parts add up to the budget exactly.
@@ -150,7 +161,8 @@ def apply_manifest(films: Films, path: str | os.PathLike) -> Films:
         if count := (places < 0).sum():
             first = in_brief(rows["film"].iloc[places.argmin()], 60)
             raise ValueError(
-                f"{path} names {count} missing films, {first} first; give --{task} as then."
+                f"{path} names {count} films that are not there, {first} first; give the same "
+                f"--{task} folders as then."
             )
         part = part[torch.from_numpy(places)]
         use = torch.tensor((rows["use"] == "labelled").to_numpy(dtype=bool))

@@ -94,9 +94,13 @@ def add_classes(
             found |= {f"calibrated_{n}": values[n] for n in metrics.CALIBRATED if n in values}
         return found
 
-    columns: dict = {"label": np.array(CLASSES)[labels], "probability": probability}
-    columns |= {"correct": (probability >= 0.5) == labels, "raw_probability": raw}
-    columns["raw_correct"] = (raw >= 0.5) == labels
+    columns = {
+        "label": np.array(CLASSES)[labels],
+        "probability": probability,
+        "correct": (probability >= 0.5) == labels,
+        "raw_probability": raw,
+        "raw_correct": (raw >= 0.5) == labels,
+    }
     how = "The weights have no calibration; the threshold is probability 0.5."
     if calibration:
         how = "Calibrated: operating point {operating_point:.3f}, temperature {temperature:.2f}."
@@ -185,7 +189,7 @@ def calibrate_to_site(
     counts = labelled.labels.bincount(minlength=len(CLASSES)).tolist() if labelled else [0, 0]
     named = ", ".join(f"{count} {name}" for count, name in zip(counts, CLASSES))
     if not labelled or min(counts) < 5:
-        raise ValueError(f"There are {named} labelled films; give folders with at least 5 of each.")
+        raise ValueError(f"There are {named} films with a label; give at least 5 of each class.")
     log_odds = in_batches(class_log_odds, model, labelled, progress)
     values = calibrate(log_odds.numpy(), labelled.labels.numpy())
     return values, f"Fitted to {len(labelled)} labelled films ({named})."
@@ -218,6 +222,9 @@ def in_batches(
     found = np.concatenate(outputs)  # torch.cat fails under autocast
     if np.isnan(found).any():
         name = part.names[int(np.isnan(found).nonzero()[0][0])]
-        raise ValueError(f"The output for {name} is not a number (NaN): use other weights.")
+        raise ValueError(
+            f"The output for {name} is not a number (NaN): the weights are damaged, or the "
+            "training diverged; use other weights."
+        )
     parts = world.gather(found)
     return torch.from_numpy(np.concatenate(parts) if enough and world.size > 1 else parts[0])

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy
-from skimage import metrics
 
 REFERENCE_SIDE = 256  # px: distances are given at this film side
 BINS = 15  # of the calibration error
@@ -116,10 +115,12 @@ def overlap(predicted: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
 
 def film_metrics(predicted: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
     """`FILM_METRICS`, 'area' and 'true_area' (% of the film), (N,), from masks (N, H, W) bool."""
+    from skimage.metrics import structural_similarity  # slow to import
+
     values = overlap(predicted, truth)
     window = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0)
     floats = zip(predicted.astype(np.float32), truth.astype(np.float32))
-    values["ssim"] = np.array([metrics.structural_similarity(a, b, **window) for a, b in floats])
+    values["ssim"] = np.array([structural_similarity(a, b, **window) for a, b in floats])
     distances = np.array([surface_distances(a, b) for a, b in zip(predicted, truth)])
     values["asd"], values["hd95"] = distances.T * (REFERENCE_SIDE / predicted.shape[-1])
     values["area"], values["true_area"] = (100 * stack.mean((1, 2)) for stack in (predicted, truth))

@@ -83,7 +83,7 @@ def write_results(results: Results, path: Path, **more: object) -> None:
 
 
 def table_beside(path: Path) -> Path:
-    """The CSV file beside a .json; ValueError where one of them is not the output of `evaluate`."""
+    """The CSV file beside a .json; ValueError for another name, or files that are not its own."""
     if path.suffix != ".json":
         raise ValueError(f"{path} does not end in .json; give a name that does.")
     table = path.with_suffix(".csv")

@@ -53,7 +53,8 @@ def open_dataset(dataset: Dataset) -> Decoded:
     syntax = uid.UID(str(named or (uid.ImplicitVRLittleEndian if implicit else plain)))
     warnings: list[str] = []
     with errors_as(
-        f"is a damaged DICOM file, or cannot be decoded ({syntax.name}); export it again or as PNG."
+        f"is a damaged DICOM file, or cannot be decoded ({syntax.name}); export it uncompressed or "
+        "as PNG."
     ):
         values = decode_pixels(dataset, syntax)
         if text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":

@@ -148,7 +148,9 @@ def check_header(picture: Image.Image) -> None:
     value = tags.get(Base.BitsPerSample, (1,))[0], tags.get(Base.SampleFormat, (1,))[0]
     is_deep = ";16" in str(getattr(picture, "tile", "")) and not picture.mode.startswith("I")
     if is_deep or value in ((8, 2), (32, 1)):  # 8 bits with a sign, 32 bits without
-        raise FilmError("has values that cannot be read; save it as grey with 8 or 16 bits.")
+        raise FilmError(
+            "has values that cannot be read; save it as grey with 8 or 16 bits, or as 8-bit RGB."
+        )
 
 
 def decoded_picture(picture: Image.Image) -> Decoded:

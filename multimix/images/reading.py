@@ -72,7 +72,8 @@ def read_film(source: Source, side: int | None = None) -> np.ndarray:
     Arguments:
         source: a picture, DICOM, raw JSRT (.IMG) or NumPy file (.npy): its path, open, or bytes; a
             PIL image, pydicom data set, array or tensor (H, W), or 1, 3 or 4 channels (before too).
-        side: px to which the film will be reduced: a JPEG is decoded at one to two times that.
+        side: px to which the film will be reduced: a JPEG is then decoded at 1/2, 1/4 or 1/8 of its
+            size, which is at least `side`.
     """
     return load_image(source, side).grey
 

@@ -26,7 +26,7 @@ MAY_BE_MISSING = ("SpecificCharacterSet", "FrameOfReferenceUID", "PositionRefere
 def check_highdicom() -> None:
     """ValueError where highdicom, which writes Segmentations, is not installed."""
     if find_spec("highdicom") is None:
-        raise ValueError("A DICOM Segmentation needs highdicom; pip install highdicom.")
+        raise ValueError("A Segmentation needs highdicom: pip install multimix[dicom-seg].")
 
 
 def film_uids(source: Path | None) -> tuple[str, str]:
@@ -64,7 +64,7 @@ def segmentation(prediction: Prediction) -> bytes:
         reason = f"no header that can be repeated ({in_brief(error, 100)})"
     raise FilmError(
         f"{prediction.source or prediction.name} has {reason}, so no Segmentation is possible; "
-        "leave it out (--dicom-seg)."
+        "leave it out (--dicom-seg; in Python: dicom_seg)."
     )
 
 

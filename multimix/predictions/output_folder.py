@@ -80,7 +80,8 @@ class OutputFolder:
         others = [] if content or not path.is_dir() else os.listdir(path)
         if others := [name for name in others if name[0] != "." and name != self.table.name]:
             raise ValueError(
-                f"{path} has {min(others)} but no predictions.csv; choose an empty folder (--out)."
+                f"{path} has {min(others)} but no predictions.csv; choose a new or empty folder "
+                "(--out)."
             )
         rows = self.parsed(content[: content.rfind(b"\n") + 1]) if content else []
         self.rows: dict[str, Row] = {row["film_id"]: row for row in rows}

@@ -62,7 +62,8 @@ def films_for(network: MultiMix, pixels: Tensor) -> Tensor:
     side, given = network.info.side, pixels.shape[-1]
     if given != side:
         raise ValueError(
-            f"The films are at {given} px, the network needs {side}: load them with side={side}."
+            f"The films are at {given} px, and the network needs {side}: load them with "
+            f"load_films(..., side={side})."
         )
     weight = network.encoder.fc.weight
     films = pixels[:, None].to(weight.device, torch.float32) / 255  # whatever torch's default type
@@ -72,7 +73,10 @@ def films_for(network: MultiMix, pixels: Tensor) -> Tensor:
 def run_network(
     model: MultiMix, x: Tensor, flip: bool = False, clean: bool = False
 ) -> InferenceOutput:
-    """The outputs for films x (N, 1, H, W) in [-1, 1]; `flip` averages with the mirrored films."""
+    """The outputs of a network in eval mode, for films x (N, 1, H, W) in [-1, 1].
+
+    `flip` averages with those of the mirrored films; `clean` post-processes the lungs.
+    """
     class_logits, mask_logits, saliency = model(x)
     assert saliency is not None, "a network in eval mode gives a saliency"
     log_odds = class_log_odds(model, x, class_logits=class_logits.float())  # after autocast

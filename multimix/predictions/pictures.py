@@ -28,7 +28,13 @@ TEXT = 21  # px of letters
 
 
 class Layers:
-    """A film and its maps, or a `part` of them (top, left, size: shares of the film), resized."""
+    """A film with its maps, or a part of it, resized to one picture.
+
+    Arguments:
+        width, height: the largest of the picture, in px; the film's proportions stay.
+        part: what is shown: its top and left edge and its size, as shares of the film.
+        truth: (H, W) bool, the lungs as outlined by hand.
+    """
 
     def __init__(
         self,
@@ -65,8 +71,8 @@ class Layers:
     ) -> Image.Image:
         """One of `VIEWS` as an RGB picture; a map that the network lacks is not drawn.
 
-        `brightness`, in [-1, 1], is added to the greys; `contrast` multiplies their distance from
-        the middle.
+        A pixel is lung above the `threshold`. `brightness`, in [-1, 1], is added to the greys;
+        `contrast` multiplies their distance from the middle.
         """
         greys = (np.arange(256) - 127.5) * contrast + 127.5 + 255 * brightness
         film = self.film.point(greys.clip(0, 255).round().astype(int).tolist()).convert("RGB")
@@ -103,7 +109,10 @@ def mark_sides(picture: Image.Image) -> None:
 
 
 def overlay(prediction: Prediction, truth: np.ndarray | None = None) -> Image.Image:
-    """The picture that is saved, 1,200 px wide; `truth`, (H, W) bool, is a second, thinner line."""
+    """The picture that is saved: film, lungs and explanation side by side, 1,200 px wide.
+
+    `truth`, (H, W) bool, is the lungs as outlined by hand, drawn as a second, thinner line.
+    """
     layers = Layers(prediction, PANEL, 2 * PANEL, truth=truth)
     below = 3 * LINE + layers.film.height  # title, name and captions are above the panels
     warnings = [line for text in prediction.warnings for line in wrap(printable(text), 95)]

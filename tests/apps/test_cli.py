@@ -95,7 +95,7 @@ def test_predict_names_what_is_bad_and_predicts_the_rest(tmp_path, weights, monk
         (RUN + "--classification {tmp}/empty", "empty"),
         (RUN + "--system enc --segmentation {tmp}/empty", "were given; give --classification"),
         ("train --classification {tmp}/empty", "name one with --out"),
-        ("sweep --out {tmp}/run", "unet learns segmentation; give --segmentation, --systems or"),
+        ("sweep --out {tmp}/run", "No films were given; name their folders"),
         ("sweep --out {tmp}/run --segmentation x --systems enc", "enc learns classification; give"),
         ("sweep --out {tmp}/run --quick --systems unet,resnet", "There is no system 'resnet'; ch"),
         (RUN + "--no-classify --no-segment", "no task is on"),

@@ -102,7 +102,9 @@ def test_a_manifest_repeats_splits_and_labels(kaggle, masked, tmp_path):
 def test_faults_of_a_manifest_are_named(films, tmp_path):
     path = tmp_path / "manifest.csv"
     path.write_text(manifest_of(films, {"segmentation": films.segmentation}))
-    with pytest.raises(ValueError, match="names 8 missing films, segmentation/film32 first; give"):
+    with pytest.raises(
+        ValueError, match="names 8 films that are not there, segmentation/film32 first; give"
+    ):
         apply_manifest(films.labelled("train"), path)
     for text, words in (
         ("film,patient,split\na,b,train\n", "has no column task and no use"),

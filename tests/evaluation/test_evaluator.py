@@ -132,7 +132,7 @@ def test_films_without_a_label_or_of_another_side_are_not_measured(model, films)
     sentence = "No 'test' film has a label for segmentation; it is not measured."
     assert sentence in evaluate(model, replace(films, segmentation=none)).notes
     model.info.side = 64
-    with pytest.raises(ValueError, match="films are at 32 px, the network needs 64: load"):
+    with pytest.raises(ValueError, match="films are at 32 px, and the network needs 64: load"):
         evaluate(model, films)
 
 
@@ -149,7 +149,7 @@ def test_one_class_only_is_said(model, films, tmp_path):
 def test_nan_is_refused(model, films, task, layer):
     model.info.tasks = (task,)
     model.get_submodule(layer).bias.data.fill_(torch.nan)
-    with pytest.raises(ValueError, match=r"output for \S+ is not a number \(NaN\): use"):
+    with pytest.raises(ValueError, match=r"output for \S+ is not a number \(NaN\): the weights"):
         evaluate(model, films)
 
 
@@ -205,7 +205,7 @@ def test_a_sites_calibration_is_that_of_its_labelled_films(model, films, monkeyp
     assert found == calibrate(log_odds.numpy(), part.labels.numpy())
     assert found["operating_point"] > 0.7 and f"{len(part)} labelled films" in note
     few = part[(part.labels == 1).nonzero().flatten()]
-    with pytest.raises(ValueError, match="0 NORMAL, 20 PNEUMONIA labelled films; give folders"):
+    with pytest.raises(ValueError, match="0 NORMAL, 20 PNEUMONIA films with a label; give at"):
         calibrate_to_site(model, type(films)(few))
     model.info.tasks = ("segmentation",)
     with pytest.raises(ValueError, match="The network has not learnt classification"):

@@ -80,5 +80,5 @@ def test_what_has_no_segmentation_is_one_sentence(tmp_path, monkeypatch):
             p.save(tmp_path / "out", dicom_seg=True)
         assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
     monkeypatch.setattr(dicom_seg, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="needs highdicom; pip install"):
+    with pytest.raises(ValueError, match="needs highdicom: pip install"):
         p.save(tmp_path / "out", dicom_seg=True)
