@@ -53,9 +53,7 @@ class Config:
     steps: int = setting(52_200, "training steps (the paper's 100 epochs)", low=1)
     batch: int = setting(10, "films of each of the five kinds in a step", low=1, high=10_000)
     learning_rate: float = setting(1e-4, "Adam's largest rate", low=1e-15, high=1)
-    schedule: str = setting(
-        "staircase", "of the rate: x 0.1 at times, or warm-up and cosine", ("staircase", "cosine")
-    )
+    schedule: str = setting("staircase", "of the rate: x 0.1, or cosine", ("staircase", "cosine"))
     decay_steps: int = setting(4_176, "steps between two falls of the staircase (8 epochs)", low=1)
     ema_decay: float = setting(0.0, "above 0: keep and teach by averaged weights", high=1)
     gradient_clip: float = setting(0.0, "above 0: the largest norm of a gradient")
@@ -79,7 +77,7 @@ class Config:
     side_schedule: str = setting(
         "multi-scale", "of sides: random, or one after the other", ("multi-scale", "progressive")
     )
-    class_sides: tuple[int, ...] = setting((), "px of the class, averaged; none: side alone", SIDES)
+    class_sides: tuple[int, ...] = setting((), "px the class is read at (mean); none: side", SIDES)
     widths: tuple[int, ...] = setting(WIDTHS, "channels of the five stages")
     precision: str = setting("float32", "of convolutions; auto: bfloat16 where fast", PRECISIONS)
     seed: int = setting(0, "of every random choice", high=10**9 - 1)
