@@ -103,7 +103,7 @@ def transform(films: Tensor, affine: AffineParameters) -> Tensor:
 
 
 def moved(films: Tensor, **values: Tensor) -> Tensor:
-    """Films after a movement with some values that differ from no movement."""
+    """Films moved by these values; those that are not given mean no movement."""
     return transform(films, AffineParameters.identity(len(films))._replace(**values))
 
 

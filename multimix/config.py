@@ -53,9 +53,9 @@ class Config:
     steps: int = setting(52_200, "training steps (the paper's 100 epochs)", low=1)
     batch: int = setting(10, "films of each of the five kinds in a step", low=1, high=10_000)
     learning_rate: float = setting(1e-4, "Adam's largest rate", low=1e-15, high=1)
-    schedule: str = setting("staircase", "of the rate: x 0.1, or cosine", ("staircase", "cosine"))
+    schedule: str = setting("staircase", "how the learning rate falls", ("staircase", "cosine"))
     decay_steps: int = setting(4_176, "steps between two falls of the staircase (8 epochs)", low=1)
-    ema_decay: float = setting(0.0, "above 0: keep and teach by averaged weights", high=1)
+    ema_decay: float = setting(0.0, "above 0: average the weights, to save and to teach", high=1)
     gradient_clip: float = setting(0.0, "above 0: the largest norm of a gradient")
     patience: int = setting(0, "above 0: stop after so many validations without gain")
 
@@ -100,8 +100,8 @@ class Config:
         largest, side = max(self.sides, default=self.side), self.side
         if largest != side or max(self.class_sides, default=0) > side:
             raise ValueError(
-                f"{start} the side is {side}, and sides are {self.sides} and {self.class_sides}; "
-                f"{side} is needed as the largest of sides, and no larger one in class_sides."
+                f"{start} side is {side}, sides {self.sides}, class_sides {self.class_sides}; the "
+                f"largest of sides must be {side}, and none of class_sides may be larger."
             )
 
     def __repr__(self) -> str:

@@ -47,8 +47,8 @@ def joint_views(
 ) -> tuple[Tensor, Tensor]:
     """Views of films and their masks, both (N, 1, H, W): moved together, with other intensities.
 
-    `opaque` brightens patches of the lungs, which keeps a mask right, but may change a class;
-    `white_out` makes some lungs as bright as tissue.
+    `opaque` calls `haze`, which keeps a mask right, but may change a class; `white_out`, which is
+    `Config.opacities`, calls `opacities`.
     """
     edge = torch.where(coin(films, 0.5, generators), uniform(films, 0, 1, generators), 0.0)
     moved, inside = warp(torch.cat([films, masks.to(films.dtype)], 1), affine)

@@ -82,8 +82,8 @@ class Trainer:
         for name, value in {**values, "gradient": size.item()}.items():
             if not abs(value) < float("inf"):
                 raise ValueError(
-                    f"The {name} became {value} in step {self.step + 1}; lower the learning rate "
-                    f"({rate:.2g} there) in a new folder, from the start or from last.pth (--init)."
+                    f"The {name} became {value} in step {self.step + 1}; train in a new "
+                    f"folder with a rate below {rate:.2g}, anew or from this last.pth (--init)."
                 )
         self.optimizer.step()
         if self.average:

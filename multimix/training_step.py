@@ -80,7 +80,7 @@ def mask_terms(
     if unlabelled is not None:
         terms["mask_consistency"] = losses.mask_consistency_loss(logits, unlabelled_logits)
     elif config.mask_consistency:
-        terms["mask_consistency"] = logits.new_zeros(())
+        terms["mask_consistency"] = logits.new_zeros(())  # so that all rows of the log have it
         if config.pixel_consistency_weight:
             terms["pixel_consistency"] = logits.new_zeros(())
     if batch.plain_mask_films is not None and batch.affine is not None:

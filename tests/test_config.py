@@ -57,7 +57,7 @@ def test_the_rate_falls_in_stairs_or_along_a_cosine():
         (dict(learning_rate=0), "learning_rate is 0; a number from 1e-15 to 1 is needed"),
         (dict(sides=(64, 100, 256)), r"sides is \(64, 100, 256\); for each a multiple of 16, 32"),
         (dict(class_sides=64), "class_sides is 64; for each a multiple of 16"),
-        (dict(side=64, sides=(64, 96)), "the side is 64, .* 64 is needed as the largest of sides"),
+        (dict(side=64, sides=(64, 96)), "side is 64, .* largest of sides must be 64"),
         (dict(side=64, class_sides=(96,)), "the side is 64, .* no larger one in class_sides"),
         (dict(bridge=1), "bridge is 1; True or False is needed"),
     ),

@@ -137,7 +137,7 @@ def common_problems(films: pd.DataFrame) -> Iterator[Line]:
                 yield "x", f"groups of identical films {more}", names
     splits = films.groupby("patient")["split"].nunique()
     for patient in splits.index[splits > 1]:
-        yield "?", "patients in several splits, going by their keys", patient
+        yield "?", "patients in several splits", patient
 
 
 def look_alikes(films: pd.DataFrame) -> Iterator[Line]:

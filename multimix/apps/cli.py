@@ -1,6 +1,6 @@
 """The command line: python -m multimix COMMAND. Without arguments it predicts the sample films.
 
-Each command stands below the table of its options.
+Each command stands below the table of its options, which `options.command` reads.
 """
 
 import argparse
@@ -60,7 +60,7 @@ paths PATH...!  films, or folders of films
 --resume  skip films that predictions.csv has, of the same weights and options
 --overwrite  with --resume: predict again what other weights or options predicted
 --precision {{{PRECISION_NAMES}}}=float32  of convolutions
---invert {{{INVERT_NAMES}}}=auto  the grey values: if they look so
+--invert {{{INVERT_NAMES}}}=auto  the grey values; auto: if a film looks inverted
 {MEASURING}""")
 def predict_command(options: argparse.Namespace) -> int:
     """2 where films could not be predicted; they are named at the end."""
@@ -185,8 +185,8 @@ def show_test(model: MultiMix, films: Films, out: Path) -> None:
 {DEVICE}
 films:
 {FOLDERS}
---cross-classification FOLDER...  films from elsewhere, or any other layout
---cross-segmentation FOLDER...  films from elsewhere, or any other layout
+--cross-classification FOLDER...  films of other hospitals, in any layout: measured only
+--cross-segmentation FOLDER...  films of other hospitals, in any layout: measured only
 fields of Config without seed class_labels masks""")
 def sweep_command(options: argparse.Namespace) -> int:
     """0 when every run is done, 2 when one failed."""
@@ -256,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = 141  # a shell's code for SIGPIPE
     except OSError as error:
         code, name, reason = 2, error.filename or "A file", error.strerror or error
-        sentence = f"{name} could not be read or written ({reason}); all earlier files are whole."
+        sentence = f"{name} could not be read or written ({reason}); earlier files are whole."
     except ValueError as error:
         sentence = str(error)
     except (MemoryError, RuntimeError) as error:
@@ -264,8 +264,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(error, kinds) and "can't allocate memory" not in str(error):
             raise
         sentence = (
-            "There is too little memory; take fewer films at once (--micro-batch 1), a smaller "
-            "--side, or keep the films on the disk (--cache FOLDER)."
+            "There is too little memory; reduce the films, or close other programs; train with "
+            "--micro-batch 1, a smaller --side, or films kept on the disk (--cache FOLDER)."
         )
     except KeyboardInterrupt as stop:
         code, sentence = STOPPED, f"{str(stop) or 'stopped'}."

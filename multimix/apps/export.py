@@ -138,6 +138,7 @@ class PlainMultiMix(nn.Module):
         with torch.no_grad():
             # This caches filters, too: while tracing they are not numbers.
             self.names = [*outputs_of(self.model, films)]
+            # Before the class's method.
             self.model.__dict__["_encode_with_saliency"] = self.encode = trace(films)
 
     def forward(self, films: Tensor) -> list[Tensor]:

@@ -41,8 +41,8 @@ FOLDERS = """
 FILMS = f"""
 films (without any folder: the small set of real films that comes with multimix):
 {FOLDERS}
---classification-layout {LAYOUT}  what the folders must have
---segmentation-layout {LAYOUT}  what the folders must have
+--classification-layout {LAYOUT}  refuse folders of another layout
+--segmentation-layout {LAYOUT}  refuse folders of another layout
 {CLASS_NAMES}
 --skip-damaged  leave out films that cannot be read
 --manifest FILE  splits and labels of an earlier run
@@ -193,7 +193,10 @@ def count_or_all(text: str) -> int | None:
 
 def whole_numbers(text: str) -> tuple[int, ...]:
     """Whole numbers between commas, or 'none'."""
-    return () if text == "none" else tuple(map(int, text.split(",")))
+    try:
+        return () if text == "none" else tuple(map(int, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not none or numbers, as 64,96") from None
 
 
 TYPES: dict[str, Callable[[str], Any]] = {  # by the name of the value; others are texts

@@ -32,7 +32,7 @@ QUICK: dict[str, Any] = {  # for --quick: about a minute on two cores
     **dict(systems="unet,enc,multimix", side=64, steps=120, validate_every=40),
 }
 FILM = ["domain", "task", "film", "patient", "label"]  # the first columns of films.csv
-# Run several command lines in one process, which takes seconds to start, as long as none fails.
+# Run command lines in turn until one fails, in one process, as starting takes seconds.
 # Standard input ends when the sweep ends, however it does; then the training saves and stops.
 PROGRAM = """import json, os, signal, sys, threading
 def watch():
@@ -82,7 +82,7 @@ def sweep(options: argparse.Namespace) -> list[str]:
 
 
 def grid(options: argparse.Namespace) -> dict[Path, Spec]:
-    """The folders and settings of all runs; a system without a task has one run for its budgets."""
+    """Folder and settings of each run; the budgets of a task that a system lacks add no runs."""
     if (seeds := 5 if options.seeds is None else options.seeds) < 1:
         raise ValueError(f"The number of seeds is {seeds}; 1 or more are needed.")
     recipe = options.recipe

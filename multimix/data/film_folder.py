@@ -86,7 +86,7 @@ class FilmFolder:
 
 
 def look_through(folder: Path, recursive: bool = False, outputs: bool = False) -> FilmFolder:
-    """What is in a folder, `outputs` of this program included or not; ValueError without a film."""
+    """What is in a folder, this program's `outputs` included or not; ValueError without a film."""
     found = list_folder(folder, recursive)
     written = set[Path]() if outputs else outputs_of(found)
     found.outputs = [path for path in found.films if path in written]
@@ -125,7 +125,7 @@ def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:
 
 
 def outputs_of(found: FilmFolder) -> set[Path]:
-    """Files that this program writes for a folder's films, or has written by predictions.csv."""
+    """Files that this program writes for a folder's films, or that a predictions.csv lists."""
     outputs = {path.with_name(f"{stem_of(path)}_mask.png") for path in found.films}
     tables = [path for path in found.tables if path.name == "predictions.csv"]
     for path in filter(Path.is_file, tables):  # opening a pipe would wait for ever

@@ -101,7 +101,7 @@ def load_sets(
         for film, split in zip(found.films, split_films(found.films, seed)):
             name, patient = f"{title}/{film.name}", f"{title}/{film.patient}"
             if name in films:
-                raise ValueError(f"Two films have the name {name}; rename a folder around one.")
+                raise ValueError(f"Two films have the name {name}; rename the folder of one.")
             if masks or not film.other_class:
                 film = replace(film, name=name, patient=patient, split=split)
                 films[name] = film if masks else replace(film, masks=())

@@ -109,6 +109,7 @@ def read_path(root: Path, path: Path, labels: Labels) -> NamedFile:
     is_sure = in_masks or (is_mask and any("mask" in word for word in name))
     whole = [word for word in name if not FILM_WORD.fullmatch(word)]
     key = [word for word in whole if not MASK_WORD.fullmatch(word)]
+    # Of patient_1_mask_left.png: all words; 'patient 1 left'; 'patient 1'.
     without_side = key[: -1 if key and key[-1] in SIDES else None]
     keys = (whole, key, without_side) if is_mask else (whole,)
     said = (split, label, frozenset(around), tuple(unknown))
@@ -116,7 +117,7 @@ def read_path(root: Path, path: Path, labels: Labels) -> NamedFile:
 
 
 def root_of(root: Path, paths: Sequence[Path], labels: Labels) -> Path:
-    """The folder that a set starts from: a folder around all films that says nothing is passed."""
+    """The folder that a set starts from: below folders around all films whose names say nothing."""
     common = Path(os.path.commonpath([path.parent for path in paths] or [root]))
     for folder in common.relative_to(root).parts:
         below = {path.parent.relative_to(root / folder).parts for path in paths}

@@ -13,8 +13,8 @@ from multimix.images.formats import RAW_SUFFIX, stem_of
 
 MIN_VALIDATION = 20  # films; a smaller validation folder (Kaggle's has 16) is filled up
 
-# Kermany's (two editions), CheXpert's and ChestX-ray14's names. NORMAL2 is a series of its own: as
-# patients of the other series, 94 of its numbers would be in two splits; by itself, none is.
+# Names of Kermany (two editions), CheXpert, ChestX-ray14. NORMAL2-IM-12 is not the patient IM-12:
+# if they were the same, 94 patients would be in two splits of the set.
 KNOWN = re.compile(
     r"person\d+|(NORMAL2-)?IM-\d+|(NORMAL|BACTERIA|VIRUS)-\d{6,}|patient\d{5}|^\d{8}(?=_\d{3}$)"
 )
@@ -55,7 +55,7 @@ def with_patients(films: Sequence[Film]) -> list[Film]:
 
 def split_films(films: Sequence[Film], seed: int) -> tuple[str, ...]:
     """The split of each film of a set, the same for both tasks. Where the set names none, a tenth
-    of the patients tests; where fewer than 20 films validate, a tenth of the training patients do.
+    of the patients go to test; where val has fewer than 20 films, a tenth of the training patients.
     A patient's films stay together, unless the set parts them and needs no filling up. Each class,
     with and without masks, is split in the same shares, so that no split lacks one by chance.
     """
@@ -97,11 +97,13 @@ def with_splits(films: list[Film], rule: str) -> tuple[list[Film], str]:
         rule = "JSRT's split: odd numbers train, even numbers test, as in SCR's two folds."
     given = [film.split for film in films]
     if not any(given):
-        rule = "No split is given: a tenth of the patients tests, a tenth of the others validates."
+        rule = (
+            "No split is given: a tenth of the patients go to test, a tenth of the others to val."
+        )
         return films, rule
     rule = rule or "The folders' names say the splits."
     if unnamed := given.count(""):
         rule += f" {unnamed} films are in no split and train, unless their patient is in another."
     if (count := given.count("val")) < MIN_VALIDATION and set(given) != {"test"}:
-        rule += f" Only {count} films validate: a tenth of the training patients joins them."
+        rule += f" Only {count} films are in val: a tenth of the training patients join them."
     return films, rule

@@ -170,6 +170,7 @@ def films_of_rows(rows: pd.DataFrame, finder: FileFinder) -> list[Film]:
         for film in counts.index[counts > 1]:
             raise ValueError(f"The table has more than one {column} for {in_brief(film.name)}.")
     cells = films.agg({"patient": "first", "split": "first", "known": "last"}).fillna("")
+    # Of several classes PNEUMONIA counts, else the last.
     cells.loc[rows["source"][rows["known"] == CLASSES[1]], "known"] = CLASSES[1]
     masks = rows.groupby("source", sort=False)["mask"].sum()
     folder, lists = finder.folder, dict[str, str]()

@@ -37,9 +37,7 @@ def check_training_films(films: Films, config: Config) -> Films:
         if known and task == "classification":
             labels = set(known.labels.tolist())
         elif known:
-            labels = {
-                int(any(mask.any() for mask in known.masks))
-            }  # at most to the first with lung
+            labels = {int(any(mask.any() for mask in known.masks))}  # to the first lung
         if fault := missing_labels(task, split, labels):
             raise ValueError(f"{fault}.")
         if part and (own := part.pixels.shape[-1]) != config.side:
@@ -101,8 +99,8 @@ def sample_budget(films: FilmSet, budget: int | None, seed: int) -> Tensor:
         return usable
     if budget > len(usable):
         raise ValueError(
-            f"{budget} labelled films are needed, but there are {len(usable)} for training; set "
-            "the budget lower, or to all."
+            f"{budget} labelled films are needed, but there are {len(usable)} for training; lower "
+            "class_labels or masks, or set them to all."
         )
     strata = films.labels[usable] if films.targets.ndim == 1 else torch.zeros_like(usable)
     kinds, sizes = strata.unique(return_counts=True)

@@ -66,6 +66,7 @@ def classification_metrics(probability: np.ndarray, labels: np.ndarray) -> dict[
         true, false = counts_at_thresholds(probability, positive)
         recall, gains = true / true[-1], np.diff(true, prepend=0) / true[-1]
         false_rate = false / false[-1]
+        # AUC: each gain in recall times the false rate, its mean over the step.
         found |= {
             "auc": 1 - float((gains * (false_rate + np.append(0, false_rate)[:-1])).sum()) / 2,
             "average_precision": float((gains * true / (true + false)).sum()),

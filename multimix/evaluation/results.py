@@ -23,9 +23,9 @@ class Results(dict[str, float]):
 
     Attributes:
         intervals: 95%, by bootstrap over patients.
-        baseline: the metrics of the share of PNEUMONIA in the training split, as each film's
-            probability, and of the mean training mask; without training films, and for the splits
-            'train' and 'all', of the measured films.
+        baseline: the metrics of one guess for all films: the share of PNEUMONIA among the training
+            films as probability, and their mean mask; without training films, and for the splits
+            'train' and 'all', those of the measured films.
         rows: one for each film. `probability` (of PNEUMONIA) and `correct` are those of `predict`;
             `raw_probability` and `raw_correct` are without calibration.
         subgroups: the output of `multimix.evaluation.results.subgroups`, if it was used.

@@ -125,6 +125,7 @@ def shown(stored: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
     weights = np.bincount(places[~padding], minlength=high - low + 1) / film.size
     is_grey = stored.dtype == np.uint8 and dataset.BitsStored == 8
     levels = np.append(np.arange(low, high + 1.0), (0, 255) if is_grey else usual_range(film))
+    # The last two of them are black and white, so that these are converted as the film is.
     values = looked_up(levels, dataset, "ModalityLUTSequence")
     if values is None or not np.ptp(values[:-2]):
         slope, intercept = number(dataset, "RescaleSlope", 1), number(dataset, "RescaleIntercept")
@@ -176,7 +177,7 @@ def windowed(values: np.ndarray, centre: float, width: float, function: str) -> 
 
 
 def looked_up(values: np.ndarray, dataset: Dataset, keyword: str) -> np.ndarray | None:
-    """Values by a lookup table of the header, at its ends the end's; None without a whole table."""
+    """Values by a lookup table of the header, clipped at its ends; None without a whole table."""
     try:
         item = dataset[keyword].value[0]
         count, first = int(item.LUTDescriptor[0]) % 2**16 or 2**16, int(item.LUTDescriptor[1])

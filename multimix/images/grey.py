@@ -58,6 +58,7 @@ def usual_range(values: np.ndarray) -> tuple[float, float]:
         steps = np.sort(sign * (tail.astype(np.float64) / 2))  # from the film outwards
         beyond = np.searchsorted(steps, steps + gap, "right")  # the first beyond a gap after each
         inside = beyond - np.searchsorted(steps, steps, "right")
+        # Where the film may end: a gap follows, with almost nothing in it.
         sparse = np.flatnonzero((beyond < len(steps)) & (inside <= flat.size / 10_000) & (gap > 0))
         last = sparse[0] if len(sparse) else -1
         empty = np.flatnonzero(np.diff(steps) > gap)

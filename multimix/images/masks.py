@@ -36,8 +36,8 @@ def lungs_of(values: np.ndarray) -> np.ndarray:
 def lungs_by_value(values: np.ndarray) -> np.ndarray:
     """The lungs of a mask (H, W): all labels where those are small numbers, else what is bright.
 
-    Values between background and lung must be soft edges. They are a label where they lie side by
-    side, and the values of a film where they are many.
+    Values in between may be soft edges. Where one of them fills an area it is a label, and very
+    many of them mean a film, not a mask: both are unclear.
     """
     if values.dtype == bool:
         return values

@@ -61,6 +61,7 @@ def film_edges(grey: np.ndarray) -> list[tuple[int, int]]:
     film = (sizes >= max(sizes.max() / 3, 1))[parts]
     if not film.any():
         return [(0, size) for size in grey.shape]
+    # The first and last row, and column, with film: one step wider at each end.
     inside = [(np.flatnonzero(film.any(1 - axis)) * step).tolist() for axis in (0, 1)]
     (top, bottom), (left, right) = ((max(one[0] - step, 0), one[-1] + 2 * step) for one in inside)
     found = []

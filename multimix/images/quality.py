@@ -36,9 +36,9 @@ def quality_warnings(
     elif corrected:
         found.append("The film did not look inverted: its grey values were inverted all the same.")
     elif inverted:
-        found.append("The film looks inverted, with air bright: invert its grey values (invert).")
+        found.append("The film looks inverted, with air bright: predict it with invert=auto.")
     elif looks_inverted(film):
-        found.append("The film may be inverted, with air bright: if so, invert its grey values.")
+        found.append("The film may be inverted, with air bright: if so, take invert=always.")
     if looks_turned(film):
         found.append("The film may be upside down or on its side: turn it upright.")
     if np.ptp(np.percentile(film, (1, 99))) < MIN_CONTRAST:

@@ -49,8 +49,8 @@ def eval_mode(model: MultiMix) -> Iterator[MultiMix]:
             reason = str(error).partition("\n")[0][:120] or type(error).__name__
             weights = sorted({f"{p.dtype} on {p.device.type}" for p in model.parameters()})
             raise ValueError(
-                f"torch cannot run this network, {' and '.join(weights)} ({reason}); use fewer "
-                "films at once, or model.float().to('cpu'), made outside torch.inference_mode()."
+                f"torch cannot run this network, {' and '.join(weights)} ({reason}); use "
+                "model.float().to('cpu'), made outside torch.inference_mode()."
             ) from error
         finally:
             for part, training, compiled in before:

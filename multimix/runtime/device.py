@@ -1,4 +1,4 @@
-"""Where a network runs: its device, how much that takes at once, and processes that work as one.
+"""Where a network runs: its device, how many films it takes, and processes that work as one.
 
 torchrun starts such processes (on one machine: --standalone); it listens on every network
 interface, without a password. World, rank and size are torch.distributed's words.
@@ -32,7 +32,7 @@ def choose_device(name: str = "auto") -> torch.device:
             return torch.empty(0, device=name).device
     choices = " or ".join(["auto", *available])
     raise ValueError(
-        f"There is no device '{name}' here; choose {choices}, or one of several as cuda:0."
+        f"There is no device '{name}' here; choose {choices}, or of several GPUs one, as cuda:0."
     )
 
 

@@ -79,7 +79,7 @@ def test_duplicates_patients_and_balance(tmp_path):
     assert f"groups of identical films: 1 ({same})" in findings.remarks
     alike = "train/NORMAL/person2_a.png ~ test/NORMAL/person2_b.png"
     assert any("one in another split" in line and alike in line for line in findings.remarks)
-    assert "patients in several splits, going by their keys: 1 (person2)" in findings.remarks
+    assert "patients in several splits: 1 (person2)" in findings.remarks
     save(tmp_path / "test" / "PNEUMONIA" / "person0_c.png", films[0])
     faults = "\n".join(examine(tmp_path).faults)
     assert "groups of identical films in several splits: 1 (" in faults
