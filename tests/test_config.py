@@ -58,7 +58,7 @@ def test_the_rate_falls_in_stairs_or_along_a_cosine():
         (dict(sides=(64, 100, 256)), r"sides is \(64, 100, 256\); for each a multiple of 16, 32"),
         (dict(class_sides=64), "class_sides is 64; for each a multiple of 16"),
         (dict(side=64, sides=(64, 96)), "side is 64, .* largest of sides must be 64"),
-        (dict(side=64, class_sides=(96,)), "the side is 64, .* no larger one in class_sides"),
+        (dict(side=64, class_sides=(96,)), "side is 64, .* none of class_sides may be larger"),
         (dict(bridge=1), "bridge is 1; True or False is needed"),
     ),
 )

@@ -196,7 +196,7 @@ def whole_numbers(text: str) -> tuple[int, ...]:
     try:
         return () if text == "none" else tuple(map(int, text.split(",")))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not none or numbers, as 64,96") from None
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list such as 64,96, or none") from None
 
 
 TYPES: dict[str, Callable[[str], Any]] = {  # by the name of the value; others are texts

@@ -25,9 +25,9 @@ from multimix.recipes import SYSTEMS
 from multimix.runtime.device import choose_device
 from multimix.runtime.files import bundled, printable, write_text
 
-SPLITS = {"test": "test", "cross": "all"}  # the split that is measured, by domain
+DOMAINS = {"test": "test", "cross": "all"}  # the split that is measured, by domain
 SMALL = [str(bundled("sample_data") / "small")]
-QUICK: dict[str, Any] = {  # for --quick: about a minute on two cores
+QUICK_SWEEP: dict[str, Any] = {  # for --quick: about a minute on two cores
     **dict(classification=SMALL, segmentation=SMALL, class_labels=[100], masks=[10], seeds=1),
     **dict(systems="unet,enc,multimix", side=64, steps=120, validate_every=40),
 }
@@ -53,14 +53,14 @@ def sweep(options: argparse.Namespace) -> list[str]:
     Each run has a folder, `out`/NAME; runs.csv and films.csv have those that are finished. The
     means over seeds are printed. Returns a sentence for each run that failed.
     """
-    for name, value in QUICK.items() if options.quick else ():
+    for name, value in QUICK_SWEEP.items() if options.quick else ():
         if getattr(options, name, None) in (None, []):
             setattr(options, name, value)
     if not options.classification and not options.segmentation:
         raise ValueError("No films were given; name their folders, or take the small set: --quick.")
     runs, device = grid(options), choose_device(options.device)
     options.out.mkdir(parents=True, exist_ok=True)
-    missing = [folder for folder, spec in runs.items() if not is_done(folder, spec)]
+    missing = [folder for folder, spec in runs.items() if not is_finished(folder, spec)]
     cores = os.cpu_count() or 1
     at_once = options.jobs or (cores if device.type == "cpu" else 1)
     at_once = max(1, min(at_once, len(missing)))
@@ -116,7 +116,7 @@ def budget_of(spec: Spec) -> list[str]:
     return [str(config[count] or "all") if config[learnt] else "none" for learnt, count in fields]
 
 
-def is_done(folder: Path, spec: Spec) -> bool:
+def is_finished(folder: Path, spec: Spec) -> bool:
     """Whether a folder has the results of this very run."""
     try:
         return json.loads((folder / "test.json").read_bytes())["spec"] == spec
@@ -126,12 +126,12 @@ def is_done(folder: Path, spec: Spec) -> bool:
 
 def run_one(folder: Path, spec: Spec, more: Sequence[str], threads: int, stdin: TextIO) -> str:
     """Train and measure one run in a new process, with `more` words; a fault's sentence, or ''."""
-    for old in (path for domain in SPLITS for path in folder.glob(f"{domain}.*")):
+    for old in (path for domain in DOMAINS for path in folder.glob(f"{domain}.*")):
         old.unlink()  # damaged, or of a shorter training
     commands = [[*training(spec), "--resume", "--out", str(folder), *more]]
     for domain, folders in spec["films"].items():
-        words = ["evaluate", *words_of(folders), "--weights", str(folder / "best.pth"), *more]
-        words += ["--split", SPLITS[domain], "--raw"]  # as published
+        words = ["evaluate", *as_words(folders), "--weights", str(folder / "best.pth"), *more]
+        words += ["--split", DOMAINS[domain], "--raw"]  # as published
         commands.append([*words, "--json", str(folder / f"{domain}.json")])
     path = os.pathsep.join(filter(None, sys.path))
     process = subprocess.run(
@@ -156,11 +156,11 @@ def run_one(folder: Path, spec: Spec, more: Sequence[str], threads: int, stdin: 
 def training(spec: Spec) -> list[str]:
     """The words of `train` for a run, without its folder."""
     named = spec["system"], spec["recipe"]
-    words = ["train", "--system", named[0], "--recipe", named[1], *words_of(spec["films"]["test"])]
+    words = ["train", "--system", named[0], "--recipe", named[1], *as_words(spec["films"]["test"])]
     return words + config_arguments(Config.from_dict(spec["config"]), *named)
 
 
-def words_of(folders: list[list[str]]) -> list[str]:
+def as_words(folders: list[list[str]]) -> list[str]:
     """The options that name the films of both tasks."""
     return [word for task, names in zip(TASKS, folders) if names for word in (f"--{task}", *names)]
 
@@ -182,7 +182,7 @@ def write_tables(out: Path) -> str:
     for name, table in (("runs", runs), ("films", films)):
         write_text(out / f"{name}.csv", table.to_csv(index=False, lineterminator="\r\n"))
     cells = runs.groupby(["system", "recipe", "class_labels", "masks", "steps"], sort=False)
-    shown = [f"{domain}_{name}" for domain in SPLITS for name in ("auc", "accuracy", "dice")]
+    shown = [f"{domain}_{name}" for domain in DOMAINS for name in ("auc", "accuracy", "dice")]
     means = cells[[name for name in shown if name in runs]].agg(["mean", "std"]).round(3)
     means.insert(0, "runs", cells.size())
     return f"{means.to_string(na_rep='')}\nEvery run: {out / 'runs.csv'}; films: films.csv"

@@ -16,7 +16,7 @@ from multimix.data.splits import with_patients, with_splits
 from multimix.data.tables import PUBLISHED, set_of_tables, tables_of_films
 from multimix.model import CLASSES
 
-Folders = Sequence[str | os.PathLike]
+OtherFolders = Sequence[str | os.PathLike]
 MASK_LAYOUTS = ("jsrt", "montgomery", "shenzhen", "images_and_masks")
 LAYOUTS = ("mat", "chex", "classes", *PUBLISHED, "csv", *MASK_LAYOUTS, "flat")
 MOST_VALUES = 2**27  # that a .mat file may unpack to
@@ -26,7 +26,7 @@ def read_layout(
     folder: str | os.PathLike,
     layout: str = "auto",
     classes: Mapping[str, str] | None = None,
-    others: Folders = (),
+    others: OtherFolders = (),
 ) -> FoundFilms:
     """List the films of a set: a folder (by paths.py), a table (by tables.py) or a .mat file.
 
@@ -61,7 +61,7 @@ def read_layout(
     return FoundFilms(name, films, notes, rule, found.folder or root)
 
 
-def set_of_folder(root: Path, layout: str, labels: Labels, others: Folders) -> FoundFilms:
+def set_of_folder(root: Path, layout: str, labels: Labels, others: OtherFolders) -> FoundFilms:
     """The films of a folder, by its tables where no folder names a class, else by its words."""
     contents = look_through(root, recursive=True, outputs=True)
     films, strays = films_of_paths(root, contents.films, labels)
@@ -93,7 +93,7 @@ def name_of_layout(films: Sequence[Film]) -> str:
 
 
 def films_elsewhere(
-    root: Path, masks: Sequence[NamedFile], others: Folders, labels: Labels
+    root: Path, masks: Sequence[NamedFile], others: OtherFolders, labels: Labels
 ) -> FoundFilms:
     """The films of masks, from the one of the other folders that has most of them."""
     found = [(len(masks), root, list[Film]())]

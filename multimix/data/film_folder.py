@@ -88,7 +88,7 @@ class FilmFolder:
 def look_through(folder: Path, recursive: bool = False, outputs: bool = False) -> FilmFolder:
     """What is in a folder, this program's `outputs` included or not; ValueError without a film."""
     found = list_folder(folder, recursive)
-    written = set[Path]() if outputs else outputs_of(found)
+    written = set[Path]() if outputs else written_files(found)
     found.outputs = [path for path in found.films if path in written]
     found.films = [path for path in found.films if path not in written]
     if not found.films:
@@ -124,7 +124,7 @@ def list_folder(folder: Path, recursive: bool = True) -> FilmFolder:
     return found
 
 
-def outputs_of(found: FilmFolder) -> set[Path]:
+def written_files(found: FilmFolder) -> set[Path]:
     """Files that this program writes for a folder's films, or that a predictions.csv lists."""
     outputs = {path.with_name(f"{stem_of(path)}_mask.png") for path in found.films}
     tables = [path for path in found.tables if path.name == "predictions.csv"]

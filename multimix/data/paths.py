@@ -28,7 +28,7 @@ MASK_WORD = re.compile(
     r".*mask.*|msks?|labels?|lbls?|lungs?|seg|segmentations?|gt|ground|truth|groundtruth|annotations"
 )
 FILM_WORD = re.compile(r"images?|imgs?|films?|cxrs?|xrays?|rays?|png|0000")  # 0000: of nnU-Net
-SIDES = {"left", "right"}
+LEFT_RIGHT = {"left", "right"}
 NOT_LUNG = re.compile(r"heart|clavicle|infection", re.IGNORECASE)
 
 Labels = Mapping[str, int]  # `normalised` names of classes: 0 NORMAL, 1 PNEUMONIA
@@ -70,7 +70,7 @@ def split_of(name: str) -> str:
 @lru_cache(maxsize=10_000)
 def says_masks(folder: str) -> bool:
     """Whether a folder's name says that its files are masks."""
-    words = set(words_of(folder)) - SIDES - SPLIT_WORDS.keys()
+    words = set(words_of(folder)) - LEFT_RIGHT - SPLIT_WORDS.keys()
     # Several words of which one is lung or label may name a class: Lung_Opacity.
     all_say = bool(words) and all(map(MASK_WORD.fullmatch, words))
     return all_say or any("mask" in word for word in words)
@@ -94,7 +94,7 @@ def read_path(root: Path, path: Path, labels: Labels) -> NamedFile:
     split, label, in_masks, in_films = "", None, False, False
     around, unknown = set[str](), []
     for folder in path.relative_to(root).parts[:-1]:
-        words = set(words_of(folder)) - SIDES
+        words = set(words_of(folder)) - LEFT_RIGHT
         is_film = any(map(FILM_WORD.fullmatch, words))
         if normalised(folder) in labels:
             label = labels[normalised(folder)]
@@ -110,7 +110,7 @@ def read_path(root: Path, path: Path, labels: Labels) -> NamedFile:
     whole = [word for word in name if not FILM_WORD.fullmatch(word)]
     key = [word for word in whole if not MASK_WORD.fullmatch(word)]
     # Of patient_1_mask_left.png: all words; 'patient 1 left'; 'patient 1'.
-    without_side = key[: -1 if key and key[-1] in SIDES else None]
+    without_side = key[: -1 if key and key[-1] in LEFT_RIGHT else None]
     keys = (whole, key, without_side) if is_mask else (whole,)
     said = (split, label, frozenset(around), tuple(unknown))
     return NamedFile(path, is_mask, is_sure, tuple(map(" ".join, keys)), *said)

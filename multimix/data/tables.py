@@ -19,7 +19,7 @@ from multimix.images.formats import stem_of
 from multimix.model import CLASSES
 from multimix.runtime.files import in_brief
 
-COLUMNS = {  # our columns and their other names, as `plain` writes them
+SYNONYMS = {  # our columns and their other names, as `plain` writes them
     "path": "path filepath imagepath filename file image imagename imageid imageindex film "
     "xrayname name id patientid",
     "label": "label target class category findinglabels findings finding labels diagnosis "
@@ -35,7 +35,7 @@ PUBLISHED = {  # columns that only these sets have together
     "rsna": {"patientid", "target"},
     "chexpert": {"nofinding", "pneumonia"},
 }
-LATERAL = r"lat|ll?$|rl$|axial|coronal|sagittal"  # and other views that are not frontal
+NOT_FRONTAL = r"lat|ll?$|rl$|axial|coronal|sagittal"  # and other views that are not frontal
 
 
 def plain(name: str) -> str:
@@ -109,7 +109,7 @@ def set_of_tables(paths: Sequence[Path], labels: Labels, beside: Sequence[Film] 
     finder, tables = FileFinder(folder), " and ".join(path.name for path in paths)
     rows["source"] = [finder.find(cell) for cell in rows["path"]]
     rows["known"] = known_classes(rows, labels)
-    here, lateral = rows["source"].notna(), rows["view"].str.match(LATERAL, case=False)
+    here, lateral = rows["source"].notna(), rows["view"].str.match(NOT_FRONTAL, case=False)
     first, layout = in_brief(rows["path"].iloc[0]), rows["layout"].iloc[0]
     listed, rows = set(rows["source"]), rows[here & ~lateral]
     films = films_of_rows(rows, finder)
@@ -136,9 +136,9 @@ def set_of_tables(paths: Sequence[Path], labels: Labels, beside: Sequence[Film] 
 
 
 def read_rows(path: Path, split: str) -> pd.DataFrame:
-    """A table's cells by COLUMNS and mask, '' where there is none; `split` is for all rows."""
+    """A table's cells by SYNONYMS and mask, '' where there is none; `split` is for all rows."""
     frame = read_table(path)
-    names = {ours: [n for n in c.split() if n in frame] for ours, c in COLUMNS.items()}
+    names = {ours: [n for n in c.split() if n in frame] for ours, c in SYNONYMS.items()}
     if not names["path"] or frame.empty:
         raise ValueError(
             f"{path} has no column path, or no rows; it needs path (or file, filename, image), and "
@@ -225,7 +225,7 @@ def tables_of_films(paths: Iterable[Path]) -> list[Path]:
         with suppress(ValueError, OSError):
             columns[path] = set(read_table(path, rows=2))
     ours = ("label", "normal", "pneumonia", "patient", "split")
-    useful = {"mask", *" ".join(COLUMNS[column] for column in ours).split()}
+    useful = {"mask", *" ".join(SYNONYMS[column] for column in ours).split()}
     sets = [[p for p in columns if needed <= columns[p]] for needed in PUBLISHED.values()]
     found = next(filter(None, sets), [path for path in columns if useful & columns[path]])
     depth = min((len(path.parts) for path in found), default=0)

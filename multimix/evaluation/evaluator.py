@@ -63,7 +63,7 @@ def evaluate(
             log_odds = in_batches(partial(class_log_odds, flip=flip), model, part, progress)
             add_classes(results, log_odds.numpy(), part, reference, info)
         else:
-            lungs = in_batches(partial(lungs_of, flip=flip, clean=clean), model, part, progress)
+            lungs = in_batches(partial(lung_mask, flip=flip, clean=clean), model, part, progress)
             add_masks(results, lungs.bool().numpy(), part, reference, info)
     if not results:
         raise ValueError(f"{' '.join(results.notes)} Give labelled films of a task that it has.")
@@ -160,7 +160,7 @@ def validate(
         found |= metrics.classification_metrics(expit(log_odds), labels)
         calibration = calibrate(log_odds, labels)
     if part := films.segmentation:
-        lungs = in_batches(lungs_of, model, part, stop=stop, world=world).bool().numpy()
+        lungs = in_batches(lung_mask, model, part, stop=stop, world=world).bool().numpy()
         if len(lungs) < len(part):
             return None
         overlap = metrics.overlap(lungs, part.masks.numpy())
@@ -195,7 +195,7 @@ def calibrate_to_site(
     return values, f"Fitted to {len(labelled)} labelled films ({named})."
 
 
-def lungs_of(network: MultiMix, x: Tensor, flip: bool = False, clean: bool = False) -> Tensor:
+def lung_mask(network: MultiMix, x: Tensor, flip: bool = False, clean: bool = False) -> Tensor:
     """The lungs of a batch, (N, H, W) float: 0, 1, or NaN."""
     lung = run_network(network, x, flip, clean).lung[:, 0]
     return torch.where(lung.isnan(), torch.nan, (lung > 0.5).half())

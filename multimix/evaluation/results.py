@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from multimix.data.film_set import FilmSet
-from multimix.data.tables import COLUMNS, plain, read_table
+from multimix.data.tables import SYNONYMS, plain, read_table
 from multimix.evaluation.metrics import DEFINITIONS, RAW, classification_metrics, intervals
 from multimix.model import CLASSES
 from multimix.runtime.files import write_text
@@ -131,7 +131,7 @@ def subgroups(
 def cells_of_films(table: Path, columns: Sequence[str], films: Sequence[str]) -> pd.DataFrame:
     """The table's row of each film, in their order; '' for films that it does not have."""
     cells = read_table(table)
-    path = next((name for name in COLUMNS["path"].split() if name in cells), "path")
+    path = next((name for name in SYNONYMS["path"].split() if name in cells), "path")
     if not columns:
         raise ValueError(f"{table}: name one of its columns: {', '.join(cells)}.")
     for column in (path, *columns):

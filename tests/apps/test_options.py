@@ -79,7 +79,7 @@ def test_values_of_another_kind_are_refused(capsys):
     for words, said in (
         ("train --class-labels many", "'many' is not a number of labels, or all"),
         ("sweep --out x --class-labels 1,many", "'many' is not a number of labels, or all"),
-        ("train --widths 2,x", "invalid whole_numbers value: '2,x'"),
+        ("train --widths 2,x", "'2,x' is not a list such as 64,96, or none"),
         ("train --steps 1.5", "invalid int value: '1.5'"),
     ):
         with pytest.raises(SystemExit, match=r"^2$"):

@@ -18,7 +18,7 @@ from helpers import ROOT, SIDE
 
 from multimix.apps import sweep as module
 from multimix.apps.cli import PARSER, main
-from multimix.apps.sweep import grid, is_done, write_tables
+from multimix.apps.sweep import grid, is_finished, write_tables
 
 SMALL = ["--recipe=paper", f"--side={SIDE}", "--steps=2", "--batch=2", "--validate-every=1"]
 SMALL += ["--widths=2,3,4,5,6", "--class-labels=4", "--masks=2", "--seeds=1", "--device=cpu"]
@@ -102,7 +102,7 @@ def test_runs_are_measured_listed_and_not_made_twice(tmp_path, films, capsys, mo
     longer = "--steps=3", "--learning-rate=1e-3", f"--segmentation={films[7]}"
     for change in longer:  # other settings or films are another run, with the same name
         (spec,) = grid_of(tmp_path, films, "unet", change).values()
-        assert is_done(broken, spec) is False
+        assert is_finished(broken, spec) is False
     (broken / "cross.json").write_text("{")
     (whole / "test.json").write_text("[]")
     assert write_tables(tmp_path) == "No run is finished."
