@@ -5,10 +5,8 @@ Trainings are reduced to a step.
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
-import torch
 from drawn import draw, write_films
 from helpers import ROOT, dicom, save
 
@@ -45,20 +43,14 @@ def place(tmp_path_factory):
     return place
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+# `export` takes half a minute: tests/apps/test_export.py runs it.
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c[0] != "export"], ids=" ".join)
 @pytest.mark.filterwarnings("ignore")
-def test_a_command(place, monkeypatch, capsys, command):
-    if command[0] == "export" and torch.__version__ < "2.9":
-        pytest.skip("this torch cannot export")
+def test_a_command(place, monkeypatch, command):
     samples = film_paths(ROOT / "sample_data")[:2]
-    monkeypatch.setattr("multimix.apps.cli.film_paths", lambda folder: samples)  # export is slow
+    monkeypatch.setattr("multimix.apps.cli.film_paths", lambda folder: samples)
     monkeypatch.chdir(place)
     assert main([*command, *REDUCED.get(command[0], [])]) == 0
-    if command[0] == "export":
-        differences = capsys.readouterr().out.splitlines()[1].rpartition(": ")[2]
-        pattern = r"probabilities (\S+), saliency (\S+), mask_probability (\S+)\."
-        assert max(map(float, re.fullmatch(pattern, differences).groups())) < 1e-4
-        assert Path(command[1]).stat().st_size > 7e6
 
 
 @pytest.mark.filterwarnings("ignore")
