@@ -68,6 +68,7 @@ def predict_folder(
             and for other files in the folders.
 
     Returns: the table's rows of these films, by column; numbers are floats, None where unknown.
+        `probability` is that of PNEUMONIA.
 
     Errors: OSError; KeyboardInterrupt after a signal; ValueError where the folder has other files
         or rows of other weights, or films were not predicted and there is no `on_error`.

@@ -10,7 +10,7 @@ from scipy.special import expit
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from multimix.data.film_set import Films, FilmSet
+from multimix.data.film_set import SPLITS, Films, FilmSet
 from multimix.data.training_films import trained_on
 from multimix.evaluation import metrics
 from multimix.evaluation.calibration import calibrate, calibrated_log_odds
@@ -74,6 +74,8 @@ def films_of_split(films: Films, split: str) -> Films:
     """The labelled films of a split. ValueError if there are none."""
     if not isinstance(films, Films):
         raise ValueError(f"evaluate was given a {type(films).__name__} as films; use load_films.")
+    if split not in (*SPLITS, "all"):
+        raise ValueError(f"There is no split '{split}'; choose {', '.join(SPLITS)} or all.")
     found = films.labelled(split)
     if found.classification is None and found.segmentation is None:
         raise ValueError(f"The split '{split}' has no labelled film; take another split or folder.")

@@ -60,7 +60,9 @@ def remove_dead_parts(folder: Path) -> None:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Make a folder and lock it. ValueError where another process has locked it."""
+    """Make a folder and lock it. ValueError for a file, or where another process has locked it."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; give the name of a folder.")
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:

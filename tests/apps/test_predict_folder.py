@@ -133,6 +133,8 @@ def test_other_files_and_damaged_tables_are_refused_and_stay(run, capsys):
     table.symlink_to("../whole.csv")
     assert run("a", "--out", "out") == 2 and "(--out" in sentence(capsys)
     assert Path("whole.csv").read_bytes() == whole
+    assert run("a", "--out", "whole.csv") == 2
+    assert "whole.csv is a file; give the name of a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("remove", (shutil.rmtree, lambda out: os.remove(f"{out}/predictions.csv")))

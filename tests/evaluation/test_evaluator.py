@@ -126,6 +126,8 @@ def test_films_without_a_label_or_of_another_side_are_not_measured(model, films)
     assert ours == theirs
     with pytest.raises(ValueError, match="evaluate was given a FilmSet as films"):
         evaluate(model, lungs)
+    with pytest.raises(ValueError, match="There is no split 'tst'; choose train, val, test or all"):
+        evaluate(model, films, "tst")
     none = replace(lungs, labelled=torch.zeros(len(lungs), dtype=torch.bool))
     with pytest.raises(ValueError, match="split 'test' has no labelled film; take"):
         evaluate(model, replace(masks_only, segmentation=none))
