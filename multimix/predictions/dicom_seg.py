@@ -85,13 +85,23 @@ def written(prediction: Prediction, film: Any) -> bytes:
         seg.SegmentDescription(number, lung.meaning, category, lung, "AUTOMATIC", algorithm)
         for number, lung in enumerate(lungs, start=1)
     ]
-    about: Any = dict(series_instance_uid=UID(), series_number=1)
-    about |= dict(sop_instance_uid=UID(), instance_number=1)
-    about |= dict(manufacturer="MultiMix", manufacturer_model_name="MultiMix")
-    about |= dict(software_versions=version, device_serial_number="0")
-    about |= dict(content_label="LUNGS", content_description="Lungs, for research only")
-    about["series_description"] = "Lungs by MultiMix, for research only"
-    found = seg.Segmentation([film], prediction.label_mask, "BINARY", segments, **about)
+    found = seg.Segmentation(
+        source_images=[film],
+        pixel_array=prediction.label_mask,
+        segmentation_type="BINARY",
+        segment_descriptions=segments,
+        series_instance_uid=UID(),
+        series_number=1,
+        sop_instance_uid=UID(),
+        instance_number=1,
+        manufacturer="MultiMix",
+        manufacturer_model_name="MultiMix",
+        software_versions=version,
+        device_serial_number="0",
+        content_label="LUNGS",
+        content_description="Lungs, for research only",
+        series_description="Lungs by MultiMix, for research only",
+    )
     found.PatientOrientation = film.PatientOrientation
     found.save_as(file := io.BytesIO())
     return file.getvalue()
